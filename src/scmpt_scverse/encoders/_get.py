@@ -1,0 +1,148 @@
+"""From a name, a hub id or a folder to an encoder."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scmpt_scverse._checks import did_you_mean, list_some
+from scmpt_scverse._registry import Registry
+from scmpt_scverse.encoders._catalog import CARDS, EncoderCard
+from scmpt_scverse.encoders._download import local_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from scmpt_scverse._types import StrPath
+    from scmpt_scverse.encoders._base import Encoder
+
+_KINDS = Registry(
+    "kind",
+    {
+        "sentence_transformer": "scmpt_scverse.encoders._sentence_transformer:SentenceTransformerEncoder",
+        "scgpt": "scmpt_scverse.encoders._scgpt:ScGPTEncoder",
+    },
+)
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+
+
+def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
+    """Get a frozen encoder by name, hub id or folder.
+
+    Parameters
+    ----------
+    encoder
+        A registered name (:func:`list_encoders`); the folder of a sentence-transformers model or of an official scGPT
+        checkpoint (its files tell which); or the Hugging Face id of a sentence-transformers model. An encoder is
+        returned as it is.
+    **options
+        Options of :class:`SentenceTransformerEncoder` or :class:`ScGPTEncoder`, for instance `max_genes=60`.
+
+    Returns
+    -------
+    The encoder. Its weights are read when it first encodes.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or an option is out of range.
+    TypeError
+        An option that this kind of encoder does not have.
+    FileNotFoundError
+        A folder without the files of an encoder.
+    ImportError
+        The encoder comes with an extra of this package that is not installed.
+    OSError
+        A download failed; the message says which files to put where.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import encoders
+    >>> encoders.get("minilm").embedding_dim
+    384
+    """
+    from scmpt_scverse.encoders._base import Encoder
+
+    if isinstance(encoder, Encoder):
+        if options:
+            raise TypeError(f"Options {list_some(options)} cannot change an encoder that exists; pass its name instead.")
+        return encoder
+    text = str(encoder)
+    if text in CARDS:
+        card = CARDS[text]
+        return _build(card.kind, local_folder(card), {"name": card.name, **card.options, **options})
+    folder = Path(encoder).expanduser()
+    if folder.is_dir():
+        return _build(_kind_of(folder), folder, {"name": slug(folder.resolve().name), **options})
+    if _HUB_ID.match(text) and not text.startswith("."):
+        card = _hub_card(text)
+        return _build(card.kind, local_folder(card), {"name": card.name, **options})
+    raise ValueError(
+        f"Unknown encoder {text!r}: neither a registered name, a folder, nor a hub id. "
+        f"Registered are {list_some(CARDS, limit=20)}.{did_you_mean(text, CARDS)}"
+    )
+
+
+def list_encoders() -> "pd.DataFrame":
+    """List the registered encoders.
+
+    Returns
+    -------
+    One row an encoder, index `encoder`; columns `modality`, `embedding_dim`, `source`, `licence`,
+    `is_available_offline` (its files are on this machine) and `description`.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "encoder": card.name,
+            "modality": card.modality,
+            "embedding_dim": card.embedding_dim,
+            "source": f"{card.origin}: {card.source}",
+            "licence": card.licence,
+            "is_available_offline": card.local_folder() is not None,
+            "description": card.description,
+        }
+        for card in CARDS.values()
+    ]
+    return pd.DataFrame(rows).set_index("encoder")
+
+
+def name_and_dim(encoder: str, **options: Any) -> tuple[str, int]:
+    """Name and width of an encoder; for a registered name nothing is fetched or loaded."""
+    if encoder in CARDS and "name" not in options:
+        return encoder, CARDS[encoder].embedding_dim
+    built = get(encoder, **options)
+    return built.name, built.embedding_dim
+
+
+def is_local(encoder: str) -> bool:
+    """Whether :func:`get` needs no download for `encoder`."""
+    return encoder not in CARDS or CARDS[encoder].local_folder() is not None
+
+
+def slug(name: str) -> str:
+    """`name` in lower case with everything but letters, digits and dots turned into single dashes: fit for a key."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "encoder"
+
+
+def _build(kind: Literal["sentence_transformer", "scgpt"], folder: Path, options: dict[str, Any]) -> "Encoder":
+    encoder: Encoder = _KINDS.load(kind)(folder, **options)
+    return encoder
+
+
+def _kind_of(folder: Path) -> Literal["sentence_transformer", "scgpt"]:
+    if (folder / "args.json").is_file() or (folder / "vocab.json").is_file() and not (folder / "config.json").is_file():
+        return "scgpt"
+    if (folder / "config.json").is_file():
+        return "sentence_transformer"
+    raise FileNotFoundError(
+        f"{folder} is no encoder: a scGPT checkpoint has args.json, vocab.json and best_model.pt or model.safetensors, "
+        "a sentence-transformers model has modules.json, config.json and model.safetensors. "
+        f"Found {list_some(sorted(path.name for path in folder.iterdir()))}."
+    )
+
+
+def _hub_card(hub_id: str) -> EncoderCard:
+    # Any sentence-transformers model of the hub is fetched like the registered one that comes from there.
+    return replace(CARDS["ember-v1"], name=slug(hub_id), source=hub_id, licence="see its model card")

@@ -1,0 +1,207 @@
+"""scGPT as a frozen expression encoder."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scmpt_scverse._checks import check_choice, check_positive
+from scmpt_scverse._hardware import resolve_device, resolve_precision
+from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
+from scmpt_scverse.pp._gene_tokens import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
+
+if TYPE_CHECKING:
+    import torch
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
+    from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
+    from scmpt_scverse.pp._expression import GeneExpression
+
+#: Part of every fingerprint; raised whenever the same options come to give other tokens.
+_PREPROCESSING_VERSION = 1
+#: Tokens of a forward pass: on a CPU few enough for its caches, elsewhere enough to keep the device busy.
+_CPU_BATCH_TOKENS, _DEVICE_BATCH_TOKENS = 4096, 65536
+
+
+class ScGPTEncoder(Encoder):
+    """Frozen scGPT :cite:p:`cui2024scgpt`, loaded from an official checkpoint folder.
+
+    A cell is read as its expressed genes, each with its expression bin within the cell; the embedding is the output at
+    the `<cls>` token, scaled to length 1. Counts and log-normalised values give the same embedding up to rounding.
+
+    Parameters
+    ----------
+    folder
+        Holds `args.json`, `vocab.json`, and `best_model.pt` or `model.safetensors`. Weights are read on first use.
+    name
+        Name of the encoder; by default made from the folder's name (`scGPT_human` gives `scgpt-human`).
+    max_length
+        Most tokens of a cell, with `<cls>`; scGPT was trained with 1200.
+    selection
+        Which genes a longer cell keeps: those of `"highest"` expression, or a pseudo-random `"sample"`, as in training.
+    seed
+        Seed of the pseudo-random numbers that spread tied values over bins and select genes.
+    min_genes
+        Fewest genes of a data set that must be in the vocabulary.
+    min_expression
+        Smallest share of a cell's expression in such genes (median over cells, in [0, 1]).
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or one of its files is missing.
+    ValueError
+        An option is out of range, a file is damaged, or the checkpoint has another architecture. Weights are checked
+        when they are read: a missing or misshapen one is an error.
+
+    Notes
+    -----
+    Same graph and binning as `embed_data` in the official package (bowang-lab/scGPT, version 0.2.4, `scgpt/tasks/
+    cell_emb.py`). Other than there, the genes kept and the bins of tied values do not depend on a random state: they
+    are functions of the cell and of `seed`.
+
+    Examples
+    --------
+    >>> from scmpt_scverse.encoders import get
+    >>> encoder = get("path/to/scGPT_human")  # doctest: +SKIP
+    """
+
+    modality = "expression"
+
+    def __init__(
+        self,
+        folder: "StrPath",
+        *,
+        name: str | None = None,
+        max_length: int = 1200,
+        selection: Selection = "highest",
+        seed: int = 0,
+        min_genes: int = 50,
+        min_expression: float = 0.2,
+    ) -> None:
+        check_choice(selection, SELECTIONS, "selection")
+        check_positive(min_genes, "min_genes")
+        if type(max_length) is not int or max_length < 2:
+            raise ValueError(
+                f"`max_length` must be a whole number of at least 2, for `<cls>` and a gene; found {max_length!r}."
+            )
+        if type(seed) is not int or not 0 <= seed < 2**64:
+            raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1; found {seed!r}.")
+        if not 0 <= min_expression <= 1:
+            raise ValueError(f"`min_expression` must be a share from 0 to 1; found {min_expression!r}.")
+        self._folder = open_folder(folder)
+        self._genes = self._folder.genes
+        self._max_length = max_length
+        self._selection: Selection = selection
+        self._seed = seed
+        self.name = name if name is not None else _slug(Path(folder).resolve().name)
+        self.embedding_dim = self._folder.settings.embsize
+        self.min_genes = min_genes
+        self.min_expression = min_expression
+        self._loaded: tuple[torch.device, torch.dtype, ScGPTNetwork] | None = None
+
+    @property
+    def vocabulary(self) -> frozenset[str]:
+        """The gene symbols of the checkpoint's vocabulary."""
+        return frozenset(self._genes)
+
+    def known_genes(self, genes: "StrArray") -> "BoolArray":
+        """Which gene symbols are in the vocabulary, shape `(n_genes,)`."""
+        return vocabulary_ids(genes, self._genes) >= 0
+
+    def prepare(self, expression: "GeneExpression") -> GeneTokens:
+        """The gene tokens of some cells."""
+        return tokenize_genes(
+            expression.matrix,
+            vocabulary_ids(expression.genes, self._genes),
+            n_bins=self._folder.settings.n_bins,
+            max_genes=self._max_length - 1,
+            selection=self._selection,
+            seed=self._seed,
+        )
+
+    def encode(
+        self,
+        inputs: GeneTokens,
+        *,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> "FloatArray":
+        """Embed gene tokens; `batch_size="auto"` packs cells of similar length up to a number of tokens."""
+        import torch
+
+        if batch_size != "auto":
+            check_positive(batch_size, "batch_size")
+        target = resolve_device(device)
+        dtype = resolve_precision(precision, target)
+        embeddings = self._empty_embedding(len(inputs))
+        batches = _batches(inputs.lengths, batch_size, target)
+        if not batches:
+            return embeddings
+        network = self._network(target, dtype)
+        with torch.inference_mode():
+            rows = [network(*self._padded(inputs, cells, target)) for cells in batches]
+            embeddings[np.concatenate(batches)] = torch.cat(rows).cpu().numpy()
+        return embeddings
+
+    def _padded(
+        self, inputs: GeneTokens, cells: "IntArray", device: "torch.device"
+    ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]":
+        """Gene ids and bins with `<cls>` first, and where they are no padding; each `(n_cells, n_tokens)`."""
+        import torch
+
+        lengths = inputs.lengths[cells]
+        is_gene = np.arange(lengths.max()) < lengths[:, None]
+        offset = np.repeat(inputs.indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
+        source = offset + np.arange(lengths.sum())
+        shape = (len(cells), lengths.max() + 1)
+        gene_ids = np.full(shape, self._folder.vocabulary[self._folder.settings.pad_token])
+        gene_ids[:, 0] = self._folder.vocabulary[CLS_TOKEN]
+        gene_ids[:, 1:][is_gene] = inputs.gene_ids[source]
+        bins = np.zeros(shape, dtype=np.int64)
+        bins[:, 1:][is_gene] = inputs.bins[source]
+        is_token = np.pad(is_gene, ((0, 0), (1, 0)), constant_values=True)
+        return (
+            torch.from_numpy(gene_ids).to(device),
+            torch.from_numpy(bins).to(device),
+            None if is_token.all() else torch.from_numpy(is_token).to(device),
+        )
+
+    def _network(self, device: "torch.device", dtype: "torch.dtype") -> "ScGPTNetwork":
+        if self._loaded is None or self._loaded[:2] != (device, dtype):
+            self._loaded = None  # frees the other copy first
+            self._loaded = (device, dtype, self._folder.load_network().freeze(device, dtype))
+        return self._loaded[2]
+
+    def _compute_fingerprint(self) -> str:
+        return self._folder.fingerprint(
+            {
+                "preprocessing_version": _PREPROCESSING_VERSION,
+                "max_length": self._max_length,
+                "selection": self._selection,
+                "seed": self._seed,
+            }
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_loaded": None}  # a worker reads the weights itself, onto its own device
+
+
+def _batches(lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device") -> "list[IntArray]":
+    """Cells with genes, longest first, so that cells of similar length share a batch and padding is little."""
+    order = np.argsort(-lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    budget = _CPU_BATCH_TOKENS if device.type == "cpu" else _DEVICE_BATCH_TOKENS
+    batches = []
+    while order.size:
+        size = batch_size if batch_size != "auto" else max(1, budget // int(lengths[order[0]] + 1))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

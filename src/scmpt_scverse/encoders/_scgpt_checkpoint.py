@@ -1,0 +1,238 @@
+"""Official scGPT checkpoint folders: settings, vocabulary and weights, every encoder weight accounted for."""
+
+import hashlib
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scmpt_scverse._checks import list_some
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse._types import StrPath
+    from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
+
+CLS_TOKEN = "<cls>"
+#: Tokens that the official loader appends to a vocabulary without them, in this order.
+_SPECIAL_TOKENS = ("<pad>", CLS_TOKEN, "<eoc>")
+_SETTINGS_FILE, _VOCABULARY_FILE = "args.json", "vocab.json"
+_WEIGHT_FILES = ("best_model.pt", "model.safetensors")
+#: Other architectures that official training code can write, and the one that we (and official `embed_data`) run.
+_SUPPORTED = {"input_style": "binned", "input_emb_style": "continuous", "cell_emb_style": "cls", "pre_norm": False}
+#: Parts that read the encoder's output, or mark genes that are being generated: embedding a cell does not use them.
+_UNUSED_PARTS = (
+    "decoder.",
+    "cls_decoder.",
+    "mvc_decoder.",
+    "flag_encoder.",
+    "batch_encoder.",
+    "mod_encoder.",
+    "grad_reverse_discriminator.",
+    "sim.",
+)
+
+
+@dataclass(frozen=True)
+class ScGPTSettings:
+    """What `args.json` says about the architecture, under its own names."""
+
+    embsize: int
+    nheads: int
+    d_hid: int
+    nlayers: int
+    pad_token: str
+    pad_value: float
+    n_bins: int = 51
+
+
+@dataclass(frozen=True)
+class ScGPTFolder:
+    """A checkpoint folder; its weights are still on disk.
+
+    Attributes
+    ----------
+    settings
+        The architecture.
+    vocabulary
+        Token to id, special tokens included.
+    weights_file
+        Where the weights are.
+    """
+
+    settings: ScGPTSettings
+    vocabulary: dict[str, int]
+    weights_file: Path
+
+    @property
+    def genes(self) -> dict[str, int]:
+        """The vocabulary without special tokens."""
+        special = {*_SPECIAL_TOKENS, self.settings.pad_token}
+        return {token: index for token, index in self.vocabulary.items() if token not in special}
+
+    def load_network(self) -> "ScGPTNetwork":
+        """The network with the folder's weights, in float32 on the CPU."""
+        import torch
+
+        from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
+
+        with torch.device("meta"):  # no memory, no random initial weights
+            network = ScGPTNetwork(
+                n_tokens=len(self.vocabulary),
+                dim=self.settings.embsize,
+                n_heads=self.settings.nheads,
+                hidden_dim=self.settings.d_hid,
+                n_layers=self.settings.nlayers,
+                n_bins=self.settings.n_bins,
+                pad_value=self.settings.pad_value,
+            )
+        weights = _plain_names(_read_weights(self.weights_file))
+        expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        _check_weights(weights, expected, self.weights_file)
+        network.load_state_dict({name: weights[name].to(torch.float32) for name in expected}, assign=True)
+        return network
+
+    def fingerprint(self, preprocessing: Mapping[str, Any]) -> str:
+        """Hexadecimal sha256 of settings, vocabulary, weight file and `preprocessing`; not of the folder's place."""
+        description = {"settings": asdict(self.settings), "vocabulary": self.vocabulary, **preprocessing}
+        digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+        with self.weights_file.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+
+def open_folder(path: "StrPath") -> ScGPTFolder:
+    """Read settings and vocabulary of an official checkpoint folder and find its weights.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder, or one of its files, is not there.
+    ValueError
+        A file is damaged, or describes an architecture that this package does not run.
+    """
+    folder = Path(path).expanduser()
+    settings_file, vocabulary_file = folder / _SETTINGS_FILE, folder / _VOCABULARY_FILE
+    weight_files = [folder / name for name in _WEIGHT_FILES if (folder / name).is_file()]
+    for file in (settings_file, vocabulary_file):
+        if not file.is_file():
+            raise _missing_file(file.name, folder)
+    if not weight_files:
+        raise _missing_file(" or ".join(_WEIGHT_FILES), folder)
+    settings = _parse_settings(_read_json(settings_file), settings_file)
+    return ScGPTFolder(settings, _parse_vocabulary(_read_json(vocabulary_file), vocabulary_file), weight_files[0])
+
+
+def _missing_file(name: str, folder: Path) -> FileNotFoundError:
+    found = list_some(sorted(item.name for item in folder.iterdir())) if folder.is_dir() else "no such folder"
+    return FileNotFoundError(
+        f"Expected {name} in the scGPT folder {str(folder)!r}; found {found}. Pass a folder as in scGPT's model zoo: "
+        f"{_SETTINGS_FILE}, {_VOCABULARY_FILE}, and {' or '.join(_WEIGHT_FILES)}."
+    )
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # malformed JSON, or bytes that are not text
+        raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"Expected a JSON object in {str(file)!r}; found a {type(content).__name__}.")
+    return content
+
+
+def _parse_settings(args: dict[str, Any], file: Path) -> ScGPTSettings:
+    for key, supported in _SUPPORTED.items():
+        if args.get(key, supported) != supported:
+            raise ValueError(
+                f"Expected a scGPT checkpoint with {key} = {supported!r}; {str(file)!r} says {args[key]!r}, another "
+                "architecture. Pass a checkpoint from scGPT's model zoo, or one fine-tuned with its defaults."
+            )
+    names = ScGPTSettings.__dataclass_fields__
+    try:
+        settings = ScGPTSettings(**{name: args[name] for name in names if name != "n_bins" or name in args})
+    except KeyError as error:
+        raise ValueError(
+            f"Expected {list_some(names)} in {str(file)!r}; {error} is missing, found {list_some(args)}. "
+            "Pass the args.json that belongs to the weights."
+        ) from error
+    for name in ("embsize", "nheads", "d_hid", "nlayers", "n_bins"):
+        value = getattr(settings, name)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"Expected a whole number of at least 1 as {name} in {str(file)!r}; found {value!r}.")
+    if settings.embsize % settings.nheads:
+        raise ValueError(
+            f"Expected embsize to be a multiple of nheads in {str(file)!r}; found {settings.embsize} and "
+            f"{settings.nheads}. Pass the args.json that belongs to the weights."
+        )
+    return settings
+
+
+def _parse_vocabulary(vocabulary: dict[str, Any], file: Path) -> dict[str, int]:
+    ids = list(vocabulary.values())
+    if any(type(index) is not int for index in ids) or sorted(ids) != list(range(len(ids))):
+        raise ValueError(
+            f"Expected tokens with the ids 0 to {len(ids) - 1}, each once, in {str(file)!r}; found other values such "
+            f"as {list_some(ids, limit=3)}. Pass the vocab.json that belongs to the weights."
+        )
+    missing = [token for token in _SPECIAL_TOKENS if token not in vocabulary]
+    return vocabulary | {token: len(vocabulary) + i for i, token in enumerate(missing)}
+
+
+def _read_weights(file: Path) -> "dict[str, Tensor]":
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        content = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)  # never runs code from the file
+        )
+    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"Expected a file of tensors in {str(file)!r}; it is truncated, damaged or holds other objects "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). Download it again, or save it "
+            "with `torch.save(model.state_dict(), ...)`."
+        ) from error
+    if not isinstance(content, Mapping) or not all(torch.is_tensor(tensor) for tensor in content.values()):
+        raise ValueError(
+            f"Expected names and tensors in {str(file)!r}; found {type(content).__name__} with other objects. "
+            "Save it with `torch.save(model.state_dict(), ...)`."
+        )
+    return dict(content)
+
+
+def _plain_names(weights: "dict[str, Tensor]") -> "dict[str, Tensor]":
+    """Names as in plain PyTorch: flash-attention layers and data-parallel training name the same tensors otherwise."""
+    return {
+        name.removeprefix("module.")
+        .replace("self_attn._impl.", "self_attn.")
+        .replace("self_attn.Wqkv.", "self_attn.in_proj_"): tensor
+        for name, tensor in weights.items()
+    }
+
+
+def _check_weights(weights: "dict[str, Tensor]", expected: dict[str, tuple[int, ...]], file: Path) -> None:
+    unknown = [name for name in weights if name not in expected and not name.startswith(_UNUSED_PARTS)]
+    if unknown:
+        raise ValueError(
+            f"Expected the tensors of a scGPT encoder in {str(file)!r}; found others: {list_some(unknown)}. More "
+            "layers than args.json says, or parts such as batch normalisation per domain (`dsbn.`), would change the "
+            "embedding. Pass the args.json that belongs to the weights, or a checkpoint without such parts."
+        )
+    for name, shape in expected.items():
+        found = f"shape {tuple(weights[name].shape)}" if name in weights else "no such tensor"
+        if found != f"shape {shape}":
+            raise ValueError(
+                f"Expected the tensor {name!r} with shape {shape} in {str(file)!r}; found {found}. Pass weights, "
+                "args.json and vocab.json that belong together."
+            )
+        if not weights[name].isfinite().all():
+            raise ValueError(
+                f"Expected finite weights in {str(file)!r}; found NaN or infinity in {name!r}. Download it again."
+            )

@@ -1,0 +1,151 @@
+"""The scGPT graph that official weights load into; parameter names are those of official checkpoints."""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: scGPT clips expression values here before embedding them.
+_MAX_VALUE = 512.0
+
+
+class GeneEncoder(nn.Module):
+    """Gene ids to normalised gene embeddings."""
+
+    def __init__(self, n_tokens: int, dim: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(n_tokens, dim)
+        self.enc_norm = nn.LayerNorm(dim)
+
+    def forward(self, gene_ids: Tensor) -> Tensor:
+        """Embed `(batch, n_tokens)` ids."""
+        embedded: Tensor = self.enc_norm(self.embedding(gene_ids))  # (batch, n_tokens, dim)
+        return embedded
+
+
+class ValueEncoder(nn.Module):
+    """Expression values to normalised embeddings."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(1, dim)
+        self.linear2 = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Embed `(n_values,)` values."""
+        hidden = F.relu(self.linear1(values.clamp(max=_MAX_VALUE).unsqueeze(-1)))  # (n_values, dim)
+        embedded: Tensor = self.norm(self.linear2(hidden))  # (n_values, dim)
+        return embedded
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of some rows of a cell to all its tokens."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))  # queries, keys, values
+        self.in_proj_bias = nn.Parameter(torch.empty(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+
+    def forward(self, rows: Tensor, tokens: Tensor, is_token: Tensor | None) -> Tensor:
+        """Attend from `(batch, n_rows, dim)` to `(batch, n_tokens, dim)`."""
+        dim = rows.shape[-1]
+        queries = F.linear(rows, self.in_proj_weight[:dim], self.in_proj_bias[:dim])  # (batch, n_rows, dim)
+        keys, values = F.linear(tokens, self.in_proj_weight[dim:], self.in_proj_bias[dim:]).chunk(2, dim=-1)
+        attended = F.scaled_dot_product_attention(
+            self._split_heads(queries),  # (batch, n_heads, n_rows, dim / n_heads)
+            self._split_heads(keys),  # (batch, n_heads, n_tokens, dim / n_heads)
+            self._split_heads(values),
+            attn_mask=None if is_token is None else is_token[:, None, None, :],
+        )
+        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))  # (batch, n_rows, dim)
+        return projected
+
+    def _split_heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
+
+
+class EncoderLayer(nn.Module):
+    """A transformer layer with ReLU, normalised after each residual sum."""
+
+    def __init__(self, dim: int, n_heads: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.self_attn = SelfAttention(dim, n_heads)
+        self.linear1 = nn.Linear(dim, hidden_dim)
+        self.linear2 = nn.Linear(hidden_dim, dim)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+
+    def forward(self, rows: Tensor, tokens: Tensor, is_token: Tensor | None) -> Tensor:
+        """Update `(batch, n_rows, dim)` rows, which attend to `(batch, n_tokens, dim)` tokens."""
+        rows = self.norm1(rows + self.self_attn(rows, tokens, is_token))
+        rows = self.norm2(rows + self.linear2(F.relu(self.linear1(rows))))
+        return rows
+
+
+class ScGPTNetwork(nn.Module):
+    """The encoder of scGPT, from tokens to cell embeddings.
+
+    Parameters
+    ----------
+    n_tokens
+        Size of the vocabulary.
+    dim
+        Width of an embedding.
+    n_heads
+        Attention heads of a layer.
+    hidden_dim
+        Width of the feed-forward part of a layer.
+    n_layers
+        Transformer layers.
+    n_bins
+        Expression bins, counting bin 0.
+    pad_value
+        Expression value of the `<cls>` and padding tokens.
+    """
+
+    value_table: Tensor
+
+    def __init__(
+        self, *, n_tokens: int, dim: int, n_heads: int, hidden_dim: int, n_layers: int, n_bins: int, pad_value: float
+    ) -> None:
+        super().__init__()
+        self.encoder = GeneEncoder(n_tokens, dim)
+        self.value_encoder = ValueEncoder(dim)
+        layers = nn.ModuleList(EncoderLayer(dim, n_heads, hidden_dim) for _ in range(n_layers))
+        self.transformer_encoder = nn.ModuleDict({"layers": layers})
+        # Genes in bin 0 are not expressed and have no token, so index 0 is free for the value of `<cls>` and padding.
+        self._bin_values = [pad_value, *range(1, n_bins)]
+
+    def freeze(self, device: torch.device, dtype: torch.dtype) -> Self:
+        """Make it ready to run on `device` in `dtype`: call once, after the weights are loaded."""
+        self.eval().requires_grad_(False)
+        # One row a bin, computed in float32 and then rounded: the values are few, and their network is shared by all.
+        self.register_buffer("value_table", self.value_encoder(torch.tensor(self._bin_values, dtype=torch.float32)))
+        return self.to(device=device, dtype=dtype)
+
+    def forward(self, gene_ids: Tensor, bins: Tensor, is_token: Tensor | None = None) -> Tensor:
+        """Embed cells.
+
+        Parameters
+        ----------
+        gene_ids
+            Vocabulary ids, `<cls>` first, shape `(batch, n_tokens)`.
+        bins
+            Expression bins, 0 for `<cls>` and padding, shape `(batch, n_tokens)`.
+        is_token
+            False for padding, shape `(batch, n_tokens)`; `None` where there is no padding.
+
+        Returns
+        -------
+        The `<cls>` rows, L2-normalised, float32, shape `(batch, dim)`.
+        """
+        tokens = self.encoder(gene_ids) + F.embedding(bins, self.value_table)  # (batch, n_tokens, dim)
+        *layers, last = self.transformer_encoder["layers"]
+        for layer in layers:
+            tokens = layer(tokens, tokens, is_token)
+        cls = last(tokens[:, :1], tokens, is_token)  # (batch, 1, dim): nobody reads the other rows
+        return F.normalize(cls[:, 0].float(), dim=-1)

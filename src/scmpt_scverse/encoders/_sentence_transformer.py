@@ -1,0 +1,201 @@
+"""Frozen text encoder: cell sentences through the sentence-transformers library."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scmpt_scverse._checks import check_choice, check_positive
+from scmpt_scverse._hardware import resolve_device, resolve_precision
+from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._hashing import file_sha256, fingerprint_of
+from scmpt_scverse.pp._cell_sentence import sentences_of
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
+    from scmpt_scverse.pp._expression import GeneExpression
+
+#: Sentences per forward pass; longer batches gain nothing on a CPU and little on a GPU at 256 to 512 tokens.
+_BATCH_SIZE = 32
+_POOLINGS = ("cls", "mean", "max")
+#: Raise when prepared sentences change, so that old embeddings no longer pass for new ones.
+_PREPROCESSING_VERSION = 1
+
+
+class SentenceTransformerEncoder(Encoder):
+    """A sentence-transformers model that reads cell sentences.
+
+    Parameters
+    ----------
+    folder
+        Model folder as sentence-transformers saves it (`modules.json`, `config.json`, tokenizer, weights).
+    name
+        Name for slots; `None` takes the folder's name.
+    max_genes
+        Genes per sentence, most expressed first. `None` takes as many as the model has tokens for.
+    pooling
+        How token vectors become one vector; `None` keeps what the folder's own files say.
+    min_genes, min_expression
+        See :class:`Encoder`.
+    weights_sha256
+        Expected sha256 of `model.safetensors`; checked when the weights are loaded.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder or its description is missing.
+    ValueError
+        An option is out of range, the description is damaged, or the weights are not the expected ones.
+
+    Notes
+    -----
+    A sentence that has more tokens than the model reads is cut at the end, where the least expressed genes are.
+    """
+
+    modality: Literal["text"] = "text"
+
+    def __init__(
+        self,
+        folder: "StrPath",
+        *,
+        name: str | None = None,
+        max_genes: int | None = None,
+        pooling: Literal["cls", "mean", "max"] | None = None,
+        min_genes: int = 50,
+        min_expression: float = 0.2,
+        weights_sha256: str | None = None,
+    ) -> None:
+        self.folder = Path(folder)
+        self.name = name or self.folder.name
+        if max_genes is not None:
+            check_positive(max_genes, "max_genes")
+        if pooling is not None:
+            check_choice(pooling, _POOLINGS, "pooling")
+        self.pooling = pooling
+        self.min_genes = min_genes
+        self.min_expression = min_expression
+        self._weights_sha256 = weights_sha256
+        description = _read_json(self.folder, "config.json")
+        self._hidden_size = int(description["hidden_size"])
+        self._max_seq_length = self._described_seq_length(description)
+        # A gene has at least one token, so more genes than tokens are never read.
+        self.max_genes = min(max_genes or self._max_seq_length, self._max_seq_length)
+        self.embedding_dim = self._described_dim()
+        self._loaded: tuple[torch.dtype, SentenceTransformer] | None = None
+
+    @property
+    def options(self) -> dict[str, int | float | str]:
+        """Genes per sentence, tokens per sentence and pooling (`"as saved"` unless overridden)."""
+        return {
+            "max_genes": self.max_genes,
+            "max_seq_length": self._max_seq_length,
+            "pooling": self.pooling or "as saved",
+        }
+
+    def known_genes(self, genes: "StrArray") -> "BoolArray":
+        """All of them: a tokenizer spells out symbols that it does not know."""
+        return np.ones(len(genes), dtype=bool)
+
+    def prepare(self, expression: "GeneExpression") -> list[str]:
+        """The cell sentences of a chunk, cut to `max_genes`."""
+        return sentences_of(expression, self.max_genes)
+
+    def encode(
+        self,
+        inputs: list[str],
+        *,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> "FloatArray":
+        """See :meth:`Encoder.encode`; `inputs` are sentences, and an empty one gives a row of NaN."""
+        torch_device = resolve_device(device)
+        model = self._model(resolve_precision(precision, torch_device)).to(torch_device)
+        embedding = self._empty_embedding(len(inputs))
+        usable = np.array([bool(sentence) for sentence in inputs], dtype=bool)
+        if usable.any():
+            embedding[usable] = model.encode(
+                [sentence for sentence in inputs if sentence],
+                batch_size=_BATCH_SIZE if batch_size == "auto" else batch_size,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+        return embedding
+
+    def _model(self, dtype: "torch.dtype") -> "SentenceTransformer":
+        if self._loaded is None or self._loaded[0] != dtype:
+            self._loaded = (dtype, self._load(dtype))
+        return self._loaded[1]
+
+    def _load(self, dtype: "torch.dtype") -> "SentenceTransformer":
+        from sentence_transformers import SentenceTransformer
+
+        self._check_weights()
+        model = SentenceTransformer(
+            str(self.folder), device="cpu", local_files_only=True, model_kwargs={"dtype": dtype}
+        )
+        if self.pooling is not None:
+            from sentence_transformers.models import Pooling
+
+            model[1] = Pooling(self._hidden_size, self.pooling)
+        return model.eval()
+
+    def _check_weights(self) -> None:
+        if self._weights_sha256 is None:
+            return
+        found = file_sha256(self.folder / "model.safetensors")
+        if found != self._weights_sha256:
+            raise ValueError(
+                f"The weights of {self.name!r} are not the published ones: expected sha256 {self._weights_sha256}, "
+                f"found {found} in {self.folder / 'model.safetensors'}. Remove the file and install or download it again."
+            )
+
+    def _compute_fingerprint(self) -> str:
+        weights = sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin"))
+        if not weights:
+            raise FileNotFoundError(f"No weights (`*.safetensors` or `*.bin`) in {self.folder}.")
+        described = [self.folder / name for name in ("config.json", "modules.json", "tokenizer.json", "vocab.txt")]
+        modules = sorted(self.folder.glob("*/config.json"))
+        files = [*weights, *(path for path in described if path.exists()), *modules]
+        return fingerprint_of(files, self.folder, {**self.options, "preprocessing": _PREPROCESSING_VERSION})
+
+    def _described_seq_length(self, description: dict[str, Any]) -> int:
+        path = self.folder / "sentence_bert_config.json"
+        limit = _read_json(self.folder, path.name).get("max_seq_length") if path.exists() else None
+        return int(limit or description.get("max_position_embeddings", 512))
+
+    def _described_dim(self) -> int:
+        """Width of the last module that sets one, read from the folder so that no weights are loaded."""
+        if self.pooling is not None or not (self.folder / "modules.json").exists():
+            return self._hidden_size
+        dim = self._hidden_size
+        for module in json.loads((self.folder / "modules.json").read_text()):
+            kind = module["type"].rsplit(".", 1)[-1]
+            if kind == "Pooling":
+                config = _read_json(self.folder, f"{module['path']}/config.json")
+                dim *= max(1, sum(value is True for key, value in config.items() if key.startswith("pooling_mode_")))
+            elif kind == "Dense":
+                dim = int(_read_json(self.folder, f"{module['path']}/config.json")["out_features"])
+        return dim
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker loads the weights itself: cheaper and safer than sending them.
+        return {**self.__dict__, "_loaded": None}
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected a sentence-transformers folder at {folder}; found no {name} in it. Pass a registered name, "
+            "or a folder with modules.json, config.json, tokenizer files and model.safetensors."
+        )
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Download the folder again.") from error
+    return content

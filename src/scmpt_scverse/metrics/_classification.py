@@ -1,0 +1,87 @@
+"""Accuracy and macro averages of predicted labels."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from scmpt_scverse._types import StrArray
+
+
+def classification_metrics(
+    y_true: "ArrayLike", y_pred: "ArrayLike", *, labels: Sequence[object] | None = None
+) -> pd.Series:
+    """Accuracy, macro precision, macro recall and macro F1 of predicted labels.
+
+    Parameters
+    ----------
+    y_true
+        True label of each cell, shape `(n_obs,)`; compared as text.
+    y_pred
+        Predicted label of each cell, in the same order. A prediction that is none of `labels`, such as the unlabeled
+        category of a rejected cell, counts as wrong.
+    labels
+        Labels that the macro averages weigh equally; `None` takes the labels that occur in `y_true`, so a label that
+        is only predicted lowers the recall of the true ones but adds no term of its own. Accuracy is over all cells.
+
+    Returns
+    -------
+    Series of floats with index `accuracy`, `macro_precision`, `macro_recall`, `macro_f1` and `n_cells`. A label
+    that is never predicted has precision 0, and one that never occurs has recall 0.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, there is no cell or no label to average over, or a label is missing.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import metrics
+    >>> metrics.classification_metrics(["B", "B", "T", "T"], ["B", "Unknown", "T", "T"])
+    accuracy           0.750000
+    macro_precision    1.000000
+    macro_recall       0.750000
+    macro_f1           0.833333
+    n_cells            4.000000
+    dtype: float64
+    """
+    truth, predicted = _as_text(y_true, "y_true"), _as_text(y_pred, "y_pred")
+    if len(truth) != len(predicted):
+        raise ValueError(
+            "Expected one prediction for each true label; "
+            f"found {len(truth)} in `y_true` and {len(predicted)} in `y_pred`. Pass the same cells in the same order."
+        )
+    if len(truth) == 0:
+        raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
+    averaged = sorted(set(truth)) if labels is None else list(dict.fromkeys(map(str, labels)))
+    if not averaged:
+        raise ValueError("Expected at least one label in `labels`; found none. Pass `None` for those in `y_true`.")
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth, predicted, labels=averaged, average="macro", zero_division=0
+    )
+    return pd.Series(
+        {
+            "accuracy": float(np.mean(truth == predicted)),
+            "macro_precision": float(precision),
+            "macro_recall": float(recall),
+            "macro_f1": float(f1),
+            "n_cells": float(len(truth)),
+        }
+    )
+
+
+def _as_text(labels: "ArrayLike", argument: str) -> "StrArray":
+    """Labels as an object array of strings, whatever dtype pandas gave them."""
+    values = np.asarray(labels, dtype=object)
+    n_missing = int(pd.isna(values).sum())
+    if n_missing:
+        raise ValueError(
+            f"Expected a label for every cell in `{argument}`; found {n_missing} missing of {len(values)}. "
+            "Leave these cells out, on both sides."
+        )
+    return np.array([str(value) for value in values], dtype=object)

@@ -1,0 +1,179 @@
+"""Bring the embeddings that a model fuses: re-use what fits, make what is missing, refuse what does not belong."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scmpt_scverse import encoders
+from scmpt_scverse.encoders._get import is_local
+from scmpt_scverse.model._fields import finite_embedding
+from scmpt_scverse.tl._embed import compute_embedding, provenance, write_embedding
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.model._modalities import Modality
+
+
+class EmbeddingMixin:
+    """Embeddings of the model's modalities."""
+
+    adata: "AnnData | None"
+    registry: dict[str, Any]
+    encoder_ids_: dict[str, dict[str, str]]
+    _modalities: "dict[str, Modality]"
+    _encoders: "dict[str, Encoder]"
+
+    def embed(self, adata: "AnnData | None" = None, **options: Any) -> None:
+        """Write the embeddings of every encoder of the model, where they are missing or come from another encoder.
+
+        Parameters
+        ----------
+        adata
+            Cells; `None` takes the data that the model was made with.
+        **options
+            `batch_size`, `device`, `precision` and `progress` of :func:`scmpt_scverse.tl.embed`.
+
+        Returns
+        -------
+        Nothing; writes `adata.obsm["X_<encoder>"]` and its provenance as :func:`scmpt_scverse.tl.embed` does. Layer
+        and gene symbols are those given to :meth:`setup_anndata`.
+
+        Raises
+        ------
+        ValueError
+            The encoder on this machine is not the one that the model was trained on, or `.obsm` holds an array of that
+            name that this package did not write.
+        """
+        adata = self._adata_or_own(adata)
+        for name, modality in self._modalities.items():
+            if modality.encoder is None:
+                continue
+            record = _own_record(adata, modality.obsm_key)
+            encoder = self._encoder(name, modality.encoder)
+            if record is None or record["fingerprint"] != encoder.fingerprint:
+                write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
+
+    def _inputs(self, adata: "AnnData") -> "dict[str, FloatArray]":
+        """Every modality's embedding of all cells, `{modality: (n_obs, dim)}`; missing ones are made."""
+        return {name: self._values(adata, name) for name in self._modalities}
+
+    def _values(self, adata: "AnnData", name: str) -> "FloatArray":
+        modality = self._modalities[name]
+        if modality.encoder is None:
+            values = finite_embedding(adata, modality.obsm_key, modality.embedding_dim)
+            self._check_own(adata, name)
+            return values
+        record = _own_record(adata, modality.obsm_key)
+        if record is None:
+            values, record = self._compute(adata, self._encoder(name, modality.encoder))
+            if not adata.is_view:  # writing would turn the user's view into a copy
+                write_embedding(adata, modality.obsm_key, values, record)
+            return values
+        self._check_record(name, record, self._expected(name, modality.encoder))
+        return np.asarray(adata.obsm[modality.obsm_key], dtype=np.float32)
+
+    def _compute(self, adata: "AnnData", encoder: "Encoder", **options: Any) -> "tuple[FloatArray, dict[str, Any]]":
+        setup = self.registry["setup_args"]
+        genes = self.registry["field_registries"]["X"]["state_registry"]["column_names"]
+        return compute_embedding(
+            adata,
+            encoder,
+            layer=setup["layer"],
+            gene_symbols=setup["gene_symbols"],
+            reference_var_names=genes,
+            **options,
+        )
+
+    def _encoder(self, name: str, encoder: str) -> "Encoder":
+        """The encoder of a modality; refused if it is not the one that the model was trained on."""
+        if name not in self._encoders:
+            loaded = encoders.get(encoder, **self._modalities[name].options)
+            if name in self.encoder_ids_:
+                self._check_record(name, _identity(loaded), self.encoder_ids_[name])
+            self._encoders[name] = loaded
+        return self._encoders[name]
+
+    def _expected(self, name: str, encoder: str) -> dict[str, Any] | None:
+        """Which encoder the embeddings of a modality must come from; `None` where this machine cannot tell."""
+        if name in self.encoder_ids_:
+            return self.encoder_ids_[name]
+        # Embeddings made elsewhere can be trained on without fetching the encoder just to compare.
+        return _identity(self._encoder(name, encoder)) if is_local(encoder) else None
+
+    def _check_record(self, name: str, found: Mapping[str, Any], expected: Mapping[str, Any] | None) -> None:
+        """Refuse another encoder than the expected one: equal width proves nothing."""
+        if expected is not None and found["fingerprint"] != expected["fingerprint"]:
+            raise ValueError(
+                f"The {name!r} modality of this model comes from {expected['encoder']!r} with fingerprint "
+                f"{expected['fingerprint'][:12]}; found {found['encoder']!r} with {found['fingerprint'][:12]}. Pass data "
+                f"embedded by that encoder, or run `model.embed(adata)` to write "
+                f"`adata.obsm[{self._modalities[name].obsm_key!r}]` again."
+            )
+
+    def _check_own(self, adata: "AnnData", name: str) -> None:
+        trained = self.encoder_ids_.get(name)
+        if trained is None:
+            return
+        record = provenance(adata, self._modalities[name].obsm_key)
+        if record is not None:
+            self._check_record(name, record, trained)
+        else:
+            warnings.warn(
+                f"The model was trained on the {name!r} modality from {trained['encoder']!r}; nothing is recorded of "
+                f"`adata.obsm[{self._modalities[name].obsm_key!r}]`. Make sure that it comes from the same encoder.",
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _record_encoders(self, adata: "AnnData") -> None:
+        """Remember which encoders the training embeddings come from."""
+        for name, modality in self._modalities.items():
+            record = provenance(adata, modality.obsm_key)
+            if record is not None:
+                self.encoder_ids_[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
+
+    def _adata_or_own(self, adata: "AnnData | None") -> "AnnData":
+        if adata is not None:
+            return adata
+        if self.adata is None:
+            raise ValueError("This model was loaded without data. Pass `adata=`.")
+        return self.adata
+
+
+def _identity(encoder: "Encoder") -> dict[str, str]:
+    return {"encoder": encoder.name, "fingerprint": encoder.fingerprint}
+
+
+def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | None") -> "IntArray":
+    """Row numbers from `indices`: whole numbers, a mask of length `n_obs`, or `None` for all."""
+    if indices is None:
+        return np.arange(adata.n_obs)
+    rows = np.asarray(indices)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype == bool and rows.shape == (adata.n_obs,):
+        return np.flatnonzero(rows)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise TypeError(
+            f"`indices` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape {rows.shape}. "
+            "For names use `adata.obs_names.get_indexer(names)`."
+        )
+    return np.arange(adata.n_obs)[rows]
+
+
+def _own_record(adata: "AnnData", key: str) -> dict[str, Any] | None:
+    """Provenance of `adata.obsm[key]`, `None` where there is no such embedding; refuse an array of unknown origin."""
+    if key not in adata.obsm:
+        return None
+    record = provenance(adata, key)
+    if record is None:
+        raise ValueError(
+            f"`adata.obsm[{key!r}]` exists, but nothing records which encoder made it. Remove or rename it, or pass it as "
+            "it is with `SCMPT.setup_anndata(..., obsm_keys=...)`."
+        )
+    return record

@@ -1,0 +1,140 @@
+"""AnnData fields of scvi-tools, made tolerant where a model over embeddings can be: queries differ from training data.
+
+A query may lack labels, hold new ones, or have other genes in another order; none of that changes a prediction that is
+made from embeddings, so none of it is an error here (scvi-tools' own fields refuse, or pass without a word).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
+
+from scmpt_scverse._checks import check_key, list_some
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, StrArray
+
+
+class GenesField(LayerField):
+    """The genes of the training data; a query keeps its own, and the model keeps these as the reference order."""
+
+    def __init__(self, registry_key: str, layer: str | None) -> None:
+        # Values are checked when they are read; scvi-tools' check draws from the global random state and refuses
+        # sparse arrays, and its correction replaces the user's matrix.
+        super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
+
+    def validate_field(self, adata: "AnnData") -> None:
+        """The layer must exist; `.X` may be empty where all modalities come from `.obsm`."""
+        if self.attr_key is not None:
+            check_key(self.attr_key, [key for key in adata.layers if key is not None], "adata.layers")
+
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
+        """Keep the reference genes; a query without the layer is refused only if it has to be embedded."""
+        return {**state_registry, self.N_OBS_KEY: adata_target.n_obs}
+
+
+class TolerantCategoricalField(CategoricalObsField):
+    """A column of `.obs` as codes, with one category for everything that training did not know.
+
+    Parameters
+    ----------
+    registry_key
+        Key of the registry; codes are written to `.obs["_scvi_<registry_key>"]`, nothing else is.
+    obs_key
+        Column of `.obs`.
+    other_category
+        What missing values, and in a query new values or a missing column, count as. Its code is the last one.
+    """
+
+    def __init__(self, registry_key: str, obs_key: str, other_category: str) -> None:
+        super().__init__(registry_key, obs_key)
+        self.other_category = other_category
+
+    def validate_field(self, adata: "AnnData") -> None:
+        """Accept any query: codes are there once it is registered."""
+
+    def register_field(self, adata: "AnnData") -> dict[str, Any]:
+        """Take the categories from `adata`, in alphabetical order, then `other_category`."""
+        check_key(self._original_attr_key, adata.obs.columns, "adata.obs")
+        known = sorted(set(as_text(adata.obs[self._original_attr_key], self.other_category)) - {self.other_category})
+        return self._write_codes(adata, np.array([*known, self.other_category], dtype=object))
+
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
+        """Apply the categories of the training data."""
+        return self._write_codes(adata_target, state_registry[self.CATEGORICAL_MAPPING_KEY])
+
+    def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, Any]:
+        """Number of categories without `other_category`."""
+        return {self.count_stat_key: len(state_registry[self.CATEGORICAL_MAPPING_KEY]) - 1}
+
+    def _write_codes(self, adata: "AnnData", categories: "StrArray") -> dict[str, Any]:
+        other = len(categories) - 1
+        if self._original_attr_key in adata.obs:
+            codes = pd.Index(categories).get_indexer(as_text(adata.obs[self._original_attr_key], self.other_category))
+            codes = np.where(codes < 0, other, codes)
+        else:
+            codes = np.full(adata.n_obs, other)
+        adata.obs[self.attr_key] = codes.astype(np.int64)
+        return {self.CATEGORICAL_MAPPING_KEY: categories, self.ORIGINAL_ATTR_KEY: self._original_attr_key}
+
+
+class LabelsField(TolerantCategoricalField):
+    """The labels to learn; training data need at least two."""
+
+    def register_field(self, adata: "AnnData") -> dict[str, Any]:
+        """As for any column, but refuse data from which nothing can be learned."""
+        state = super().register_field(adata)
+        labels = state[self.CATEGORICAL_MAPPING_KEY][:-1]
+        if len(labels) < 2:
+            found = f"only {labels[0]!r}" if len(labels) else "no labelled cell"
+            del adata.obs[self.attr_key]
+            raise ValueError(
+                f"Expected at least two labels in `adata.obs[{self._original_attr_key!r}]`; found {found} beside the "
+                f"unlabeled category {self.other_category!r}. Pass the column that holds cell types as `labels_key=`."
+            )
+        return state
+
+
+class EmbeddingField(ObsmField):
+    """A user's own embedding in `.obsm`; checked when it is registered."""
+
+    def validate_field(self, adata: "AnnData") -> None:
+        """It must be there, two-dimensional and finite."""
+        finite_embedding(adata, self.attr_key)
+
+    def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
+        """A query may get the embedding later; when it is used, width and values are checked."""
+        return dict(state_registry)
+
+
+def as_text(column: pd.Series, missing: str) -> "StrArray":
+    """A column as Python strings, with `missing` in place of missing values."""
+    values = column.astype(object)
+    return np.array([missing if is_na else str(value) for value, is_na in zip(values, values.isna(), strict=True)], object)
+
+
+def finite_embedding(adata: "AnnData", key: str, embedding_dim: int | None = None) -> "FloatArray":
+    """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used."""
+    check_key(key, adata.obsm.keys(), "adata.obsm")
+    stored = adata.obsm[key]
+    values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
+    if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Expected numbers of shape (n_obs, dim) in `adata.obsm[{key!r}]`; found shape {values.shape} of "
+            f"{values.dtype}. Pass an embedding with one row a cell."
+        )
+    if embedding_dim is not None and values.shape[1] != embedding_dim:
+        raise ValueError(
+            f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {embedding_dim}. "
+            "Pass the embedding that the model was trained on."
+        )
+    broken = ~np.isfinite(values).all(axis=1)
+    if broken.any():
+        raise ValueError(
+            f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "
+            f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove those cells or mend them."
+        )
+    return values.astype(np.float32, copy=False)

@@ -1,0 +1,100 @@
+"""Which modalities a model fuses, and where each comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._keys import embedding_key
+from scmpt_scverse.encoders._get import name_and_dim
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+
+#: The pair of the scMPT paper.
+DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One modality of a model.
+
+    Attributes
+    ----------
+    obsm_key
+        Where its embedding stands.
+    embedding_dim
+        Its width.
+    encoder
+        Name or folder of the encoder that makes it; `None` where the user brings the embedding.
+    options
+        Options of that encoder.
+    """
+
+    obsm_key: str
+    embedding_dim: int
+    encoder: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def describe_encoders(
+    encoders: "Mapping[str, StrPath | Mapping[str, Any]] | None", obsm_keys: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Encoders as plain values, fit to be saved with a model; nothing is loaded for registered names.
+
+    Parameters
+    ----------
+    encoders
+        Modality to name, folder, or `{"encoder": name or folder, **options}`. `None` is the pair of the paper, or
+        nothing where `obsm_keys` brings the modalities.
+    obsm_keys
+        Modalities that the user brings.
+
+    Returns
+    -------
+    Modality to `{"encoder", "options", "name", "embedding_dim"}`.
+    """
+    if encoders is None:
+        encoders = {} if obsm_keys else DEFAULT_ENCODERS
+    if not isinstance(encoders, Mapping):
+        raise TypeError(
+            f"`encoders` must map modalities to encoders, such as {DEFAULT_ENCODERS}; found {encoders!r}."
+        )
+    twice = set(encoders) & set(obsm_keys)
+    if twice:
+        raise ValueError(
+            f"The modality {list_some(sorted(twice))} is given twice: by `encoders` and by `obsm_keys` of "
+            "`setup_anndata`. Drop one of them."
+        )
+    if not encoders and not obsm_keys:
+        raise ValueError(
+            "There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`."
+        )
+    return {modality: _describe(given) for modality, given in encoders.items()}
+
+
+def modalities_of(
+    described: Mapping[str, Mapping[str, Any]], obsm_keys: Mapping[str, str], obsm_dims: Mapping[str, int]
+) -> dict[str, Modality]:
+    """All modalities in the order in which they are fused: those of encoders, then those of the user."""
+    from_encoders = {
+        modality: Modality(embedding_key(row["name"]), row["embedding_dim"], row["encoder"], row["options"])
+        for modality, row in described.items()
+    }
+    own = {modality: Modality(key, obsm_dims[modality]) for modality, key in obsm_keys.items()}
+    return from_encoders | own
+
+
+def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:
+    if isinstance(given, Mapping) and {"encoder", "options", "name", "embedding_dim"} == set(given):
+        return dict(given)  # from a saved model, whose folder need not exist here
+    options = dict(given) if isinstance(given, Mapping) else {}
+    encoder = options.pop("encoder", None) if isinstance(given, Mapping) else given
+    if not isinstance(encoder, str | PathLike):
+        raise TypeError(
+            f"An encoder must be a name, a hub id, a folder, or {{'encoder': one of these, **options}}; found {given!r}."
+        )
+    encoder = fspath(encoder)
+    name, embedding_dim = name_and_dim(encoder, **options)
+    return {"encoder": encoder, "options": options, "name": name, "embedding_dim": embedding_dim}

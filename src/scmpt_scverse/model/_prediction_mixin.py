@@ -1,0 +1,246 @@
+"""Predict from embeddings: labels, probabilities, the fused representation, and figures on cells not trained on."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scmpt_scverse._checks import check_key, check_positive
+from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse.metrics import classification_metrics
+from scmpt_scverse.model._embedding_mixin import EmbeddingMixin, rows_of
+from scmpt_scverse.model._fields import as_text
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.module._scmpt_module import SCMPTModule
+
+#: Cells per forward pass of the head; at 4096 hidden units, 64 MB.
+_BATCH_SIZE = 4096
+
+
+class PredictionMixin(EmbeddingMixin):
+    """What a trained model says about cells."""
+
+    module: "SCMPTModule"
+    label_counts_: dict[str, int]
+    train_indices: "IntArray | None"
+    validation_indices: "IntArray | None"
+    test_indices: "IntArray | None"
+    _check_if_trained: Callable[..., None]
+
+    @property
+    def labels(self) -> "StrArray":
+        """The labels that the model knows, in the order of its probabilities; shape `(n_labels,)`."""
+        return self._categories[:-1]
+
+    @property
+    def unlabeled_category(self) -> str:
+        """The label of cells without one, and of cells about which nothing can be said."""
+        return str(self._categories[-1])
+
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+    ) -> "StrArray | pd.DataFrame":
+        """Predict labels.
+
+        Parameters
+        ----------
+        adata
+            Cells; `None` takes the data that the model was made with. Needs embeddings, or expression to make them
+            from; no label column, and no particular genes. Not changed, except that missing embeddings are written to
+            `.obsm` (unless it is a view).
+        indices
+            Row numbers or a mask; `None` takes all cells.
+        soft
+            Give probabilities instead of labels.
+        batch_size
+            Cells per forward pass of the head.
+
+        Returns
+        -------
+        Labels of shape `(n_cells,)`; with `soft`, a DataFrame `(n_cells, n_labels)` of probabilities with the cells'
+        names as index, whose rows sum to 1. Cells that an encoder cannot read (no expression in any gene that it
+        knows) get the unlabeled category, or NaN.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        KeyError, ValueError
+            An embedding is missing and cannot be made, is not finite, has another width, or comes from another
+            encoder than the one trained on.
+        """
+        adata = self._adata_or_own(adata)
+        rows = rows_of(adata, indices)
+        probabilities = self._probabilities(adata, rows, batch_size)
+        if soft:
+            return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
+        return self._decode(probabilities)
+
+    def annotate(self, adata: "AnnData | None" = None, *, key_added: str = DEFAULT_KEY_ADDED) -> None:
+        """Write labels, confidence and probabilities into AnnData.
+
+        Parameters
+        ----------
+        adata
+            Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
+        key_added
+            Prefix of the slots.
+
+        Returns
+        -------
+        Nothing; writes
+
+        `adata.obs["<key_added>_prediction"]`
+            Categorical: the label of highest probability, or the unlabeled category for a cell that an encoder cannot
+            read.
+        `adata.obs["<key_added>_confidence"]`
+            Probability of the predicted label by the head's softmax, in [0, 1]; not yet calibrated. NaN where nothing
+            can be said.
+        `adata.obsm["<key_added>_probabilities"]`
+            DataFrame `(n_obs, n_labels)`. A slash in a label is written as `|`, because HDF5 has no slash in names.
+
+        Raises
+        ------
+        RuntimeError, KeyError, ValueError
+            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns.
+        """
+        adata = self._adata_or_own(adata)
+        if adata.is_view and adata.isbacked:
+            raise ValueError(
+                "Expected data that can be written to; found a view of a backed file. Pass `adata.to_memory()`."
+            )
+        keys = PredictionKeys.from_prefix(key_added)
+        probabilities = self._probabilities(adata, np.arange(adata.n_obs), None)
+        predicted = self._decode(probabilities)
+        used = self._categories if self.unlabeled_category in predicted else self.labels
+        adata.obs[keys.prediction] = pd.Categorical(predicted, categories=used)
+        adata.obs[keys.confidence] = probabilities.max(axis=1)  # NaN where the row is NaN
+        columns = pd.Index([label.replace("/", "|") for label in self.labels])
+        adata.obsm[keys.probabilities] = pd.DataFrame(probabilities, index=adata.obs_names, columns=columns)
+
+    def get_latent_representation(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        batch_size: int | None = None,
+    ) -> "FloatArray":
+        """The fused representation: what the head sees just before it classifies.
+
+        Arguments and errors as for :meth:`predict`.
+
+        Returns
+        -------
+        float32, shape `(n_cells, n_hidden)`; by custom stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
+        encoder cannot read.
+        """
+        adata = self._adata_or_own(adata)
+        return self._apply(self.module.represent, adata, rows_of(adata, indices), batch_size)
+
+    def evaluate(
+        self, adata: "AnnData | None" = None, indices: "Sequence[int] | IntArray | None" = None
+    ) -> pd.DataFrame:
+        """Compare predictions with labels, beside the majority label of the training cells as a baseline.
+
+        Parameters
+        ----------
+        adata
+            Cells with the label column; `None` takes the data that the model was made with.
+        indices
+            Row numbers or a mask. `None` takes all cells of `adata`; for the model's own data, the cells held out from
+            training (the test cells if there are any, else the validation cells, on which early stopping looked).
+
+        Returns
+        -------
+        One row a predictor (`"scmpt"`, `"majority"`), columns as in
+        :func:`scmpt_scverse.metrics.classification_metrics`. Cells without a label are left out; a cell whose label
+        the model does not know, or that it leaves unlabelled, counts as wrong.
+
+        Raises
+        ------
+        KeyError
+            The label column is missing.
+        ValueError
+            No labelled cell was held out, or none is in `adata`.
+        """
+        adata, own = self._adata_or_own(adata), adata is None or adata is self.adata
+        labels_key = self.registry["setup_args"]["labels_key"]
+        check_key(labels_key, adata.obs.columns, "adata.obs")
+        if own and indices is None:
+            indices = self._held_out()
+        rows = rows_of(adata, indices)
+        if own and self.train_indices is not None and np.isin(rows, self.train_indices).any():
+            warnings.warn(
+                f"{int(np.isin(rows, self.train_indices).sum())} of {len(rows)} cells were trained on; figures on them "
+                "say little about new cells.",
+                UserWarning,
+                stacklevel=2,
+            )
+        truth = as_text(adata.obs[labels_key], self.unlabeled_category)[rows]
+        is_labelled = truth != self.unlabeled_category
+        if not is_labelled.any():
+            raise ValueError(
+                f"Expected labels in `adata.obs[{labels_key!r}]` to compare with; found none in the {len(rows)} cells."
+            )
+        rows, truth = rows[is_labelled], truth[is_labelled]
+        majority = max(self.label_counts_, key=lambda label: self.label_counts_[label])
+        predictions = {
+            "scmpt": self._decode(self._probabilities(adata, rows, None)),
+            "majority": np.full(len(rows), majority, dtype=object),
+        }
+        table = {name: classification_metrics(truth, predicted) for name, predicted in predictions.items()}
+        return pd.DataFrame(table).T
+
+    @property
+    def _categories(self) -> "StrArray":
+        state: dict[str, Any] = self.registry["field_registries"]["labels"]["state_registry"]
+        return np.asarray(state["categorical_mapping"], dtype=object)
+
+    def _held_out(self) -> "IntArray":
+        self._check_if_trained(warn=False)
+        for held_out in (self.test_indices, self.validation_indices):
+            if held_out is not None and len(held_out):
+                return np.asarray(held_out)
+        raise ValueError(
+            "No cell was held out from training. Pass `adata=` with cells that were not trained on, or train with "
+            "`train_size` below 1."
+        )
+
+    def _decode(self, probabilities: "FloatArray") -> "StrArray":
+        predicted = np.full(len(probabilities), self.unlabeled_category, dtype=object)
+        readable = np.isfinite(probabilities).all(axis=1)
+        predicted[readable] = self.labels[probabilities[readable].argmax(axis=1)]
+        return predicted
+
+    def _probabilities(self, adata: "AnnData", rows: "IntArray", batch_size: int | None) -> "FloatArray":
+        logits = torch.from_numpy(self._apply(self.module, adata, rows, batch_size))
+        return torch.softmax(logits, dim=-1).numpy()
+
+    def _apply(
+        self, function: "Callable[..., torch.Tensor]", adata: "AnnData", rows: "IntArray", batch_size: int | None
+    ) -> "FloatArray":
+        """`function` of the modalities of some cells, minibatch by minibatch, rows in the order asked for."""
+        self._check_if_trained(warn=False)
+        if batch_size is not None:
+            check_positive(batch_size, "batch_size")
+        inputs = self._inputs(adata)
+        # An empty selection still runs once, on no rows, and so gives an array of the right width.
+        starts = range(0, max(len(rows), 1), batch_size or _BATCH_SIZE)
+        self.module.eval()
+        outputs = []
+        with torch.inference_mode():
+            for start in starts:
+                batch = rows[start : start + (batch_size or _BATCH_SIZE)]
+                tensors = {name: torch.from_numpy(values[batch]) for name, values in inputs.items()}
+                outputs.append(function(tensors).float().cpu())
+        return torch.cat(outputs).numpy()

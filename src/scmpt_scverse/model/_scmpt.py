@@ -1,0 +1,313 @@
+"""SCMPT: the model class that users hold in hand; thin, calls the rooms."""
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
+import scvi
+import torch
+from scvi.data import AnnDataManager
+from scvi.model.base import BaseModelClass
+from scvi.train import TrainRunner
+
+from scmpt_scverse._checks import check_positive
+from scmpt_scverse._hardware import has_fast_bfloat16
+from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField
+from scmpt_scverse.model._modalities import describe_encoders, modalities_of
+from scmpt_scverse.model._prediction_mixin import PredictionMixin
+from scmpt_scverse.module._data_module import EmbeddingDataModule, split_cells
+from scmpt_scverse.module._scmpt_module import SCMPTModule
+from scmpt_scverse.module._training_plan import HeadTrainingPlan, KeepBestWeights
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import StrPath
+    from scmpt_scverse.encoders import Encoder
+
+#: What a batch counts as that the training data did not have.
+_UNSEEN_BATCH = "unseen"
+_EARLY_STOPPING_PATIENCE = 20
+
+
+class SCMPT(PredictionMixin, BaseModelClass):
+    """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
+
+    Parameters
+    ----------
+    adata
+        Data registered by :meth:`setup_anndata`.
+    registry
+        Registry of a saved model; passed by :meth:`load`.
+    encoders
+        Modality to frozen encoder: a registered name (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a folder,
+        or `{"encoder": one of these, **options}`. `None` is `{"text": "ember-v1", "expression": "scgpt-human"}`, or no
+        encoder at all where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
+    fusion
+        How modalities are fused; `"concat"` is the paper's.
+    n_hidden
+        Width of a hidden layer of the head.
+    n_layers
+        Number of hidden layers, at least 1.
+    dropout_rate
+        Dropout after a hidden layer, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        An unknown encoder or fusion, no modality, a modality given twice, or a size out of range.
+
+    Notes
+    -----
+    Embeddings are standardised with mean and spread of the training cells, concatenated, and classified by dense layers
+    with ReLU and a softmax. Only these are trained. Initial weights, split and shuffling follow `scvi.settings.seed`,
+    which counts as 0 where it is not set: the same data and seed give the same model.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import SCMPT, datasets
+    >>> adata = datasets.pbmc68k_reduced()
+    >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
+    >>> model = SCMPT(adata)
+    >>> model.train(max_epochs=5, enable_progress_bar=False)
+    >>> model.predict().shape
+    (700,)
+    """
+
+    _module_cls = SCMPTModule
+    _training_plan_cls = HeadTrainingPlan
+    _train_runner_cls = TrainRunner
+
+    def __init__(
+        self,
+        adata: "AnnData | None" = None,
+        registry: dict[str, Any] | None = None,
+        encoders: "Mapping[str, StrPath | Mapping[str, Any]] | None" = None,
+        fusion: str = "concat",
+        n_hidden: int = 4096,
+        n_layers: int = 1,
+        dropout_rate: float = 0.0,
+    ) -> None:
+        super().__init__(adata, registry)
+        check_positive(n_hidden, "n_hidden")
+        check_positive(n_layers, "n_layers")
+        if not 0 <= dropout_rate < 1:
+            raise ValueError(f"`dropout_rate` must be in [0, 1); found {dropout_rate}.")
+        obsm_keys = self.registry["setup_args"]["obsm_keys"] or {}
+        # Rebound, so that what is saved does not depend on folders of this machine.
+        encoders = describe_encoders(encoders, obsm_keys)
+        widths = {modality: self.summary_stats[f"n_{_embedding_field(modality)}"] for modality in obsm_keys}
+        self._modalities = modalities_of(encoders, obsm_keys, widths)
+        self._encoders: dict[str, Encoder] = {}
+        self.encoder_ids_: dict[str, dict[str, str]] = {}
+        self.label_counts_: dict[str, int] = {}
+        with torch.random.fork_rng():
+            torch.manual_seed(_seed())
+            self.module = self._module_cls(
+                {name: modality.embedding_dim for name, modality in self._modalities.items()},
+                self.summary_stats.n_labels,
+                fusion=fusion,
+                n_hidden=n_hidden,
+                n_layers=n_layers,
+                dropout_rate=dropout_rate,
+            )
+        fused = ", ".join(f"{name}: {modality.obsm_key}" for name, modality in self._modalities.items())
+        self._model_summary_string = (
+            f"SCMPT fusing {{{fused}}} by {fusion!r}, n_hidden: {n_hidden}, n_layers: {n_layers}, "
+            f"dropout_rate: {dropout_rate}, n_labels: {self.summary_stats.n_labels}"
+        )
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_anndata(
+        cls,
+        adata: "AnnData",
+        labels_key: str,
+        *,
+        unlabeled_category: str = "Unknown",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        batch_key: str | None = None,
+        obsm_keys: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register what the model reads. Runs no encoder; embeddings may come later.
+
+        Parameters
+        ----------
+        adata
+            Cells; not a view. Nothing of it changes: codes are added to `.obs` and an identifier to `.uns`, under
+            names that begin with `_scvi`.
+        labels_key
+            Column of `.obs` with labels. Missing values count as unlabelled; other values are read as text.
+        unlabeled_category
+            The label that stands for "no label" in that column, and that predictions use for cells that cannot be read.
+        layer
+            Key of `.layers` with expression for the encoders; `None` reads `.X`.
+        gene_symbols
+            Column of `.var` with gene symbols; `None` takes `var_names`.
+        batch_key
+            Column of `.obs` with batches, donors or studies.
+        obsm_keys
+            Modalities that you bring: any name to a key of `.obsm`.
+        **kwargs
+            Passed by :meth:`load`.
+
+        Raises
+        ------
+        KeyError
+            A column, layer or key is not there.
+        ValueError
+            Fewer than two labels, `adata` is a view, or an embedding of `obsm_keys` is not a finite matrix.
+        """
+        obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
+        setup_method_args = cls._get_setup_method_args(**locals())
+        fields = [GenesField("X", layer), LabelsField("labels", labels_key, unlabeled_category)]
+        if batch_key is not None:
+            fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+        fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float = 0.9,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 256,
+        early_stopping: bool = True,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Embed what is missing, then train the head on the labelled cells.
+
+        Parameters
+        ----------
+        max_epochs
+            `None` takes 400 for up to 20,000 cells and fewer for more.
+        accelerator, devices
+            As in Lightning; `"auto"` uses a GPU if there is one.
+        train_size, validation_size
+            Shares of the labelled cells, every label in proportion; `validation_size=None` takes the rest, and what
+            both leave is kept for testing. The first cell of each label always trains.
+        shuffle_set_split
+            Split at random; else the first cells of each label train.
+        batch_size
+            Cells per minibatch.
+        early_stopping
+            Stop when the validation loss has not fallen for 20 epochs (`early_stopping_patience`). The weights of the
+            best epoch are kept in any case, unless there is no validation cell.
+        plan_kwargs
+            `lr` (default 1e-4) and `weight_decay` (default 0).
+        **trainer_kwargs
+            Options of :class:`scvi.train.Trainer`. `precision` is `"bf16-mixed"` where the device multiplies bfloat16
+            natively, else 32 bit.
+
+        Raises
+        ------
+        ValueError
+            No cell is left to train on, or a share is out of range; for embeddings, as :meth:`predict`.
+        """
+        check_positive(batch_size, "batch_size")
+        adata = self._adata_or_own(None)
+        inputs = self._inputs(adata)
+        self._record_encoders(adata)
+        codes = np.asarray(adata.obs[self.adata_manager.data_registry.labels.attr_key])
+        readable = np.all([np.isfinite(values).all(axis=1) for values in inputs.values()], axis=0)
+        usable = np.flatnonzero(readable & (codes < self.summary_stats.n_labels))
+        if usable.size == 0:
+            raise ValueError("Expected labelled cells to train on; found none that the encoders can read.")
+        split = split_cells(
+            codes,
+            usable,
+            train_size=train_size,
+            validation_size=validation_size,
+            shuffle=shuffle_set_split,
+            seed=_seed(),
+        )
+        tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+        if not self.is_trained_:  # a model that is trained further keeps the scale that its weights are made for
+            self.module.fit_standardisers({name: values[split.train] for name, values in tensors.items()})
+        names, counts = np.unique(self.labels[codes[split.train]].astype(str), return_counts=True)
+        self.label_counts_ = dict(zip(names.tolist(), counts.tolist(), strict=True))
+        has_validation = len(split.validation) > 0
+        trainer_kwargs = {
+            "check_val_every_n_epoch": 1,
+            "early_stopping_monitor": "validation_loss",
+            "early_stopping_patience": _EARLY_STOPPING_PATIENCE,
+            "precision": _training_precision(accelerator),
+            **trainer_kwargs,
+            "callbacks": [*trainer_kwargs.get("callbacks", []), *([KeepBestWeights()] if has_validation else [])],
+        }
+        runner = self._train_runner_cls(
+            self,
+            training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+            data_splitter=EmbeddingDataModule(
+                tensors, torch.from_numpy(codes), split, batch_size=batch_size, seed=_seed()
+            ),
+            max_epochs=max_epochs if max_epochs is not None else _default_max_epochs(len(split.train)),
+            accelerator=accelerator,
+            devices=devices,
+            early_stopping=early_stopping and has_validation,
+            **trainer_kwargs,
+        )
+        with torch.random.fork_rng():  # dropout draws from the global state
+            torch.manual_seed(_seed())
+            runner()
+
+    @classmethod
+    def load(cls, dir_path: str, adata: "AnnData | bool | None" = None, **kwargs: Any) -> Self:
+        """Load a saved model.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that `save` wrote. Load only models that you trust: like every scvi-tools model, it is a pickle.
+        adata
+            Data to attach; any genes in any order, with or without labels. `None` takes the data saved with the model,
+            `False` none at all: then pass `adata=` to the methods.
+        **kwargs
+            Options of :meth:`scvi.model.base.BaseModelClass.load`.
+
+        Returns
+        -------
+        The model. Encoders are not part of it: they are found again by name or folder when cells have to be embedded,
+        and refused if they are not the ones trained on.
+        """
+        with warnings.catch_warnings():
+            # The head reads embeddings, so other genes in a query are no cause for alarm.
+            warnings.filterwarnings("ignore", message="var_names for adata passed in does not match")
+            model: Self = super().load(dir_path, adata=adata, **kwargs)
+        return model
+
+    @classmethod
+    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
+        """Not available: annbatch streams expression, and this model trains on embeddings."""
+        raise NotImplementedError("SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata.")
+
+
+def _embedding_field(modality: str) -> str:
+    return f"embedding_{modality}"
+
+
+def _seed() -> int:
+    return 0 if scvi.settings.seed is None else int(scvi.settings.seed)
+
+
+def _default_max_epochs(n_obs: int) -> int:
+    """The convention of scvi-tools: 400 epochs up to 20,000 cells, then as many updates with fewer epochs."""
+    return max(1, min(round(20_000 / n_obs * 400), 400))
+
+
+def _training_precision(accelerator: str) -> str:
+    uses_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+    if not uses_gpu and accelerator not in {"auto", "cpu"}:
+        return "32-true"
+    return "bf16-mixed" if has_fast_bfloat16(torch.device("cuda" if uses_gpu else "cpu")) else "32-true"

@@ -1,0 +1,181 @@
+"""Minibatches of embeddings straight from tensors that already sit on the training device."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse._types import IntArray
+
+
+@dataclass(frozen=True)
+class CellSplit:
+    """Which cells train, validate and test; row numbers of the data set, disjoint."""
+
+    train: "IntArray"
+    validation: "IntArray"
+    test: "IntArray"
+
+
+def split_cells(
+    labels: "IntArray",
+    candidates: "IntArray",
+    *,
+    train_size: float,
+    validation_size: float | None,
+    shuffle: bool,
+    seed: int,
+) -> CellSplit:
+    """Split labelled cells so that every set has every label in proportion.
+
+    Parameters
+    ----------
+    labels
+        Label code of every cell, shape `(n_obs,)`.
+    candidates
+        Row numbers of the cells that may be used.
+    train_size, validation_size
+        Shares of `candidates`; `validation_size=None` takes what `train_size` leaves. The rest is for testing.
+    shuffle
+        Assign at random; else the first cells of a label train.
+    seed
+        Of the random assignment.
+
+    Notes
+    -----
+    The first cell of every label always trains: a label that only occurs in validation cannot be learned.
+    """
+    if not 0 < train_size <= 1:
+        raise ValueError(f"`train_size` must be in (0, 1]; found {train_size}.")
+    if validation_size is None:
+        validation_size = 1 - train_size
+    if not 0 <= validation_size <= 1 - train_size + 1e-9:
+        raise ValueError(
+            f"`validation_size` must be in [0, 1 - train_size]; found {validation_size} with train_size={train_size}."
+        )
+    order = np.random.default_rng(seed).permutation(candidates) if shuffle else np.asarray(candidates)
+    order = order[np.argsort(labels[order], kind="stable")]
+    is_first = np.diff(labels[order], prepend=-1) != 0
+    movable = order[~is_first]
+    n_validation = min(round(validation_size * len(order)), len(movable))
+    n_test = min(round((1 - train_size - validation_size) * len(order)), len(movable) - n_validation)
+    held_out = _evenly_spaced(movable, n_validation + n_test)
+    test = _evenly_spaced(held_out, n_test)
+    validation = np.setdiff1d(held_out, test)
+    return CellSplit(np.setdiff1d(order, held_out), validation, np.sort(test))
+
+
+def _evenly_spaced(values: "IntArray", n: int) -> "IntArray":
+    """`n` of the values at even distances, so that sorted by label every label gives its share."""
+    return values[((np.arange(n) + 0.5) * len(values) / max(n, 1)).astype(np.int64)]
+
+
+class TensorBatches:
+    """Iterates over rows of tensors in minibatches; shuffled anew every epoch.
+
+    Parameters
+    ----------
+    inputs
+        `{modality: (n_obs, dim)}`.
+    labels
+        Shape `(n_obs,)`.
+    batch_size
+        Rows per minibatch.
+    generator
+        Source of the shuffling; `None` keeps the order.
+    rank, world_size
+        Which share of the rows this process takes when several train together.
+    """
+
+    def __init__(
+        self,
+        inputs: "Mapping[str, Tensor]",
+        labels: "Tensor",
+        *,
+        batch_size: int,
+        generator: torch.Generator | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.inputs = dict(inputs)
+        self.labels = labels
+        self.batch_size = batch_size
+        self.generator = generator
+        self.rank = rank
+        self.world_size = world_size
+        # Every process takes equally many rows; otherwise one would wait for gradients that never come.
+        self._n_rows = len(labels) // world_size
+
+    def __len__(self) -> int:
+        return -(-self._n_rows // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        n_obs = len(self.labels)
+        # Drawn on the CPU, so that the order does not depend on the device.
+        order = torch.arange(n_obs) if self.generator is None else torch.randperm(n_obs, generator=self.generator)
+        order = order[self.rank :: self.world_size][: self._n_rows].to(self.labels.device)
+        for rows in order.split(self.batch_size):
+            yield {
+                "inputs": {modality: values[rows] for modality, values in self.inputs.items()},
+                "labels": self.labels[rows],
+            }
+
+
+class EmbeddingDataModule(pl.LightningDataModule):
+    """Training and validation minibatches for Lightning.
+
+    Parameters
+    ----------
+    inputs
+        `{modality: (n_obs, dim)}` of all cells.
+    labels
+        Label codes, shape `(n_obs,)`.
+    split
+        Which cells train and validate.
+    batch_size
+        Cells per minibatch.
+    seed
+        Of the shuffling.
+    """
+
+    def __init__(
+        self, inputs: "Mapping[str, Tensor]", labels: "Tensor", split: CellSplit, *, batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.inputs = dict(inputs)
+        self.labels = labels
+        self.split = split
+        self.batch_size = batch_size
+        self._generator = torch.Generator().manual_seed(seed)
+        # Names that scvi's TrainRunner reads after training.
+        self.train_idx, self.val_idx, self.test_idx = split.train, split.validation, split.test
+
+    def train_dataloader(self) -> TensorBatches:
+        """Shuffled minibatches of the training cells."""
+        return self._batches(self.split.train, self._generator)
+
+    def val_dataloader(self) -> "TensorBatches | list[Any]":
+        """Minibatches of the validation cells; an empty list where there are none, as Lightning wants it."""
+        return self._batches(self.split.validation, None) if len(self.split.validation) else []
+
+    def _batches(self, rows: "IntArray", generator: torch.Generator | None) -> TensorBatches:
+        device, rank, world_size = torch.device("cpu"), 0, 1
+        if self.trainer is not None:
+            device = self.trainer.strategy.root_device
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        index = torch.as_tensor(rows)
+        return TensorBatches(
+            {modality: values[index].to(device) for modality, values in self.inputs.items()},
+            self.labels[index].to(device),
+            batch_size=self.batch_size,
+            generator=generator,
+            rank=rank,
+            world_size=world_size,
+        )

@@ -1,0 +1,40 @@
+"""The head of the scMPT paper: concatenate, dense layers with ReLU, softmax."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from scmpt_scverse.module._fusion_base import FusionHead
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ConcatFusion(FusionHead):
+    """Concatenates the modalities and classifies by a multilayer perceptron; arguments as in :class:`FusionHead`."""
+
+    def __init__(
+        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
+    ) -> None:
+        super().__init__(
+            modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate
+        )
+        widths = [sum(self.modality_dims.values()), *[n_hidden] * n_layers]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout_rate)]
+        self.hidden = nn.Sequential(*layers)
+        self.output = nn.Linear(n_hidden, n_labels)
+
+    def fuse(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
+        """The last hidden layer, shape `(batch, n_hidden)`."""
+        concatenated = torch.cat([inputs[modality] for modality in self.modality_dims], dim=-1)
+        hidden: Tensor = self.hidden(concatenated)
+        return hidden
+
+    def classify(self, fused: "Tensor") -> "Tensor":
+        """A linear layer, shape `(batch, n_labels)`."""
+        logits: Tensor = self.output(fused)
+        return logits

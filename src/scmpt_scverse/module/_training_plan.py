@@ -1,0 +1,71 @@
+"""How the head is trained: cross-entropy, Adam, and the weights of the best epoch kept."""
+
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse.module._scmpt_module import SCMPTModule
+
+
+class HeadTrainingPlan(pl.LightningModule):
+    """Cross-entropy of the fusion head, minimised by Adam.
+
+    Parameters
+    ----------
+    module
+        What is trained.
+    lr
+        Learning rate; the paper's grid runs from 1e-5 to 1e-3.
+    weight_decay
+        L2 penalty of Adam.
+    """
+
+    def __init__(self, module: "SCMPTModule", *, lr: float = 1e-4, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.module = module
+        self.lr = lr
+        self.weight_decay = weight_decay
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> "Tensor":
+        """Cross-entropy of one minibatch `{"inputs": {modality: (batch, dim)}, "labels": (batch,)}`."""
+        loss = functional.cross_entropy(self.module(batch["inputs"]), batch["labels"])
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["labels"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Log cross-entropy and accuracy of one minibatch."""
+        logits, labels = self.module(batch["inputs"]), batch["labels"]
+        loss = functional.cross_entropy(logits, labels)
+        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
+        metrics = {"validation_loss": loss, "validation_accuracy": accuracy}
+        self.log_dict(metrics, on_epoch=True, prog_bar=True, batch_size=len(labels))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam over the head."""
+        return torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+
+
+class KeepBestWeights(pl.Callback):
+    """Keeps the weights of the epoch with the lowest validation loss and puts them back when training ends."""
+
+    def __init__(self, monitor: str = "validation_loss") -> None:
+        self.monitor = monitor
+        self._best = float("inf")
+        self._weights: dict[str, Tensor] | None = None
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights if this epoch is the best so far."""
+        loss = float(trainer.callback_metrics[self.monitor])
+        if loss < self._best:
+            self._best = loss
+            self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Restore the best weights, if anything was validated."""
+        if self._weights is not None:
+            pl_module.load_state_dict(self._weights)

@@ -1,0 +1,71 @@
+"""How training went."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse.pl._figure import new_axes, show_if_asked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Keys of a history, and the words for them in the legend.
+_LOSSES = {"train_loss_epoch": "training", "validation_loss": "validation"}
+_ACCURACY = "validation_accuracy"
+
+
+def training_curve(
+    history: Mapping[str, pd.DataFrame] | None, *, ax: "Axes | None" = None, show: bool | None = None
+) -> "Axes":
+    """Loss by epoch in training and validation, validation accuracy beside it, and the best epoch.
+
+    Parameters
+    ----------
+    history
+        `model.history`: a DataFrame by epoch under `train_loss_epoch`, `validation_loss` and `validation_accuracy`, of
+        which those that are there are drawn.
+    ax
+        Axes to draw on; `None` makes a figure.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes of the losses; accuracy has its own scale on the right. A vertical line marks the epoch with the lowest
+    validation loss.
+
+    Raises
+    ------
+    ValueError
+        `history` is `None` (the model was not trained) or has neither loss.
+    """
+    if history is None:
+        raise ValueError("Expected the history of a trained model; found `None`. Run `model.train()` first.")
+    losses = {key: history[key].iloc[:, 0].astype(float).dropna() for key in _LOSSES if key in history}
+    if not losses:
+        raise ValueError(
+            f"Expected {list_some(_LOSSES)} in `history`; found {list_some(history)}. Pass `model.history`."
+        )
+    if ax is None:
+        ax = new_axes((6.0, 3.6))
+    for colour, (key, loss) in zip(("C0", "C1"), losses.items(), strict=False):
+        ax.plot(loss.index, loss, color=colour, label=f"{_LOSSES[key]} loss")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss")
+    ax.set_ylim(bottom=0)
+    if "validation_loss" in losses:
+        best = int(losses["validation_loss"].idxmin())
+        ax.axvline(best, color="grey", linestyle=":", label=f"best epoch ({best})")
+    lines, names = ax.get_legend_handles_labels()
+    if _ACCURACY in history:
+        accuracy = history[_ACCURACY].iloc[:, 0].astype(float).dropna()
+        right = ax.twinx()
+        lines += right.plot(accuracy.index, accuracy, color="C2", linestyle="--")
+        names.append("validation accuracy")
+        right.set_ylabel("accuracy")
+        right.set_ylim(0, 1.02)
+    ax.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    show_if_asked(show)
+    return ax

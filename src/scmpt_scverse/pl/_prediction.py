@@ -1,0 +1,109 @@
+"""Predicted against true labels."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_key
+from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse.pl._figure import new_axes, show_if_asked
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+#: With more labels than this the numbers in the fields no longer fit.
+_MAX_ANNOTATED = 15
+_INCHES_PER_LABEL = 0.36
+#: Width of a letter of a label, in inches.
+_INCHES_PER_LETTER = 0.08
+
+
+def confusion_matrix(
+    adata: "AnnData",
+    labels_key: str,
+    *,
+    key_added: str = DEFAULT_KEY_ADDED,
+    normalize: bool = True,
+    ax: "Axes | None" = None,
+    show: bool | None = None,
+) -> "Axes":
+    """How often cells of each true label were given each label.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells; only `.obs` is read.
+    labels_key
+        Column of `.obs` with true labels. Cells without one are left out.
+    key_added
+        The prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under: `.obs["<key_added>_prediction"]` is read.
+    normalize
+        Colour by the share of the row, in [0, 1]; otherwise by the number of cells.
+    ax
+        Axes to draw on; `None` makes a figure whose size fits the number of labels.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes. Rows are the true labels that occur. Columns are the same labels in the same order, then what else was
+    predicted, such as the unlabeled category of rejected cells. Up to 15 labels, numbers stand in the fields.
+
+    Raises
+    ------
+    KeyError
+        `labels_key` or the prediction is not in `.obs`.
+    ValueError
+        No cell has both.
+    """
+    prediction_key = PredictionKeys.from_prefix(key_added).prediction
+    check_key(labels_key, adata.obs.columns, "adata.obs")
+    check_key(prediction_key, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
+    counts = _count(adata.obs[labels_key], adata.obs[prediction_key])
+    if counts.empty:
+        raise ValueError(
+            f"Expected cells with a label in `adata.obs[{labels_key!r}]` and a prediction; found none among "
+            f"{adata.n_obs}. Pass cells whose labels are known."
+        )
+    values = counts.div(counts.sum(axis=1), axis=0) if normalize else counts
+    n_rows, n_columns = values.shape
+    if ax is None:
+        labels_width = _INCHES_PER_LETTER * max(map(len, values.columns))
+        ax = new_axes((n_columns * _INCHES_PER_LABEL + labels_width + 2, n_rows * _INCHES_PER_LABEL + labels_width + 1))
+    image = ax.imshow(values.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1 if normalize else None)
+    ax.figure.colorbar(image, ax=ax, shrink=0.6, label="share of true label" if normalize else "cells")
+    ax.set_xticks(range(n_columns), list(values.columns), rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(n_rows), [f"{label} ({n})" for label, n in counts.sum(axis=1).items()])
+    ax.set_xlabel("predicted label")
+    ax.set_ylabel("true label (cells)")
+    if max(n_rows, n_columns) <= _MAX_ANNOTATED:
+        _write_numbers(ax, values, ".2f" if normalize else "d")
+    show_if_asked(show)
+    return ax
+
+
+def _count(truth: pd.Series, predicted: pd.Series) -> pd.DataFrame:
+    """Number of cells by true and predicted label; both in category order, columns that are no true label last."""
+    truth, predicted = truth.astype("category"), predicted.astype("category")
+    # As text: categories of numbers on one side and of strings on the other still mean the same labels.
+    table = pd.crosstab(truth.cat.rename_categories(str), predicted.cat.rename_categories(str))
+    rows = [label for label in truth.cat.categories.astype(str) if label in table.index]
+    further = [label for label in predicted.cat.categories.astype(str) if label in table.columns and label not in rows]
+    return table.reindex(index=rows, columns=rows + further, fill_value=0)
+
+
+def _write_numbers(ax: "Axes", values: pd.DataFrame, number_format: str) -> None:
+    dark = values.to_numpy().max() / 2
+    for row, column in np.argwhere(values.to_numpy() > 0):
+        value = values.iat[row, column]
+        ax.text(
+            column,
+            row,
+            format(value, number_format),
+            ha="center",
+            va="center",
+            fontsize="x-small",
+            color="white" if value > dark else "black",
+        )
