@@ -1,40 +1,24 @@
 """The commands. What is heavy to import is imported inside them, so that `--help` answers at once."""
 
-import time
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 from rich.console import Console
 
 from scmpt_scverse.cli._files import check_model_dir, check_output, read_cells, write_cells
-from scmpt_scverse.cli._group import Group, is_interactive
+from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
+from scmpt_scverse.cli._options import Force, GeneSymbols, InFile, Layer, MaxEpochs, ModelDir, OutFile, Seed
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import Precision
 
 app = typer.Typer(
     cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
 
-NO_ENCODER = "none"
-
-
-class PrecisionName(StrEnum):
-    """Choices of `--precision`."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
-InFile = Annotated[Path, typer.Argument(metavar="IN.h5ad", help="Cells to read.", show_default=False)]
-OutFile = Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File to write.", show_default=False)]
-ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of a saved model.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists, even if it is the input.")]
-Layer = Annotated[str | None, typer.Option(help="Key of .layers with expression.  [default: .X]")]
-GeneSymbols = Annotated[str | None, typer.Option(help="Column of .var with gene symbols.  [default: var_names]")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
-MaxEpochs = Annotated[int | None, typer.Option(min=1, help="Most passes over the training cells.  [default: by size]")]
+#: What `train` says for a modality that the model shall do without.
+_NO_ENCODER = "none"
 
 
 @app.callback()
@@ -45,17 +29,19 @@ def main(
 
     Start with `scmpt demo`: it annotates real cells in about a minute, without data or network.
 
-    Exit codes: 0 it worked, 1 it failed (the reason is on stderr), 2 the command was not understood.
+    Exit codes: 0 it worked; 1 it failed, and stderr says why; 2 the command was not understood.
     """
 
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for model, cells and pictures.")] = Path("scmpt_demo"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for model, cells and pictures.")] = Path(
+        "scmpt_demo"
+    ),
     seed: Seed = 0,
     max_epochs: MaxEpochs = None,
 ) -> None:
-    """Annotate 210 real blood cells after learning from 490, and compare with simpler predictors.
+    """Annotate 210 real blood cells after learning from 490 others, and compare with simpler predictors.
 
     Example: `scmpt demo --out my_demo`
     """
@@ -71,9 +57,9 @@ def embed(
     encoder: Annotated[str, typer.Option(help="Name (see `scmpt info`), hub id, or folder.", show_default=False)],
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Cells per forward pass.  [default: auto]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    precision: Annotated[PrecisionName, typer.Option(help="Number format of the encoder.")] = PrecisionName.AUTO,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Cells per forward pass.", show_default="auto")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     force: Force = False,
 ) -> None:
     """Embed every cell with a frozen encoder; adds .obsm["X_ENCODER"].
@@ -91,7 +77,7 @@ def embed(
         gene_symbols=gene_symbols,
         batch_size=batch_size or "auto",
         device=device,
-        precision=precision.value,
+        precision=cast("Precision", precision),
         progress=is_interactive(),
     )
     write_cells(adata, output)
@@ -101,38 +87,36 @@ def embed(
 @app.command()
 def train(
     source: InFile,
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder to save to.", show_default=False)],
+    model_dir: ModelDir,
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
     unlabeled_category: Annotated[str, typer.Option(help="The label that means: not known.")] = "Unknown",
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_key: Annotated[str | None, typer.Option(help="Column of .obs with batches.")] = None,
-    text: Annotated[
-        str | None, typer.Option(help="Text encoder, or `none`.  [default: ember-v1, unless --obsm text=...]")
-    ] = None,
+    text: Annotated[str | None, typer.Option(help="Text encoder, or `none`.", show_default="ember-v1")] = None,
     expression: Annotated[
-        str | None, typer.Option(help="Expression encoder, or `none`.  [default: scgpt-human, unless --obsm expression=...]")
+        str | None, typer.Option(help="Expression encoder, or `none`.", show_default="scgpt-human")
     ] = None,
     obsm: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=KEY", help="An embedding that .obsm has already; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=KEY", help="A modality that .obsm has already, instead of its encoder; repeatable."),
     ] = None,
     max_epochs: MaxEpochs = None,
     seed: Seed = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu, mps.")] = "auto",
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     force: Force = False,
 ) -> None:
     """Learn cell types from labelled cells and save the model.
 
-    Cells without label, or with the unlabeled category, are left out. Embeddings that are in the file are used; missing
-    ones are made.
+    Cells without label are left out. Embeddings that the file has are used, missing ones are made.
 
     Example: `scmpt train cells.h5ad my_model --labels-key cell_type --text minilm --obsm expression=X_pca`
     """
-    own = _own_modalities(obsm or [])
+    obsm_keys = _obsm_keys(obsm or [])
     encoders = {
         modality: given or default
         for modality, given, default in (("text", text, "ember-v1"), ("expression", expression, "scgpt-human"))
-        if given != NO_ENCODER and (given or modality not in own)
+        if given != _NO_ENCODER and (given or modality not in obsm_keys)
     }
     check_model_dir(model_dir, force=force)
     adata = read_cells(source)
@@ -140,7 +124,7 @@ def train(
 
     from scmpt_scverse import SCMPT
 
-    started = time.perf_counter()
+    quiet_libraries()
     scvi.settings.seed = seed
     SCMPT.setup_anndata(
         adata,
@@ -149,13 +133,13 @@ def train(
         layer=layer,
         gene_symbols=gene_symbols,
         batch_key=batch_key,
-        obsm_keys=own or None,
+        obsm_keys=obsm_keys,
     )
     model = SCMPT(adata, encoders=encoders)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
-    model.save(model_dir, overwrite=force)
-    typer.echo(f"Trained in {time.perf_counter() - started:.0f} s: {model_dir}")
+    model.save(str(model_dir), overwrite=force)
+    typer.echo(f"Learned {len(model.labels)} labels from {sum(model.label_counts_.values())} cells: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad")
 
 
@@ -169,7 +153,7 @@ def annotate(
 ) -> None:
     """Predict cell types; adds prediction and confidence to .obs, probabilities to .obsm.
 
-    The cells need no label column, and their genes may be others or in another order than those of the training cells.
+    The cells need no label column, and their genes may be others, or in another order, than those learned from.
 
     Example: `scmpt annotate my_model query.h5ad annotated.h5ad`
     """
@@ -177,15 +161,14 @@ def annotate(
     adata = read_cells(source)
     from scmpt_scverse import SCMPT
 
-    model = SCMPT.load(model_dir, adata=False)
+    quiet_libraries()
+    model = SCMPT.load(str(model_dir), adata=False)
     model.embed(adata, progress=is_interactive())
     model.annotate(adata, key_added=key_added)
     write_cells(adata, output)
-    predicted, confidence = adata.obs[f"{key_added}_prediction"], adata.obs[f"{key_added}_confidence"]
-    typer.echo(f"Annotated {adata.n_obs} cells, median confidence {confidence.median():.2f}: {output}")
-    for label, count in predicted.value_counts().items():
-        if count:
-            typer.echo(f"{count:8d}  {label}")
+    typer.echo(f"Annotated {adata.n_obs} cells: {output}")
+    for label, count in adata.obs[f"{key_added}_prediction"].value_counts().items():
+        typer.echo(f"{count:8d}  {label}")
 
 
 @app.command()
@@ -194,9 +177,9 @@ def evaluate(
     source: InFile,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table there too.")] = None,
 ) -> None:
-    """Compare predictions with the labels of the cells, and with the majority label.
+    """Compare predictions with the labels of cells that were not learned from, and with the majority label.
 
-    The labels are read from the column that the model was trained on.
+    Labels are read from the column that the model learned from.
 
     Example: `scmpt evaluate my_model labelled.h5ad --csv scores.csv`
     """
@@ -204,18 +187,20 @@ def evaluate(
     from scmpt_scverse import SCMPT
     from scmpt_scverse.cli._tables import table_of
 
-    model = SCMPT.load(model_dir, adata=False)
+    quiet_libraries()
+    model = SCMPT.load(str(model_dir), adata=False)
     model.embed(adata, progress=is_interactive())
     scores = model.evaluate(adata)
-    Console().print(table_of(scores, f"{source}", index="predictor"))
+    Console().print(table_of(scores, str(source), index="predictor"))
     if csv is not None:
-        scores.to_csv(csv)
+        scores.to_csv(csv, index_label="predictor")
 
 
 @app.command()
 def info(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[MODEL_DIR|FILE.h5ad]", help="What to describe.", show_default=False)
+        Path | None,
+        typer.Argument(metavar="MODEL_DIR|FILE.h5ad", help="What to describe.", show_default="this machine"),
     ] = None,
 ) -> None:
     """Describe this machine and the encoders, or a saved model, or the cells of a file.
@@ -230,13 +215,17 @@ def info(
     elif path.is_dir():
         describe_model(path, console)
     else:
-        describe_cells(read_cells(path), console)
+        describe_cells(path, console)
 
 
-def _own_modalities(obsm: list[str]) -> dict[str, str]:
+def _obsm_keys(pairs: list[str]) -> dict[str, str]:
     """`["text=X_mine"]` as `{"text": "X_mine"}`."""
-    pairs = [entry.partition("=") for entry in obsm]
-    for entry, (name, _, key) in zip(obsm, pairs, strict=True):
+    obsm_keys = {}
+    for pair in pairs:
+        name, _, key = pair.partition("=")
         if not (name and key):
-            raise typer.BadParameter(f"Expected NAME=KEY, such as expression=X_pca; found {entry!r}.")
-    return {name: key for name, _, key in pairs}
+            raise typer.BadParameter(
+                f"Expected NAME=KEY, such as expression=X_pca; found {pair!r}.", param_hint="--obsm"
+            )
+        obsm_keys[name] = key
+    return obsm_keys

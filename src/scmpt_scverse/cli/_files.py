@@ -69,7 +69,9 @@ def write_cells(adata: "AnnData", path: Path) -> None:
 
 def _check_name(path: Path) -> None:
     if path.suffix != ".h5ad":
-        raise ValueError(f"Expected a file name that ends in .h5ad; found {path.name!r}. Commands read and write .h5ad.")
+        raise ValueError(
+            f"Expected a file name that ends in .h5ad; found {path.name!r}. Commands read and write .h5ad."
+        )
 
 
 def _check_parent(path: Path) -> None:

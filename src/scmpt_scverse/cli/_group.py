@@ -1,33 +1,38 @@
 """How all commands end: exit code 0, or 1 and one line that says what went wrong."""
 
 import logging
+import os
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import typer
 from typer.core import TyperGroup
-
-if TYPE_CHECKING:
-    from click import Context
 
 #: What users can cause, raised with sentences made for them; anything else is a bug and keeps its traceback.
 _USER_ERRORS = (ValueError, KeyError, ImportError, OSError)
 
 
 class Group(TyperGroup):
-    """Commands whose errors are printed as `error: ...` with exit code 1; `--debug` keeps the traceback."""
+    """Commands that print an error as `error: ...` and end with exit code 1, and a warning as `warning: ...`.
 
-    def invoke(self, ctx: "Context") -> Any:
-        """Run the command; see the class."""
-        _speak_plainly()
-        try:
-            return super().invoke(ctx)
-        except _USER_ERRORS as error:
-            if ctx.params["debug"]:
-                raise
-            typer.echo(f"error: {_message(error)}", err=True)
-            raise typer.Exit(1) from error
+    With `--debug` an error keeps its traceback.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that `ctx` asks for."""
+        if not is_interactive():
+            # Read by huggingface-hub and transformers when they are imported.
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            try:
+                return super().invoke(ctx)
+            except _USER_ERRORS as error:
+                if ctx.params["debug"]:
+                    raise
+                typer.echo(f"error: {_message(error)}", err=True)
+                raise typer.Exit(1) from error
 
 
 def is_interactive() -> bool:
@@ -35,17 +40,19 @@ def is_interactive() -> bool:
     return sys.stderr.isatty()
 
 
+def quiet_libraries() -> None:
+    """Of what scvi-tools and Lightning log, show only what is worse than news; importing them sets their levels."""
+    import scvi
+
+    scvi.settings.verbosity = logging.WARNING
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
 def _message(error: Exception) -> str:
     # str() of a KeyError is the repr of its message.
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text or type(error).__name__
-
-
-def _speak_plainly() -> None:
-    """Show warnings as sentences, and of Lightning's log only what is worse than news."""
-    warnings.showwarning = _show_warning
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _show_warning(
@@ -56,4 +63,5 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    if not issubclass(category, FutureWarning | DeprecationWarning):  # those are for developers
+        typer.echo(f"warning: {message}", err=True)

@@ -1,1 +1,95 @@
-"""What `scmpt info` tells."""
+"""What `scmpt info` tells of a machine, a model and a file."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from scmpt_scverse._keys import UNS_KEYS
+from scmpt_scverse.cli._files import read_cells
+from scmpt_scverse.cli._group import quiet_libraries
+from scmpt_scverse.cli._tables import table_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PACKAGES = ("scmpt-scverse", "scvi-tools", "scanpy", "anndata", "torch", "sentence-transformers")
+#: Enough of a sha256 to tell encoders apart by eye.
+_FINGERPRINT_LENGTH = 12
+
+
+def describe_machine(console: "Console") -> None:
+    """Versions, device, and the registered encoders."""
+    from scmpt_scverse import encoders
+    from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device
+
+    device = resolve_device("auto")
+    facts = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    facts["device"] = str(device)
+    facts["precision that 'auto' takes"] = "bfloat16" if has_fast_bfloat16(device) else "float32"
+    _print_facts(console, facts)
+    table = encoders.list_encoders()
+    columns = ["modality", "embedding_dim", "is_available_offline", "description"]
+    console.print(table_of(table[columns], "Encoders (here: on this machine already)", index="encoder"))
+
+
+def describe_model(path: Path, console: "Console") -> None:
+    """Modalities, where their embeddings come from, and labels of a saved model."""
+    from scmpt_scverse import SCMPT
+
+    quiet_libraries()
+    model = SCMPT.load(str(path), adata=False)
+    setup = model.registry["setup_args"]
+    _print_facts(
+        console,
+        {
+            "model": str(path),
+            "labels_key": setup["labels_key"],
+            "layer": setup["layer"] or ".X",
+            "unlabeled_category": setup["unlabeled_category"],
+            "cells learned from": str(sum(model.label_counts_.values())),
+        },
+    )
+    rows = {
+        name: {"obsm_key": modality.obsm_key, "dim": modality.embedding_dim, **_origin(model.encoder_ids_.get(name))}
+        for name, modality in model._modalities.items()
+    }
+    console.print(table_of(pd.DataFrame.from_dict(rows, orient="index"), "Modalities", index="modality"))
+    counts = pd.DataFrame({"training cells": pd.Series(model.label_counts_)})
+    console.print(table_of(counts, "Labels", index="label"))
+
+
+def describe_cells(path: Path, console: "Console") -> None:
+    """Shape, columns, and embeddings with their provenance of an .h5ad file."""
+    adata = read_cells(path)
+    _print_facts(
+        console,
+        {
+            "file": str(path),
+            "cells": str(adata.n_obs),
+            "genes": str(adata.n_vars),
+            "layers": ", ".join(key for key in adata.layers if key is not None) or "none",
+            "obs": ", ".join(map(str, adata.obs.columns)) or "none",
+        },
+    )
+    records = adata.uns.get(UNS_KEYS.root, {}).get(UNS_KEYS.embeddings, {})
+    rows = {
+        key: {"dim": values.shape[1] if values.ndim > 1 else 1, **_origin(records.get(key))}
+        for key, values in adata.obsm.items()
+    }
+    if rows:
+        console.print(table_of(pd.DataFrame.from_dict(rows, orient="index"), "Embeddings (.obsm)", index="key"))
+
+
+def _origin(record: dict[str, Any] | None) -> dict[str, str]:
+    if record is None:
+        return {"encoder": "not recorded", "fingerprint": ""}
+    return {"encoder": record["encoder"], "fingerprint": record["fingerprint"][:_FINGERPRINT_LENGTH]}
+
+
+def _print_facts(console: "Console", facts: dict[str, str]) -> None:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        console.print(f"{name:<{width}}  {value}", highlight=False, markup=False, soft_wrap=True)

@@ -79,7 +79,7 @@ class Encoder(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256 over weights, vocabulary and preprocessing: equal fingerprints mean comparable embeddings."""
+        """The sha256 over weights, vocabulary and preprocessing; equal ones mean comparable embeddings."""
         return self._compute_fingerprint()
 
     @property

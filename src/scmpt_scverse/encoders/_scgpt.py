@@ -1,6 +1,5 @@
 """scGPT as a frozen expression encoder."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,6 +8,7 @@ import numpy as np
 from scmpt_scverse._checks import check_choice, check_positive
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
 from scmpt_scverse.pp._gene_tokens import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
 
@@ -36,17 +36,15 @@ class ScGPTEncoder(Encoder):
     folder
         Holds `args.json`, `vocab.json`, and `best_model.pt` or `model.safetensors`. Weights are read on first use.
     name
-        Name of the encoder; by default made from the folder's name (`scGPT_human` gives `scgpt-human`).
+        Name for slots; `None` takes the folder's name in lower case (`scGPT_human` gives `scgpt-human`).
     max_length
         Most tokens of a cell, with `<cls>`; scGPT was trained with 1200.
     selection
         Which genes a longer cell keeps: those of `"highest"` expression, or a pseudo-random `"sample"`, as in training.
     seed
         Seed of the pseudo-random numbers that spread tied values over bins and select genes.
-    min_genes
-        Fewest genes of a data set that must be in the vocabulary.
-    min_expression
-        Smallest share of a cell's expression in such genes (median over cells, in [0, 1]).
+    min_genes, min_expression
+        See :class:`Encoder`.
 
     Raises
     ------
@@ -68,7 +66,7 @@ class ScGPTEncoder(Encoder):
     >>> encoder = get("path/to/scGPT_human")  # doctest: +SKIP
     """
 
-    modality = "expression"
+    modality: Literal["expression"] = "expression"
 
     def __init__(
         self,
@@ -87,8 +85,8 @@ class ScGPTEncoder(Encoder):
             raise ValueError(
                 f"`max_length` must be a whole number of at least 2, for `<cls>` and a gene; found {max_length!r}."
             )
-        if type(seed) is not int or not 0 <= seed < 2**64:
-            raise ValueError(f"`seed` must be a whole number from 0 to 2**64 - 1; found {seed!r}.")
+        if type(seed) is not int or not 0 <= seed < 2**63:
+            raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1; found {seed!r}.")
         if not 0 <= min_expression <= 1:
             raise ValueError(f"`min_expression` must be a share from 0 to 1; found {min_expression!r}.")
         self._folder = open_folder(folder)
@@ -96,7 +94,7 @@ class ScGPTEncoder(Encoder):
         self._max_length = max_length
         self._selection: Selection = selection
         self._seed = seed
-        self.name = name if name is not None else _slug(Path(folder).resolve().name)
+        self.name = name or slug(Path(folder).resolve().name)
         self.embedding_dim = self._folder.settings.embsize
         self.min_genes = min_genes
         self.min_expression = min_expression
@@ -106,6 +104,11 @@ class ScGPTEncoder(Encoder):
     def vocabulary(self) -> frozenset[str]:
         """The gene symbols of the checkpoint's vocabulary."""
         return frozenset(self._genes)
+
+    @property
+    def options(self) -> dict[str, int | float | str]:
+        """Most tokens of a cell, which genes a longer cell keeps, and the seed."""
+        return {"max_length": self._max_length, "selection": self._selection, "seed": self._seed}
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """Which gene symbols are in the vocabulary, shape `(n_genes,)`."""
@@ -177,14 +180,7 @@ class ScGPTEncoder(Encoder):
         return self._loaded[2]
 
     def _compute_fingerprint(self) -> str:
-        return self._folder.fingerprint(
-            {
-                "preprocessing_version": _PREPROCESSING_VERSION,
-                "max_length": self._max_length,
-                "selection": self._selection,
-                "seed": self._seed,
-            }
-        )
+        return self._folder.fingerprint({"preprocessing_version": _PREPROCESSING_VERSION, **self.options})
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": None}  # a worker reads the weights itself, onto its own device
@@ -195,13 +191,9 @@ def _batches(lengths: "IntArray", batch_size: "int | Literal['auto']", device: "
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
     budget = _CPU_BATCH_TOKENS if device.type == "cpu" else _DEVICE_BATCH_TOKENS
-    batches = []
+    batches: list[IntArray] = []
     while order.size:
         size = batch_size if batch_size != "auto" else max(1, budget // int(lengths[order[0]] + 1))
         batches.append(order[:size])
         order = order[size:]
     return batches
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

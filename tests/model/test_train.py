@@ -1,0 +1,140 @@
+"""Training: reproducible, on labelled cells only, best weights kept, and it learns."""
+
+import numpy as np
+import pytest
+import scvi
+import torch
+
+from scmpt_scverse import SCMPT, metrics
+from tests._adata import LABELS_KEY
+
+PCA = {"expression": "X_pca"}
+
+
+def small_model(adata, *, labels_key=LABELS_KEY, **kwargs) -> SCMPT:
+    SCMPT.setup_anndata(adata, labels_key, obsm_keys=PCA)
+    return SCMPT(adata, **{"n_hidden": 64, **kwargs})
+
+
+def train(model: SCMPT, **kwargs) -> SCMPT:
+    model.train(**{"max_epochs": 5, "plan_kwargs": {"lr": 1e-3}, "enable_progress_bar": False, **kwargs})
+    return model
+
+
+def test_same_seed_same_model_whatever_was_drawn_before(pbmc):
+    first = train(small_model(pbmc, dropout_rate=0.2)).predict(soft=True)
+    torch.rand(5)
+    np.random.rand(5)  # noqa: NPY002
+    assert train(small_model(pbmc, dropout_rate=0.2)).predict(soft=True).equals(first)
+    scvi.settings.seed = 1
+    try:
+        assert not train(small_model(pbmc, dropout_rate=0.2)).predict(soft=True).equals(first)
+    finally:
+        scvi.settings._seed = None
+
+
+def test_training_leaves_the_global_random_state_alone(pbmc):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    train(small_model(pbmc, dropout_rate=0.2))
+    assert torch.rand(1) == expected
+
+
+def test_learns_held_out_cells(pbmc):
+    train_cells, test_cells = pbmc[::2].copy(), pbmc[1::2].copy()
+    model = train(small_model(train_cells), max_epochs=60)
+    learned = metrics.classification_metrics(test_cells.obs[LABELS_KEY], model.predict(test_cells))
+    assert learned["accuracy"] > 0.65  # the majority label alone gives 0.34
+
+
+def test_unlabelled_cells_are_not_trained_on(pbmc):
+    pbmc.obs["y"] = pbmc.obs[LABELS_KEY].astype(object)
+    pbmc.obs.iloc[100:200, pbmc.obs.columns.get_loc("y")] = "Unknown"
+    pbmc.obs.iloc[200:300, pbmc.obs.columns.get_loc("y")] = np.nan
+    model = train(small_model(pbmc, labels_key="y"))
+    used = np.concatenate([model.train_indices, model.validation_indices])
+    assert len(used) == 500
+    assert not set(used) & set(range(100, 300))
+    assert "Unknown" not in model.predict()
+    assert len(model.predict()) == 700
+
+
+def test_history_and_best_weights(pbmc):
+    model = train(small_model(pbmc), max_epochs=200, plan_kwargs={"lr": 3e-3}, early_stopping_patience=5)
+    losses = model.history["validation_loss"].to_numpy(dtype=float).ravel()
+    assert set(model.history) >= {"train_loss", "validation_loss", "validation_accuracy"}
+    assert len(losses) < 200, "early stopping never stopped"
+    assert losses.argmin() == len(losses) - 6
+    codes = pbmc.obs["_scvi_labels"].to_numpy()[model.validation_indices]
+    probabilities = model.predict(indices=model.validation_indices, soft=True).to_numpy()
+    kept = -np.log(probabilities[np.arange(len(codes)), codes]).mean()
+    # Validation may run in bfloat16 and prediction runs in float32.
+    assert kept == pytest.approx(losses.min(), rel=0.02)
+    assert kept < losses[-1]
+
+
+def test_training_further_keeps_the_scale(pbmc):
+    model = train(small_model(pbmc))
+    before = {name: value.clone() for name, value in model.module.standardise.state_dict().items()}
+    train(model, train_size=0.5, max_epochs=2)
+    after = model.module.standardise.state_dict()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert len(model.history["validation_loss"]) == 7
+
+
+def test_standardised_on_training_cells_only(pbmc):
+    model = train(small_model(pbmc), train_size=0.5, max_epochs=1)
+    mean = model.module.standardise["modality_expression"].mean.numpy()
+    assert np.allclose(mean, pbmc.obsm["X_pca"][model.train_indices].mean(0), atol=1e-4)
+    assert not np.allclose(mean, pbmc.obsm["X_pca"].mean(0), atol=1e-4)
+
+
+def test_without_validation_cells(pbmc):
+    model = train(small_model(pbmc), train_size=1.0, max_epochs=2)
+    assert len(model.validation_indices) == 0
+    assert model.is_trained
+    with pytest.raises(ValueError, match="No cell was held out from training"):
+        model.evaluate()
+
+
+def test_test_cells_are_kept_out(pbmc):
+    model = train(small_model(pbmc), train_size=0.7, validation_size=0.1)
+    parts = [model.train_indices, model.validation_indices, model.test_indices]
+    assert [len(part) for part in parts] == [490, 70, 140]
+    assert model.evaluate()["n_cells"].tolist() == [140, 140]
+
+
+def test_one_cell_in_the_last_minibatch(pbmc):
+    model = train(small_model(pbmc), train_size=1.0, batch_size=233, max_epochs=1)  # 700 = 3 x 233 + 1
+    assert np.isfinite(model.predict(soft=True)).all(axis=None)
+
+
+def test_no_labelled_cell_is_readable(pbmc):
+    model = small_model(pbmc)
+    model.adata.obs["_scvi_labels"] = model.summary_stats.n_labels
+    with pytest.raises(ValueError, match="Expected labelled cells to train on; found none"):
+        train(model)
+
+
+def test_unknown_training_options_are_refused(pbmc):
+    with pytest.raises(TypeError):
+        train(small_model(pbmc), epochs=3)
+    with pytest.raises(TypeError):
+        train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
+        train(small_model(pbmc), batch_size=0)
+
+
+def test_mixed_precision_predicts_as_float32_does(pbmc):
+    low = train(small_model(pbmc), max_epochs=20, precision="bf16-mixed")
+    full = train(small_model(pbmc), max_epochs=20, precision="32-true")
+    assert (low.predict() == full.predict()).mean() > 0.97
+
+
+@pytest.mark.gpu
+def test_gpu_gives_what_the_cpu_gives(pbmc):
+    on_gpu = train(small_model(pbmc), max_epochs=20, accelerator="gpu", precision="32-true")
+    assert on_gpu.device.type == "cuda"
+    on_cpu = train(small_model(pbmc), max_epochs=20, accelerator="cpu", precision="32-true")
+    assert (on_gpu.predict() == on_cpu.predict()).mean() > 0.99

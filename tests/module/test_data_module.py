@@ -1,0 +1,81 @@
+"""Splits and minibatches."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scmpt_scverse.module._data_module import TensorBatches, split_cells
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=80), st.sampled_from([0.5, 0.8, 0.9, 1.0]), st.integers(0, 5))
+def test_split_is_a_partition_and_every_label_trains(labels, train_size, seed):
+    codes = np.array(labels)
+    candidates = np.flatnonzero(codes < 4)  # code 4 stands for unlabelled
+    if not len(candidates):
+        return
+    validation_size = (1 - train_size) / 2
+    split = split_cells(
+        codes, candidates, train_size=train_size, validation_size=validation_size, shuffle=True, seed=seed
+    )
+    parts = np.concatenate([split.train, split.validation, split.test])
+    assert sorted(parts) == candidates.tolist()
+    assert set(codes[split.train]) == set(codes[candidates])
+
+
+def test_split_is_stratified_and_of_the_asked_size():
+    codes = np.repeat([0, 1, 2], [600, 300, 100])
+    split = split_cells(codes, np.arange(1000), train_size=0.8, validation_size=None, shuffle=True, seed=0)
+    assert len(split.validation) == 200
+    assert len(split.test) == 0
+    assert np.abs(np.bincount(codes[split.validation]) - [120, 60, 20]).max() <= 1
+
+
+def test_split_depends_on_the_seed_alone():
+    codes = np.repeat([0, 1], 50)
+
+    def split(seed):
+        return split_cells(codes, np.arange(100), train_size=0.9, validation_size=None, shuffle=True, seed=seed)
+
+    assert np.array_equal(split(1).validation, split(1).validation)
+    assert not np.array_equal(split(1).validation, split(2).validation)
+
+
+@pytest.mark.parametrize(
+    ("train_size", "validation_size", "message"),
+    [(0.0, None, "`train_size` must be in"), (1.5, None, "`train_size` must be in"), (0.9, 0.3, "`validation_size` must")],
+)
+def test_impossible_shares(train_size, validation_size, message):
+    with pytest.raises(ValueError, match=message):
+        split_cells(
+            np.array([0, 1]), np.arange(2), train_size=train_size, validation_size=validation_size, shuffle=True, seed=0
+        )
+
+
+def test_batches_hold_every_row_once_and_together():
+    inputs = {"text": torch.arange(10.0)[:, None], "expression": torch.arange(10.0)[:, None] * 2}
+    batches = TensorBatches(inputs, torch.arange(10), batch_size=4, generator=torch.Generator().manual_seed(0))
+    epoch = list(batches)
+    assert len(epoch) == len(batches) == 3
+    for batch in epoch:
+        assert torch.equal(batch["inputs"]["text"][:, 0], batch["labels"].float())
+        assert torch.equal(batch["inputs"]["expression"][:, 0], batch["labels"] * 2.0)
+    order = torch.cat([batch["labels"] for batch in epoch])
+    assert sorted(order.tolist()) == list(range(10))
+    assert not torch.equal(order, torch.cat([batch["labels"] for batch in batches]))  # another epoch, another order
+
+
+def test_processes_share_the_rows_evenly():
+    shares = [
+        torch.cat([
+            batch["labels"]
+            for batch in TensorBatches(
+                {}, torch.arange(11), batch_size=2, generator=torch.Generator().manual_seed(3), rank=rank, world_size=2
+            )
+        ])
+        for rank in range(2)
+    ]
+    assert [len(share) for share in shares] == [5, 5]
+    assert len(set(torch.cat(shares).tolist())) == 10

@@ -1,0 +1,39 @@
+"""The head: standardised inputs, the paper's layers, names of modalities that could collide."""
+
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from scmpt_scverse.module._scmpt_module import SCMPTModule
+from scmpt_scverse.module._standardiser import Standardiser
+
+
+def test_standardiser_agrees_with_scikit_learn():
+    values = torch.randn(50, 7) * torch.arange(7) + 3  # the first feature is constant
+    standardise = Standardiser(7)
+    standardise.fit(values)
+    expected = torch.from_numpy(StandardScaler().fit_transform(values.double().numpy())).float()
+    assert torch.allclose(standardise(values)[:, 1:], expected[:, 1:], atol=1e-5)
+    assert torch.allclose(standardise(values)[:, 0], torch.zeros(50), atol=1e-5)
+
+
+def test_layers_are_those_of_the_paper():
+    module = SCMPTModule({"text": 1024, "expression": 512}, 11)
+    shapes = [tuple(parameter.shape) for parameter in module.parameters()]
+    assert shapes == [(4096, 1536), (4096,), (11, 4096), (11,)]
+
+
+@pytest.mark.parametrize("name", ["keys", "training", "my.modality", "Protein ADT"])
+def test_any_modality_name(name):
+    module = SCMPTModule({name: 3, "text": 2}, 4, n_hidden=8)
+    inputs = {name: torch.randn(5, 3), "text": torch.randn(5, 2)}
+    assert module(inputs).shape == (5, 4)
+    assert module.represent(inputs).shape == (5, 8)
+    restored = SCMPTModule({name: 3, "text": 2}, 4, n_hidden=8)
+    restored.load_state_dict(module.state_dict())
+    assert torch.equal(restored(inputs), module(inputs))
+
+
+def test_unknown_fusion_lists_the_choices():
+    with pytest.raises(ValueError, match="Unknown `fusion='concatenate'`. Choose one of 'concat'. Did you mean 'concat'"):
+        SCMPTModule({"text": 2}, 2, fusion="concatenate")

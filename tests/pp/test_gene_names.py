@@ -1,0 +1,84 @@
+"""Gene identifiers cannot fail silently."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scmpt_scverse import pp
+from scmpt_scverse.pp._expression import ExpressionReader
+from scmpt_scverse.pp._gene_names import gene_symbols_of, is_ensembl_id, nearest_cause
+
+
+@pytest.mark.parametrize("name", ["ENSG00000156738", "ENSG00000156738.17", "ENSMUSG00000026395.7", "ENSG00000182378.15_PAR_Y"])
+def test_ensembl_ids(name):
+    assert is_ensembl_id(name)
+
+
+@pytest.mark.parametrize("name", ["ENSA", "ENSAP1", "ENSG0001", "CD3D", "AC012345.1", "ENST00000456328"])
+def test_symbols_are_no_ensembl_ids(name):
+    assert not is_ensembl_id(name)
+
+
+def one_cell(genes, values=None, **columns) -> AnnData:
+    values = np.arange(len(genes), 0, -1, dtype=np.float32) if values is None else np.asarray(values, np.float32)
+    return AnnData(values[None], var=pd.DataFrame(columns, index=list(genes)))
+
+
+def test_mixed_index_keeps_the_symbols():
+    adata = one_cell(["CD3D", "ENSG00000156738.17", "ENSA"])
+    assert gene_symbols_of(adata, None).tolist() == ["CD3D", "", "ENSA"]
+    assert pp.cell_sentences(adata).tolist() == ["CD3D ENSA"]
+    assert ExpressionReader(adata).n_without_symbol == 1
+
+
+def test_missing_symbols_are_left_out():
+    adata = one_cell(["a", "b", "c"], symbol=["CD3D", None, float("nan")])
+    assert pp.cell_sentences(adata, gene_symbols="symbol").tolist() == ["CD3D"]
+
+
+def test_duplicates_are_summed():
+    adata = one_cell(["a", "b", "c", "d"], values=[2, 3, 2, 1], symbol=["CD3D", "LYZ", "CD3D", "NKG7"])
+    reader = ExpressionReader(adata, gene_symbols="symbol")
+    assert reader.n_merged == 1
+    assert dict(zip(reader.genes, reader.rows(0, 1).matrix.toarray()[0], strict=True)) == {"CD3D": 4, "LYZ": 3, "NKG7": 1}
+
+
+def test_reference_order_breaks_ties_as_in_the_reference():
+    adata = one_cell(["C", "NEW", "A", "B"], values=[1, 1, 1, 1])
+    reader = ExpressionReader(adata, reference_var_names=np.array(["A", "B", "C", "GONE"], dtype=object))
+    assert reader.genes.tolist() == ["A", "B", "C", "NEW"]
+
+
+def test_only_ensembl_ids_name_the_column_with_symbols():
+    adata = one_cell(["ENSG00000156738", "ENSG00000167286.2"], feature_name=["MS4A1", "CD3D"])
+    with pytest.raises(ValueError, match=r"found Ensembl ids such as 'ENSG00000156738'.*Pass `gene_symbols='feature_name'`"):
+        pp.cell_sentences(adata)
+    with pytest.raises(ValueError, match="column of `adata.var` that holds symbols; found 'ids'"):
+        pp.cell_sentences(one_cell(["ENSG00000156738"], ids=["x"]))
+
+
+def test_row_numbers_are_no_names():
+    with pytest.raises(ValueError, match="found numbers, not names such as '0', '1', '2'"):
+        pp.cell_sentences(one_cell(["0", "1", "2"]))
+
+
+def test_unknown_column():
+    with pytest.raises(KeyError, match="No 'symbols' in `adata.var`; found 'symbol'. Did you mean 'symbol'"):
+        pp.cell_sentences(one_cell(["a"], symbol=["CD3D"]), gene_symbols="symbols")
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        (["Cd3d", "Ms4a1"], "match in upper case .*another species, or symbols in lower case"),
+        (["CD3D.1", "MS4A1.2"], r"match without their `.N` suffix"),
+        (["FOO", "BAR"], "'FOO', 'BAR' are not in the encoder's vocabulary"),
+    ],
+)
+def test_nearest_cause(names, cause):
+    symbols = np.array(names, dtype=object)
+    text = nearest_cause(symbols, np.zeros(2, dtype=bool), frozenset({"CD3D", "MS4A1"}))
+    assert re.search(cause, text)

@@ -1,0 +1,64 @@
+"""Sentences of errors, registry and optional imports."""
+
+import pytest
+
+from scmpt_scverse._checks import check_choice, check_key, check_positive, did_you_mean, list_some
+from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device, resolve_precision
+from scmpt_scverse._keys import PredictionKeys, embedding_key
+from scmpt_scverse._optional import import_optional
+from scmpt_scverse._registry import Registry
+
+
+def test_list_some():
+    assert list_some([]) == "none"
+    assert list_some(["a", 1]) == "'a', '1'"
+    assert list_some(range(10), limit=2) == "'0', '1', ... (10 in all)"
+
+
+def test_nearest_match():
+    assert did_you_mean("louvian", ["louvain", "leiden"]) == " Did you mean 'louvain'?"
+    assert did_you_mean("x", ["louvain"]) == ""
+
+
+def test_check_choice_and_key():
+    check_choice("a", ["a", "b"], "mode")
+    with pytest.raises(ValueError, match="Unknown `mode='c'`. Choose one of 'a', 'b'"):
+        check_choice("c", ["a", "b"], "mode")
+    check_key("a", ["a"], "adata.obs")
+    with pytest.raises(KeyError, match="No 'b' in `adata.obs`; found 'a'"):
+        check_key("b", ["a"], "adata.obs")
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "3", True])
+def test_check_positive(value):
+    with pytest.raises(ValueError, match="`n` must be a whole number of at least 1; found"):
+        check_positive(value, "n")
+
+
+def test_registry():
+    registry = Registry("kind", {"path": "pathlib:Path"})
+    assert registry.load("path")("x").name == "x"
+    assert registry.names() == ["path"]
+    with pytest.raises(ValueError, match="Unknown `kind='paths'`. Choose one of 'path'. Did you mean 'path'"):
+        registry.load("paths")
+
+
+def test_optional_import_names_the_extra():
+    assert import_optional("json", extra="x", purpose="Reading").loads("1") == 1
+    with pytest.raises(ImportError, match=r"Tuning needs the package `no_such_package`.*pip install 'scmpt-scverse\[tune\]'"):
+        import_optional("no_such_package", extra="tune", purpose="Tuning")
+
+
+def test_keys():
+    assert PredictionKeys.from_prefix("mine") == PredictionKeys("mine_prediction", "mine_confidence", "mine_probabilities")
+    assert embedding_key("minilm") == "X_minilm"
+
+
+def test_precision_follows_the_device():
+    import torch
+
+    cpu = resolve_device("cpu")
+    assert resolve_precision("float16", cpu) == torch.float16
+    assert resolve_precision("auto", cpu) == (torch.bfloat16 if has_fast_bfloat16(cpu) else torch.float32)
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert not has_fast_bfloat16(torch.device("meta"))

@@ -1,0 +1,60 @@
+"""The package as a whole: quick to import, public names, one direction of imports, no side effects."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scmpt_scverse
+
+IMPORT_BUDGET_S = 0.3
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_import_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys, time; start = time.perf_counter(); import scmpt_scverse; "
+        "seconds = time.perf_counter() - start; import json; "
+        "print(json.dumps([seconds, sorted({'torch', 'scvi', 'scanpy', 'anndata', 'pandas'} & set(sys.modules))]))"
+    )
+    runs = [json.loads(run_python(code)) for _ in range(3)]
+    assert min(seconds for seconds, _ in runs) < IMPORT_BUDGET_S
+    assert runs[0][1] == []
+
+
+def test_public_names():
+    assert set(scmpt_scverse.__all__) == {"SCMPT", "datasets", "encoders", "metrics", "pl", "pp", "tl"}
+    for name in scmpt_scverse.__all__:
+        assert name in dir(scmpt_scverse)
+        assert getattr(scmpt_scverse, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'SCMMGPT'"):
+        _ = scmpt_scverse.SCMMGPT
+
+
+def test_rooms_export_what_they_say():
+    for room in ("datasets", "encoders", "metrics", "pl", "pp", "tl"):
+        module = getattr(scmpt_scverse, room)
+        for name in module.__all__:
+            assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"
+
+
+def test_imports_run_one_way():
+    from importlinter.cli import lint_imports
+
+    root = Path(__file__).parents[1]
+    assert lint_imports(config_filename=str(root / "pyproject.toml"), no_cache=True) == 0
+
+
+def test_importing_sets_no_warning_filter_and_no_log_handler():
+    code = (
+        "import logging, warnings, scanpy, scvi, sentence_transformers; "
+        "before = (list(warnings.filters), list(logging.root.handlers)); "
+        "import scmpt_scverse; from scmpt_scverse import SCMPT, datasets, encoders, metrics, pl, pp, tl; "
+        "print((list(warnings.filters), list(logging.root.handlers)) == before)"
+    )
+    assert run_python(code).strip().endswith("True")
