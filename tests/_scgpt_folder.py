@@ -84,6 +84,8 @@ def random_weights(n_tokens: int, nlayers: int, embsize: int, d_hid: int, seed: 
     for layer in range(nlayers):
         prefix = f"transformer_encoder.layers.{layer}"
         tensors |= linear(f"{prefix}.self_attn.in_proj_", 3 * embsize, embsize)
+        # Attention to all tokens alike would average them, and every cell would have the same embedding.
+        tensors[f"{prefix}.self_attn.in_proj_weight"] *= 2
         tensors |= linear(f"{prefix}.self_attn.out_proj.", embsize, embsize)
         tensors |= linear(f"{prefix}.linear1.", d_hid, embsize) | linear(f"{prefix}.linear2.", embsize, d_hid)
         tensors |= norm(f"{prefix}.norm1") | norm(f"{prefix}.norm2")

@@ -127,7 +127,7 @@ def test_what_went_wrong_is_one_sentence_on_stderr(runner: CliRunner, cells_file
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["annotate", "absent", "cells.h5ad", "out.h5ad"], "absent"),
+        (["annotate", "absent", "cells.h5ad", "out.h5ad"], "Expected a saved model in the folder absent"),
         (["annotate", "absent", "cells.h5ad", "cells.h5ad"], "is the input itself"),
         (["evaluate", "absent", "absent.h5ad"], "Expected an .h5ad file at absent.h5ad; found none"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilmm"], "Did you mean 'minilm'?"),

@@ -17,6 +17,15 @@ def test_standardiser_agrees_with_scikit_learn():
     assert torch.allclose(standardise(values)[:, 0], torch.zeros(50), atol=1e-5)
 
 
+def test_modalities_weigh_the_same_whatever_their_width():
+    module = SCMPTModule({"wide": 300, "narrow": 20}, 2, n_hidden=4)
+    inputs = {"wide": torch.randn(500, 300) * 7, "narrow": torch.randn(500, 20)}
+    module.fit_standardisers(inputs)
+    variance = {name: values.var(dim=0).sum().item() for name, values in module._standardised(inputs).items()}
+    assert variance["wide"] == pytest.approx(variance["narrow"], rel=0.01)
+    assert sum(variance.values()) == pytest.approx(320, rel=0.01)
+
+
 def test_layers_are_those_of_the_paper():
     module = SCMPTModule({"text": 1024, "expression": 512}, 11)
     shapes = [tuple(parameter.shape) for parameter in module.parameters()]

@@ -43,6 +43,14 @@ def test_losses_accuracy_and_best_epoch_are_drawn(history: dict[str, pd.DataFram
     ]
 
 
+def test_training_loss_is_found_under_both_names(history: dict[str, pd.DataFrame]) -> None:
+    both = {**history, "train_loss": _by_epoch("train_loss", [3.0, 2.0, 1.0, 0.9])}
+
+    for given, expected in ((both, 3.0), ({"train_loss": both["train_loss"]}, 3.0), (history, 2.0)):
+        assert _lines(pl.training_curve(given, show=False))["training loss"][0] == expected
+    assert "validation loss" in _lines(pl.training_curve(both, show=False))
+
+
 def test_without_validation_there_is_no_best_epoch(history: dict[str, pd.DataFrame]) -> None:
     ax = pl.training_curve({"train_loss_epoch": history["train_loss_epoch"]}, show=False)
 

@@ -167,7 +167,8 @@ def test_without_any_expressed_gene_there_are_no_tokens(shape: tuple[int, int]) 
 
     assert len(tokens) == shape[0]
     assert tokens.lengths.tolist() == [0] * shape[0]
-    assert (tokens.gene_ids.dtype, tokens.bins.dtype) == (np.int64, np.int16)
+    assert tokens.gene_ids.dtype == np.int64
+    assert tokens.bins.dtype == np.int16
 
 
 def test_vocabulary_ids_are_minus_one_where_a_symbol_is_unknown() -> None:

@@ -6,9 +6,21 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.console import Console
 
-from scmpt_scverse.cli._files import check_model_dir, check_output, read_cells, write_cells
+from scmpt_scverse.cli._files import check_model_dir, check_output, read_cells, read_model, write_cells
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
-from scmpt_scverse.cli._options import Force, GeneSymbols, InFile, Layer, MaxEpochs, ModelDir, OutFile, Seed
+from scmpt_scverse.cli._options import (
+    Force,
+    GeneSymbols,
+    InFile,
+    Layer,
+    MaxEpochs,
+    ModelDir,
+    OutFile,
+    Seed,
+    choose_encoders,
+    parse_obsm_keys,
+)
+from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import Precision
@@ -16,9 +28,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Group, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False
 )
-
-#: What `train` says for a modality that the model shall do without.
-_NO_ENCODER = "none"
 
 
 @app.callback()
@@ -112,12 +121,8 @@ def train(
 
     Example: `scmpt train cells.h5ad my_model --labels-key cell_type --text minilm --obsm expression=X_pca`
     """
-    obsm_keys = _obsm_keys(obsm or [])
-    encoders = {
-        modality: given or default
-        for modality, given, default in (("text", text, "ember-v1"), ("expression", expression, "scgpt-human"))
-        if given != _NO_ENCODER and (given or modality not in obsm_keys)
-    }
+    obsm_keys = parse_obsm_keys(obsm or [])
+    encoders = choose_encoders(text, expression, obsm_keys)
     check_model_dir(model_dir, force=force)
     adata = read_cells(source)
     import scvi
@@ -159,10 +164,7 @@ def annotate(
     """
     check_output(output, source=source, force=force)
     adata = read_cells(source)
-    from scmpt_scverse import SCMPT
-
-    quiet_libraries()
-    model = SCMPT.load(str(model_dir), adata=False)
+    model = read_model(model_dir)
     model.embed(adata, progress=is_interactive())
     model.annotate(adata, key_added=key_added)
     write_cells(adata, output)
@@ -184,11 +186,7 @@ def evaluate(
     Example: `scmpt evaluate my_model labelled.h5ad --csv scores.csv`
     """
     adata = read_cells(source)
-    from scmpt_scverse import SCMPT
-    from scmpt_scverse.cli._tables import table_of
-
-    quiet_libraries()
-    model = SCMPT.load(str(model_dir), adata=False)
+    model = read_model(model_dir)
     model.embed(adata, progress=is_interactive())
     scores = model.evaluate(adata)
     Console().print(table_of(scores, str(source), index="predictor"))
@@ -216,16 +214,3 @@ def info(
         describe_model(path, console)
     else:
         describe_cells(path, console)
-
-
-def _obsm_keys(pairs: list[str]) -> dict[str, str]:
-    """`["text=X_mine"]` as `{"text": "X_mine"}`."""
-    obsm_keys = {}
-    for pair in pairs:
-        name, _, key = pair.partition("=")
-        if not (name and key):
-            raise typer.BadParameter(
-                f"Expected NAME=KEY, such as expression=X_pca; found {pair!r}.", param_hint="--obsm"
-            )
-        obsm_keys[name] = key
-    return obsm_keys

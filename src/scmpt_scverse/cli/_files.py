@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scmpt_scverse.cli._group import quiet_libraries
+
 if TYPE_CHECKING:
     from anndata import AnnData
+
+    from scmpt_scverse import SCMPT
 
 
 def read_cells(path: Path) -> "AnnData":
@@ -31,6 +35,22 @@ def read_cells(path: Path) -> "AnnData":
             f"Expected an AnnData file at {path}; found one that cannot be read ({error}). "
             "Copy or write it again; it may be incomplete or of another format."
         ) from error
+
+
+def read_model(path: Path) -> "SCMPT":
+    """The model saved in a folder, without data.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no saved model.
+    """
+    if not (path / "model.pt").is_file():
+        raise FileNotFoundError(f"Expected a saved model in the folder {path}; found no model.pt. Check the path.")
+    from scmpt_scverse import SCMPT
+
+    quiet_libraries()
+    return SCMPT.load(str(path), adata=False)
 
 
 def check_output(path: Path, *, source: Path, force: bool) -> None:

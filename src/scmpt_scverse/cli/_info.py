@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scmpt_scverse._keys import UNS_KEYS
-from scmpt_scverse.cli._files import read_cells
-from scmpt_scverse.cli._group import quiet_libraries
+from scmpt_scverse.cli._files import read_cells, read_model
 from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ def describe_machine(console: "Console") -> None:
 
 def describe_model(path: Path, console: "Console") -> None:
     """Modalities, where their embeddings come from, and labels of a saved model."""
-    from scmpt_scverse import SCMPT
-
-    quiet_libraries()
-    model = SCMPT.load(str(path), adata=False)
+    model = read_model(path)
     setup = model.registry["setup_args"]
     _print_facts(
         console,

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share."""
+"""Arguments and options that several commands share, and what those of `train` mean together."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,3 +15,27 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 MaxEpochs = Annotated[
     int | None, typer.Option(min=1, help="Most passes over the training cells.", show_default="by their number")
 ]
+
+#: Names no encoder: the model does without that modality.
+_NO_ENCODER = "none"
+
+
+def parse_obsm_keys(pairs: list[str]) -> dict[str, str]:
+    """`["text=X_mine"]` as `{"text": "X_mine"}`; a usage error for anything else."""
+    obsm_keys = {}
+    for pair in pairs:
+        name, _, key = pair.partition("=")
+        if not (name and key):
+            raise typer.BadParameter(
+                f"Expected NAME=KEY, such as expression=X_pca; found {pair!r}.", param_hint="--obsm"
+            )
+        obsm_keys[name] = key
+    return obsm_keys
+
+
+def choose_encoders(text: str | None, expression: str | None, obsm_keys: dict[str, str]) -> dict[str, str]:
+    """Modality to encoder: what was asked for, else the pair of the paper, except where `obsm_keys` brings one."""
+    given = {"text": text, "expression": expression}
+    default = {"text": "ember-v1", "expression": "scgpt-human"}
+    wanted = {name: encoder or default[name] for name, encoder in given.items() if encoder or name not in obsm_keys}
+    return {name: encoder for name, encoder in wanted.items() if encoder != _NO_ENCODER}

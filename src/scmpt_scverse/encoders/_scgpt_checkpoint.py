@@ -34,6 +34,8 @@ _UNUSED_PARTS = (
     "grad_reverse_discriminator.",
     "sim.",
 )
+#: What reading a damaged file raises, besides the errors of pickle and safetensors themselves.
+_UNREADABLE = (EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ def _read_weights(file: Path) -> "dict[str, Tensor]":
             if file.suffix == ".safetensors"
             else torch.load(file, map_location="cpu", weights_only=True)  # never runs code from the file
         )
-    except (SafetensorError, pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, KeyError) as error:
+    except (SafetensorError, pickle.UnpicklingError, *_UNREADABLE) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"Expected a file of tensors in {str(file)!r}; it cannot be read ({reason}): truncated, damaged or with "

@@ -225,7 +225,7 @@ class SCMPT(PredictionMixin, BaseModelClass):
         adata = self._adata_or_own(None)
         inputs = self._inputs(adata)
         self._record_encoders(adata)
-        codes = np.asarray(adata.obs[self.adata_manager.data_registry.labels.attr_key])
+        codes = np.array(adata.obs[self.adata_manager.data_registry.labels.attr_key])
         readable = np.all([np.isfinite(values).all(axis=1) for values in inputs.values()], axis=0)
         usable = np.flatnonzero(readable & (codes < self.summary_stats.n_labels))
         if usable.size == 0:

@@ -8,7 +8,7 @@ from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import nn
 
 from scmpt_scverse._registry import Registry
-from scmpt_scverse.module._standardiser import Standardiser
+from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ FUSIONS = Registry("fusion", {"concat": "scmpt_scverse.module._fusion_concat:Con
 
 
 class SCMPTModule(BaseModuleClass):
-    """Standardised modalities through a fusion head.
+    """Standardised and balanced modalities through a fusion head.
 
     Parameters
     ----------
@@ -45,7 +45,10 @@ class SCMPTModule(BaseModuleClass):
     ) -> None:
         super().__init__()
         # Modality names are the users'; a prefix keeps them from shadowing attributes of ModuleDict such as "keys".
-        self.standardise = nn.ModuleDict({_slot(name): Standardiser(dim) for name, dim in modality_dims.items()})
+        scales = balanced_scales(modality_dims)
+        self.standardise = nn.ModuleDict(
+            {_slot(name): Standardiser(dim, scales[name]) for name, dim in modality_dims.items()}
+        )
         self.head: FusionHead = FUSIONS.load(fusion)(
             modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate
         )

@@ -1,5 +1,7 @@
 """Bring modalities to one scale, with statistics of the training cells only."""
 
+from collections.abc import Mapping
+
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,7 +15,7 @@ _SMALLEST_STD = 1e-6
 
 
 class Standardiser(nn.Module):
-    """Subtracts the mean and divides by the standard deviation, feature by feature.
+    """Subtracts the mean and divides by the standard deviation, feature by feature, then scales by one number.
 
     Raw text embeddings of cells point almost the same way (mean cosine 0.97 for MiniLM); unscaled, the modality of
     larger spread drowns the other.
@@ -22,13 +24,16 @@ class Standardiser(nn.Module):
     ----------
     dim
         Width of the modality.
+    scale
+        Standard deviation of a feature afterwards (see :func:`balanced_scales`).
     """
 
     mean: "Tensor"
     std: "Tensor"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, scale: float = 1.0) -> None:
         super().__init__()
+        self.scale = scale
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -41,7 +46,14 @@ class Standardiser(nn.Module):
         self.std.copy_(torch.where(std > _SMALLEST_STD, std, torch.ones_like(std)))
 
     def forward(self, values: "Tensor") -> "Tensor":
-        """Standardised values, same shape."""
-        return (values - self.mean) / self.std
+        """Standardised and scaled values, same shape."""
+        return (values - self.mean) / self.std * self.scale
 
 
+def balanced_scales(modality_dims: Mapping[str, int]) -> dict[str, float]:
+    """Scales that give every modality the same total variance, and a feature a variance of 1 on average.
+
+    Without them a modality of 384 features outweighs one of 50 by its width alone, whatever either knows.
+    """
+    mean_dim = sum(modality_dims.values()) / len(modality_dims)
+    return {modality: (mean_dim / dim) ** 0.5 for modality, dim in modality_dims.items()}

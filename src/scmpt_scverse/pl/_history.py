@@ -11,8 +11,9 @@ from scmpt_scverse.pl._figure import new_axes, show_if_asked
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Keys of a history, and the words for them in the legend.
-_LOSSES = {"train_loss": "training", "train_loss_epoch": "training", "validation_loss": "validation"}
+#: Training loss by epoch: of SCMPT, and of models of scvi-tools that also log it by step.
+_TRAINING = ("train_loss", "train_loss_epoch")
+_VALIDATION = "validation_loss"
 _ACCURACY = "validation_accuracy"
 
 
@@ -24,8 +25,8 @@ def training_curve(
     Parameters
     ----------
     history
-        `model.history`: a DataFrame by epoch under `train_loss_epoch`, `validation_loss` and `validation_accuracy`, of
-        which those that are there are drawn.
+        `model.history`: a DataFrame by epoch under `train_loss` (or `train_loss_epoch`), `validation_loss` and
+        `validation_accuracy`, of which those that are there are drawn.
     ax
         Axes to draw on; `None` makes a figure.
     show
@@ -43,24 +44,26 @@ def training_curve(
     """
     if history is None:
         raise ValueError("Expected the history of a trained model; found `None`. Run `model.train()` first.")
-    losses = {key: history[key].iloc[:, 0].astype(float).dropna() for key in _LOSSES if key in history}
-    if not losses:
-        raise ValueError(
-            f"Expected {list_some(_LOSSES)} in `history`; found {list_some(history)}. Pass `model.history`."
-        )
+    training = next((key for key in _TRAINING if key in history), None)
+    if training is None and _VALIDATION not in history:
+        expected = list_some([*_TRAINING, _VALIDATION])
+        raise ValueError(f"Expected one of {expected} in `history`; found {list_some(history)}. Pass `model.history`.")
     if ax is None:
         ax = new_axes((6.0, 3.6))
-    for colour, (key, loss) in zip(("C0", "C1"), losses.items(), strict=False):
-        ax.plot(loss.index, loss, color=colour, label=f"{_LOSSES[key]} loss")
+    if training is not None:
+        loss = _values(history[training])
+        ax.plot(loss.index, loss, color="C0", label="training loss")
+    if _VALIDATION in history:
+        loss = _values(history[_VALIDATION])
+        ax.plot(loss.index, loss, color="C1", label="validation loss")
+        best = int(loss.idxmin())
+        ax.axvline(best, color="grey", linestyle=":", label=f"best epoch ({best})")
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")
     ax.set_ylim(bottom=0)
-    if "validation_loss" in losses:
-        best = int(losses["validation_loss"].idxmin())
-        ax.axvline(best, color="grey", linestyle=":", label=f"best epoch ({best})")
     lines, names = ax.get_legend_handles_labels()
     if _ACCURACY in history:
-        accuracy = history[_ACCURACY].iloc[:, 0].astype(float).dropna()
+        accuracy = _values(history[_ACCURACY])
         right = ax.twinx()
         lines += right.plot(accuracy.index, accuracy, color="C2", linestyle="--")
         names.append("validation accuracy")
@@ -69,3 +72,8 @@ def training_curve(
     ax.legend(lines, names, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
     show_if_asked(show)
     return ax
+
+
+def _values(by_epoch: pd.DataFrame) -> pd.Series:
+    # scvi-tools keeps its history as objects.
+    return by_epoch.iloc[:, 0].astype(float).dropna()
