@@ -9,18 +9,18 @@ from scmpt_scverse._optional import import_optional
 from scmpt_scverse._registry import Registry
 
 
-def test_list_some():
+def test_list_some() -> None:
     assert list_some([]) == "none"
     assert list_some(["a", 1]) == "'a', '1'"
     assert list_some(range(10), limit=2) == "'0', '1', ... (10 in all)"
 
 
-def test_nearest_match():
+def test_nearest_match() -> None:
     assert did_you_mean("louvian", ["louvain", "leiden"]) == " Did you mean 'louvain'?"
     assert did_you_mean("x", ["louvain"]) == ""
 
 
-def test_check_choice_and_key():
+def test_check_choice_and_key() -> None:
     check_choice("a", ["a", "b"], "mode")
     with pytest.raises(ValueError, match="Unknown `mode='c'`. Choose one of 'a', 'b'"):
         check_choice("c", ["a", "b"], "mode")
@@ -30,12 +30,12 @@ def test_check_choice_and_key():
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True])
-def test_check_positive(value):
+def test_check_positive(value) -> None:
     with pytest.raises(ValueError, match="`n` must be a whole number of at least 1; found"):
         check_positive(value, "n")
 
 
-def test_registry():
+def test_registry() -> None:
     registry = Registry("kind", {"path": "pathlib:Path"})
     assert registry.load("path")("x").name == "x"
     assert registry.names() == ["path"]
@@ -43,18 +43,22 @@ def test_registry():
         registry.load("paths")
 
 
-def test_optional_import_names_the_extra():
+def test_optional_import_names_the_extra() -> None:
     assert import_optional("json", extra="x", purpose="Reading").loads("1") == 1
-    with pytest.raises(ImportError, match=r"Tuning needs the package `no_such_package`.*pip install 'scmpt-scverse\[tune\]'"):
+    with pytest.raises(
+        ImportError, match=r"Tuning needs the package `no_such_package`.*pip install 'scmpt-scverse\[tune\]'"
+    ):
         import_optional("no_such_package", extra="tune", purpose="Tuning")
 
 
-def test_keys():
-    assert PredictionKeys.from_prefix("mine") == PredictionKeys("mine_prediction", "mine_confidence", "mine_probabilities")
+def test_keys() -> None:
+    assert PredictionKeys.from_prefix("mine") == PredictionKeys(
+        "mine_prediction", "mine_confidence", "mine_probabilities"
+    )
     assert embedding_key("minilm") == "X_minilm"
 
 
-def test_precision_follows_the_device():
+def test_precision_follows_the_device() -> None:
     import torch
 
     cpu = resolve_device("cpu")

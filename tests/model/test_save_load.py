@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT
-from tests._adata import LABELS_KEY
 
 
 def probabilities(model, adata):
     return model.predict(adata, soft=True).to_numpy()
 
 
-def test_round_trips(trained, saved, embedded):
+def test_round_trips(trained: SCMPT, saved: Path, embedded: AnnData) -> None:
     expected = probabilities(trained, embedded)
     without = SCMPT.load(str(saved), adata=False)
     assert np.array_equal(probabilities(without, embedded), expected)
@@ -24,13 +24,13 @@ def test_round_trips(trained, saved, embedded):
         without.predict()
 
 
-def test_saved_with_its_data(trained, embedded, tmp_path):
+def test_saved_with_its_data(trained: SCMPT, embedded: AnnData, tmp_path: Path) -> None:
     trained.save(str(tmp_path / "model"), save_anndata=True)
     model = SCMPT.load(str(tmp_path / "model"))
     assert np.allclose(probabilities(model, None), probabilities(trained, None), atol=1e-6)
 
 
-def test_query_with_other_genes_and_labels(saved, pbmc):
+def test_query_with_other_genes_and_labels(saved: Path, pbmc: AnnData) -> None:
     query = pbmc[1:64:3, ::-1].copy()
     query.obs[LABELS_KEY] = "new"
     model = SCMPT.load(str(saved), adata=query)
@@ -40,7 +40,7 @@ def test_query_with_other_genes_and_labels(saved, pbmc):
     assert len(SCMPT.load(str(saved), adata=query[:, :500].copy()).predict()) == 21
 
 
-def test_loaded_model_refuses_a_changed_encoder(saved, pbmc, monkeypatch):
+def test_loaded_model_refuses_a_changed_encoder(saved: Path, pbmc: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     from scmpt_scverse.encoders import SentenceTransformerEncoder
 
     monkeypatch.setattr(SentenceTransformerEncoder, "_compute_fingerprint", lambda self: "0" * 64)
@@ -49,7 +49,7 @@ def test_loaded_model_refuses_a_changed_encoder(saved, pbmc, monkeypatch):
         model.predict(pbmc[1:64:3].copy())
 
 
-def test_encoder_folder_may_be_gone(pbmc, tmp_path):
+def test_encoder_folder_may_be_gone(pbmc: AnnData, tmp_path: Path) -> None:
     from tests._scgpt_folder import make_scgpt_folder
 
     folder = make_scgpt_folder(tmp_path / "tiny", pbmc.var_names)
@@ -66,7 +66,7 @@ def test_encoder_folder_may_be_gone(pbmc, tmp_path):
         loaded.predict(pbmc[2::50].copy())
 
 
-def test_model_file_holds_no_classes_of_ours(saved):
+def test_model_file_holds_no_classes_of_ours(saved: Path) -> None:
     content = torch.load(saved / "model.pt", weights_only=False)
     assert "scmpt_scverse" not in (saved / "model.pt").read_bytes().decode("latin-1")
     assert set(content["attr_dict"]["encoder_ids_"]) == {"text"}
@@ -75,11 +75,11 @@ def test_model_file_holds_no_classes_of_ours(saved):
     }  # fmt: skip
 
 
-def test_nothing_to_load(tmp_path):
+def test_nothing_to_load(tmp_path: Path) -> None:
     with pytest.raises((ValueError, FileNotFoundError)):
         SCMPT.load(str(tmp_path / "nothing"), adata=False)
 
 
-def test_registry_can_be_viewed(trained, capsys):
+def test_registry_can_be_viewed(trained: SCMPT, capsys: pytest.CaptureFixture[str]) -> None:
     trained.view_anndata_setup()
     assert "labels" in capsys.readouterr().out

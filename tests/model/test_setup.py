@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
-
-from scmpt_scverse import SCMPT
 from tests._adata import LABELS_KEY, snapshot
 
+from scmpt_scverse import SCMPT
 
-def test_adds_only_scvi_names(embedded):
+
+def test_adds_only_scvi_names(embedded: AnnData) -> None:
     before = snapshot(embedded)
     SCMPT.setup_anndata(embedded, LABELS_KEY, batch_key="phase", obsm_keys={"expression": "X_pca"})
     assert {column for column in embedded.obs if column.startswith("_scvi")} == {"_scvi_labels", "_scvi_batch"}
@@ -19,7 +19,7 @@ def test_adds_only_scvi_names(embedded):
     assert snapshot(embedded) == before
 
 
-def test_fortran_order_and_sparse_arrays_are_left_as_they_are(embedded):
+def test_fortran_order_and_sparse_arrays_are_left_as_they_are(embedded: AnnData) -> None:
     for matrix in (np.asfortranarray(embedded.X.toarray()), sparse.csr_array(embedded.X), sparse.csc_array(embedded.X)):
         cells = embedded.copy()
         cells.X = matrix
@@ -29,7 +29,7 @@ def test_fortran_order_and_sparse_arrays_are_left_as_they_are(embedded):
         assert (getattr(cells.X, "flags", None) is not None and cells.X.flags.f_contiguous) == fortran
 
 
-def test_global_random_state_is_left_alone(embedded):
+def test_global_random_state_is_left_alone(embedded: AnnData) -> None:
     np.random.seed(0)  # noqa: NPY002
     expected = np.random.rand()  # noqa: NPY002
     np.random.seed(0)  # noqa: NPY002
@@ -38,7 +38,7 @@ def test_global_random_state_is_left_alone(embedded):
     assert np.random.rand() == expected  # noqa: NPY002
 
 
-def test_runs_no_encoder_and_may_come_before_embeddings(pbmc, monkeypatch):
+def test_runs_no_encoder_and_may_come_before_embeddings(pbmc: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scmpt_scverse.encoders._get._build", lambda *_: pytest.fail("an encoder was made"))
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     model = SCMPT(pbmc)  # the pair of the paper, neither of which is on this machine
@@ -46,7 +46,7 @@ def test_runs_no_encoder_and_may_come_before_embeddings(pbmc, monkeypatch):
     assert sum(parameter.numel() for parameter in model.module.head.hidden.parameters()) == 1537 * 4096
 
 
-def test_labels_are_sorted_and_the_unlabeled_category_comes_last(embedded):
+def test_labels_are_sorted_and_the_unlabeled_category_comes_last(embedded: AnnData) -> None:
     embedded.obs["y"] = pd.Series(["b", "a", "Unknown", "c"] * 50, dtype=object).to_numpy()[: embedded.n_obs]
     SCMPT.setup_anndata(embedded, "y", obsm_keys={"e": "X_pca"})
     model = SCMPT(embedded)
@@ -57,10 +57,16 @@ def test_labels_are_sorted_and_the_unlabeled_category_comes_last(embedded):
 
 @pytest.mark.parametrize(
     "values",
-    [[1, 2, 1, 2], [True, False, True, False], pd.Categorical(["1", "2", None, "1"]), ["1", None, np.nan, "2"], [1.0, 2.0, np.nan, 1.0]],
+    [
+        [1, 2, 1, 2],
+        [True, False, True, False],
+        pd.Categorical(["1", "2", None, "1"]),
+        ["1", None, np.nan, "2"],
+        [1.0, 2.0, np.nan, 1.0],
+    ],
     ids=["int", "bool", "categorical", "missing", "float"],
 )
-def test_labels_of_any_type(embedded, values):
+def test_labels_of_any_type(embedded: AnnData, values: Any) -> None:
     cells = embedded[:4].copy()
     cells.obs["y"] = values
     SCMPT.setup_anndata(cells, "y", obsm_keys={"e": "X_pca"})
@@ -77,12 +83,16 @@ def test_labels_of_any_type(embedded, values):
         ({"labels_key": "bulk_label"}, KeyError, "No 'bulk_label' in `adata.obs`.*Did you mean 'bulk_labels'"),
         ({"labels_key": LABELS_KEY, "layer": "counts"}, KeyError, "No 'counts' in `adata.layers`; found none"),
         ({"labels_key": LABELS_KEY, "batch_key": "donor"}, KeyError, "No 'donor' in `adata.obs`"),
-        ({"labels_key": LABELS_KEY, "obsm_keys": {"text": "X_mine"}}, KeyError, "No 'X_mine' in `adata.obsm`; found .*'X_pca'"),
+        (
+            {"labels_key": LABELS_KEY, "obsm_keys": {"text": "X_mine"}},
+            KeyError,
+            "No 'X_mine' in `adata.obsm`; found .*'X_pca'",
+        ),
         ({"labels_key": "one"}, ValueError, "at least two labels .*found only 'B cell' beside the unlabeled category"),
         ({"labels_key": "none"}, ValueError, "at least two labels .*found no labelled cell"),
     ],
 )
-def test_refusals(embedded, arguments, error, message):
+def test_refusals(embedded: AnnData, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     embedded.obs["one"], embedded.obs["none"] = "B cell", "Unknown"
     before = snapshot(embedded)
     with pytest.raises(error, match=message):
@@ -98,18 +108,18 @@ def test_refusals(embedded, arguments, error, message):
         (np.full((175, 2), "x"), r"Expected numbers of shape"),
     ],
 )
-def test_own_embeddings_are_checked_at_once(embedded, values, message):
+def test_own_embeddings_are_checked_at_once(embedded: AnnData, values: Any, message: str) -> None:
     embedded.obsm["X_mine"] = values
     with pytest.raises(ValueError, match=message):
         SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"text": "X_mine"})
 
 
-def test_views_are_refused_by_their_name(embedded):
+def test_views_are_refused_by_their_name(embedded: AnnData) -> None:
     with pytest.raises(ValueError, match=r"found a view. Pass `adata.copy\(\)`"):
         SCMPT.setup_anndata(embedded[:50], LABELS_KEY, obsm_keys={"e": "X_pca"})
 
 
-def test_model_arguments(embedded):
+def test_model_arguments(embedded: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"text": "X_pca"})
     with pytest.raises(ValueError, match="The modality 'text' is given twice: by `encoders` and by `obsm_keys`"):
         SCMPT(embedded, encoders={"text": "minilm"})
@@ -127,6 +137,6 @@ def test_model_arguments(embedded):
         SCMPT(embedded, encoders={})
 
 
-def test_annbatch_is_refused():
+def test_annbatch_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="trains on embeddings"):
         SCMPT.setup_annbatch()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scvi
 import torch
+from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT, metrics
-from tests._adata import LABELS_KEY
 
 PCA = {"expression": "X_pca"}
 
@@ -21,7 +21,7 @@ def train(model: SCMPT, **kwargs) -> SCMPT:
     return model
 
 
-def test_same_seed_same_model_whatever_was_drawn_before(pbmc):
+def test_same_seed_same_model_whatever_was_drawn_before(pbmc: AnnData) -> None:
     first = train(small_model(pbmc, dropout_rate=0.2)).predict(soft=True)
     torch.rand(5)
     np.random.rand(5)  # noqa: NPY002
@@ -33,7 +33,7 @@ def test_same_seed_same_model_whatever_was_drawn_before(pbmc):
         scvi.settings._seed = None
 
 
-def test_training_leaves_the_global_random_state_alone(pbmc):
+def test_training_leaves_the_global_random_state_alone(pbmc: AnnData) -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
@@ -41,14 +41,14 @@ def test_training_leaves_the_global_random_state_alone(pbmc):
     assert torch.rand(1) == expected
 
 
-def test_learns_held_out_cells(pbmc):
+def test_learns_held_out_cells(pbmc: AnnData) -> None:
     train_cells, test_cells = pbmc[::2].copy(), pbmc[1::2].copy()
     model = train(small_model(train_cells), max_epochs=60)
     learned = metrics.classification_metrics(test_cells.obs[LABELS_KEY], model.predict(test_cells))
     assert learned["accuracy"] > 0.65  # the majority label alone gives 0.34
 
 
-def test_unlabelled_cells_are_not_trained_on(pbmc):
+def test_unlabelled_cells_are_not_trained_on(pbmc: AnnData) -> None:
     pbmc.obs["y"] = pbmc.obs[LABELS_KEY].astype(object)
     pbmc.obs.iloc[100:200, pbmc.obs.columns.get_loc("y")] = "Unknown"
     pbmc.obs.iloc[200:300, pbmc.obs.columns.get_loc("y")] = np.nan
@@ -60,7 +60,7 @@ def test_unlabelled_cells_are_not_trained_on(pbmc):
     assert len(model.predict()) == 700
 
 
-def test_history_and_best_weights(pbmc):
+def test_history_and_best_weights(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), max_epochs=200, plan_kwargs={"lr": 3e-3}, early_stopping_patience=5)
     losses = model.history["validation_loss"].to_numpy(dtype=float).ravel()
     assert set(model.history) >= {"train_loss", "validation_loss", "validation_accuracy"}
@@ -74,7 +74,7 @@ def test_history_and_best_weights(pbmc):
     assert kept < losses[-1]
 
 
-def test_training_further_keeps_the_scale(pbmc):
+def test_training_further_keeps_the_scale(pbmc: AnnData) -> None:
     model = train(small_model(pbmc))
     before = {name: value.clone() for name, value in model.module.standardise.state_dict().items()}
     train(model, train_size=0.5, max_epochs=2)
@@ -83,14 +83,14 @@ def test_training_further_keeps_the_scale(pbmc):
     assert len(model.history["validation_loss"]) == 7
 
 
-def test_standardised_on_training_cells_only(pbmc):
+def test_standardised_on_training_cells_only(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), train_size=0.5, max_epochs=1)
     mean = model.module.standardise["modality_expression"].mean.numpy()
     assert np.allclose(mean, pbmc.obsm["X_pca"][model.train_indices].mean(0), atol=1e-4)
     assert not np.allclose(mean, pbmc.obsm["X_pca"].mean(0), atol=1e-4)
 
 
-def test_without_validation_cells(pbmc):
+def test_without_validation_cells(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), train_size=1.0, max_epochs=2)
     assert len(model.validation_indices) == 0
     assert model.is_trained
@@ -98,26 +98,26 @@ def test_without_validation_cells(pbmc):
         model.evaluate()
 
 
-def test_test_cells_are_kept_out(pbmc):
+def test_test_cells_are_kept_out(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), train_size=0.7, validation_size=0.1)
     parts = [model.train_indices, model.validation_indices, model.test_indices]
     assert [len(part) for part in parts] == [490, 70, 140]
     assert model.evaluate()["n_cells"].tolist() == [140, 140]
 
 
-def test_one_cell_in_the_last_minibatch(pbmc):
+def test_one_cell_in_the_last_minibatch(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), train_size=1.0, batch_size=233, max_epochs=1)  # 700 = 3 x 233 + 1
     assert np.isfinite(model.predict(soft=True)).all(axis=None)
 
 
-def test_no_labelled_cell_is_readable(pbmc):
+def test_no_labelled_cell_is_readable(pbmc: AnnData) -> None:
     model = small_model(pbmc)
     model.adata.obs["_scvi_labels"] = model.summary_stats.n_labels
     with pytest.raises(ValueError, match="Expected labelled cells to train on; found none"):
         train(model)
 
 
-def test_unknown_training_options_are_refused(pbmc):
+def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
     with pytest.raises(TypeError):
         train(small_model(pbmc), epochs=3)
     with pytest.raises(TypeError):
@@ -126,14 +126,14 @@ def test_unknown_training_options_are_refused(pbmc):
         train(small_model(pbmc), batch_size=0)
 
 
-def test_mixed_precision_predicts_as_float32_does(pbmc):
+def test_mixed_precision_predicts_as_float32_does(pbmc: AnnData) -> None:
     low = train(small_model(pbmc), max_epochs=20, precision="bf16-mixed")
     full = train(small_model(pbmc), max_epochs=20, precision="32-true")
     assert (low.predict() == full.predict()).mean() > 0.97
 
 
 @pytest.mark.gpu
-def test_gpu_gives_what_the_cpu_gives(pbmc):
+def test_gpu_gives_what_the_cpu_gives(pbmc: AnnData) -> None:
     on_gpu = train(small_model(pbmc), max_epochs=20, accelerator="gpu", precision="32-true")
     assert on_gpu.device.type == "cuda"
     on_cpu = train(small_model(pbmc), max_epochs=20, accelerator="cpu", precision="32-true")

@@ -11,7 +11,7 @@ from scmpt_scverse.module._data_module import TensorBatches, split_cells
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=2, max_size=80), st.sampled_from([0.5, 0.8, 0.9, 1.0]), st.integers(0, 5))
-def test_split_is_a_partition_and_every_label_trains(labels, train_size, seed):
+def test_split_is_a_partition_and_every_label_trains(labels: list[int], train_size: float, seed: int) -> None:
     codes = np.array(labels)
     candidates = np.flatnonzero(codes < 4)  # code 4 stands for unlabelled
     if not len(candidates):
@@ -25,7 +25,7 @@ def test_split_is_a_partition_and_every_label_trains(labels, train_size, seed):
     assert set(codes[split.train]) == set(codes[candidates])
 
 
-def test_split_is_stratified_and_of_the_asked_size():
+def test_split_is_stratified_and_of_the_asked_size() -> None:
     codes = np.repeat([0, 1, 2], [600, 300, 100])
     split = split_cells(codes, np.arange(1000), train_size=0.8, validation_size=None, shuffle=True, seed=0)
     assert len(split.validation) == 200
@@ -33,7 +33,7 @@ def test_split_is_stratified_and_of_the_asked_size():
     assert np.abs(np.bincount(codes[split.validation]) - [120, 60, 20]).max() <= 1
 
 
-def test_split_depends_on_the_seed_alone():
+def test_split_depends_on_the_seed_alone() -> None:
     codes = np.repeat([0, 1], 50)
 
     def split(seed):
@@ -45,16 +45,20 @@ def test_split_depends_on_the_seed_alone():
 
 @pytest.mark.parametrize(
     ("train_size", "validation_size", "message"),
-    [(0.0, None, "`train_size` must be in"), (1.5, None, "`train_size` must be in"), (0.9, 0.3, "`validation_size` must")],
+    [
+        (0.0, None, "`train_size` must be in"),
+        (1.5, None, "`train_size` must be in"),
+        (0.9, 0.3, "`validation_size` must"),
+    ],
 )
-def test_impossible_shares(train_size, validation_size, message):
+def test_impossible_shares(train_size: float, validation_size: float | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         split_cells(
             np.array([0, 1]), np.arange(2), train_size=train_size, validation_size=validation_size, shuffle=True, seed=0
         )
 
 
-def test_batches_hold_every_row_once_and_together():
+def test_batches_hold_every_row_once_and_together() -> None:
     inputs = {"text": torch.arange(10.0)[:, None], "expression": torch.arange(10.0)[:, None] * 2}
     batches = TensorBatches(inputs, torch.arange(10), batch_size=4, generator=torch.Generator().manual_seed(0))
     epoch = list(batches)
@@ -67,14 +71,21 @@ def test_batches_hold_every_row_once_and_together():
     assert not torch.equal(order, torch.cat([batch["labels"] for batch in batches]))  # another epoch, another order
 
 
-def test_processes_share_the_rows_evenly():
+def test_processes_share_the_rows_evenly() -> None:
     shares = [
-        torch.cat([
-            batch["labels"]
-            for batch in TensorBatches(
-                {}, torch.arange(11), batch_size=2, generator=torch.Generator().manual_seed(3), rank=rank, world_size=2
-            )
-        ])
+        torch.cat(
+            [
+                batch["labels"]
+                for batch in TensorBatches(
+                    {},
+                    torch.arange(11),
+                    batch_size=2,
+                    generator=torch.Generator().manual_seed(3),
+                    rank=rank,
+                    world_size=2,
+                )
+            ]
+        )
         for rank in range(2)
     ]
     assert [len(share) for share in shares] == [5, 5]

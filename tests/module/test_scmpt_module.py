@@ -8,7 +8,7 @@ from scmpt_scverse.module._scmpt_module import SCMPTModule
 from scmpt_scverse.module._standardiser import Standardiser
 
 
-def test_standardiser_agrees_with_scikit_learn():
+def test_standardiser_agrees_with_scikit_learn() -> None:
     values = torch.randn(50, 7) * torch.arange(7) + 3  # the first feature is constant
     standardise = Standardiser(7)
     standardise.fit(values)
@@ -17,7 +17,7 @@ def test_standardiser_agrees_with_scikit_learn():
     assert torch.allclose(standardise(values)[:, 0], torch.zeros(50), atol=1e-5)
 
 
-def test_modalities_weigh_the_same_whatever_their_width():
+def test_modalities_weigh_the_same_whatever_their_width() -> None:
     module = SCMPTModule({"wide": 300, "narrow": 20}, 2, n_hidden=4)
     inputs = {"wide": torch.randn(500, 300) * 7, "narrow": torch.randn(500, 20)}
     module.fit_standardisers(inputs)
@@ -26,14 +26,14 @@ def test_modalities_weigh_the_same_whatever_their_width():
     assert sum(variance.values()) == pytest.approx(320, rel=0.01)
 
 
-def test_layers_are_those_of_the_paper():
+def test_layers_are_those_of_the_paper() -> None:
     module = SCMPTModule({"text": 1024, "expression": 512}, 11)
     shapes = [tuple(parameter.shape) for parameter in module.parameters()]
     assert shapes == [(4096, 1536), (4096,), (11, 4096), (11,)]
 
 
 @pytest.mark.parametrize("name", ["keys", "training", "my.modality", "Protein ADT"])
-def test_any_modality_name(name):
+def test_any_modality_name(name: str) -> None:
     module = SCMPTModule({name: 3, "text": 2}, 4, n_hidden=8)
     inputs = {name: torch.randn(5, 3), "text": torch.randn(5, 2)}
     assert module(inputs).shape == (5, 4)
@@ -43,6 +43,8 @@ def test_any_modality_name(name):
     assert torch.equal(restored(inputs), module(inputs))
 
 
-def test_unknown_fusion_lists_the_choices():
-    with pytest.raises(ValueError, match="Unknown `fusion='concatenate'`. Choose one of 'concat'. Did you mean 'concat'"):
+def test_unknown_fusion_lists_the_choices() -> None:
+    with pytest.raises(
+        ValueError, match="Unknown `fusion='concatenate'`. Choose one of 'concat'. Did you mean 'concat'"
+    ):
         SCMPTModule({"text": 2}, 2, fusion="concatenate")

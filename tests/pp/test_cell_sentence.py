@@ -28,7 +28,7 @@ def written_out(values, genes) -> list[str]:
     ]
 
 
-def test_order_ties_and_zeros():
+def test_order_ties_and_zeros() -> None:
     adata = cells([[1, 0, 5, 1, 0], [0, 0, 0, 0, 0], [2, 2, 2, 2, 2]])
     sentences = pp.cell_sentences(adata)
     assert sentences.tolist() == ["NKG7 CD3D LYZ", "", "CD3D MS4A1 NKG7 LYZ ENSA"]
@@ -37,7 +37,7 @@ def test_order_ties_and_zeros():
 
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float32, (6, 5), elements=st.sampled_from([0, 0, 1, 1, 2, 3.5, 1e6])), st.integers(1, 6))
-def test_agrees_with_the_definition(values, max_genes):
+def test_agrees_with_the_definition(values: Any, max_genes: int) -> None:
     expected = written_out(values, GENES)
     assert pp.cell_sentences(cells(values)).tolist() == expected
     cut = [" ".join(sentence.split()[:max_genes]) for sentence in expected]
@@ -46,7 +46,7 @@ def test_agrees_with_the_definition(values, max_genes):
 
 @settings(max_examples=30, deadline=None)
 @given(st.permutations(range(5)), st.permutations(range(4)))
-def test_permutations(gene_order, cell_order):
+def test_permutations(gene_order: list[int], cell_order: list[int]) -> None:
     values = np.array([[1, 2, 3, 4, 0], [9, 0, 7, 6, 5], [0, 1, 0, 3, 2], [5, 4, 3, 2, 1]])  # no ties
     adata = cells(values)
     sentences = pp.cell_sentences(adata)
@@ -59,20 +59,18 @@ def test_permutations(gene_order, cell_order):
     [sparse.csr_matrix, sparse.csc_matrix, sparse.csr_array, sparse.csc_array, np.asfortranarray, np.asarray],
     ids=lambda convert: convert.__name__,
 )
-def test_formats_agree(pbmc, convert):
+def test_formats_agree(pbmc: AnnData, convert: Callable[..., Any]) -> None:
     dense = pbmc.X.toarray()
     adata = AnnData(convert(dense), pbmc.obs, pbmc.var)
     assert pp.cell_sentences(adata, max_genes=20).tolist() == written_out_top(dense, pbmc.var_names, 20)
 
 
 def written_out_top(values, genes, max_genes):
-    return [
-        " ".join(genes[j] for j in np.argsort(-row, kind="stable")[:max_genes] if row[j] > 0) for row in values
-    ]
+    return [" ".join(genes[j] for j in np.argsort(-row, kind="stable")[:max_genes] if row[j] > 0) for row in values]
 
 
 @pytest.mark.parametrize("as_format", [sparse.csr_matrix, sparse.csc_matrix, np.asarray])
-def test_backed_file_and_views(pbmc, tmp_path, as_format):
+def test_backed_file_and_views(pbmc: AnnData, tmp_path: Path, as_format: Callable[..., Any]) -> None:
     expected = pp.cell_sentences(pbmc)
     pbmc.X = as_format(pbmc.X.toarray())
     pbmc.write_h5ad(tmp_path / "cells.h5ad")
@@ -84,23 +82,23 @@ def test_backed_file_and_views(pbmc, tmp_path, as_format):
     backed.file.close()
 
 
-def test_explicit_zeros_and_unsorted_columns():
+def test_explicit_zeros_and_unsorted_columns() -> None:
     matrix = sparse.csr_matrix((np.array([1.0, 0.0, 3.0]), np.array([2, 1, 0]), np.array([0, 3])), shape=(1, 3))
     assert pp.cell_sentences(AnnData(matrix, var=pd.DataFrame(index=GENES[:3]))).tolist() == ["CD3D NKG7"]
 
 
-def test_unsigned_counts_do_not_wrap_around():
+def test_unsigned_counts_do_not_wrap_around() -> None:
     matrix = sparse.csr_matrix(np.array([[1, 0, 200, 7]], dtype=np.uint8))
     assert pp.cell_sentences(AnnData(matrix, var=pd.DataFrame(index=GENES[:4]))).tolist() == ["NKG7 LYZ CD3D"]
 
 
-def test_normalisation_does_not_change_sentences():
+def test_normalisation_does_not_change_sentences() -> None:
     counts = np.random.default_rng(0).poisson(2, size=(20, 5))
     normalised = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)
     assert pp.cell_sentences(cells(counts)).tolist() == pp.cell_sentences(cells(normalised)).tolist()
 
 
-def test_layer_and_symbol_column(pbmc):
+def test_layer_and_symbol_column(pbmc: AnnData) -> None:
     pbmc.layers["log"] = pbmc.X * 2
     pbmc.var["symbol"] = pbmc.var_names.to_numpy()
     expected = pp.cell_sentences(pbmc).tolist()
@@ -109,7 +107,7 @@ def test_layer_and_symbol_column(pbmc):
     assert pp.cell_sentences(pbmc, layer="log", gene_symbols="symbol").tolist() == expected
 
 
-def test_input_is_left_alone(pbmc):
+def test_input_is_left_alone(pbmc: AnnData) -> None:
     before = pbmc.copy()
     pp.cell_sentences(pbmc)
     assert pbmc.obs.equals(before.obs)
@@ -117,7 +115,7 @@ def test_input_is_left_alone(pbmc):
     assert np.array_equal(pbmc.X.data, before.X.data)
 
 
-def test_rank_genes_keeps_the_first_of_each_row():
+def test_rank_genes_keeps_the_first_of_each_row() -> None:
     indptr, ranked = rank_genes(sparse.csr_matrix(np.array([[0, 3, 1], [0, 0, 0], [1, 1, 2]])), max_genes=2)
     assert indptr.tolist() == [0, 2, 2, 4]
     assert ranked.tolist() == [1, 2, 2, 0]
@@ -130,14 +128,14 @@ def test_rank_genes_keeps_the_first_of_each_row():
         (lambda a: a.X.__setitem__((0, 0), -1), "negative values such as -1"),
     ],
 )
-def test_bad_values(change, message):
+def test_bad_values(change: Callable[[AnnData], None], message: str) -> None:
     adata = cells([[1, 2, 3]])
     change(adata)
     with pytest.raises(ValueError, match=message):
         pp.cell_sentences(adata)
 
 
-def test_bad_arguments():
+def test_bad_arguments() -> None:
     adata = cells([[1, 2, 3]])
     with pytest.raises(ValueError, match="`max_genes` must be a whole number of at least 1; found 0"):
         pp.cell_sentences(adata, max_genes=0)

@@ -12,13 +12,15 @@ from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_names import gene_symbols_of, is_ensembl_id, nearest_cause
 
 
-@pytest.mark.parametrize("name", ["ENSG00000156738", "ENSG00000156738.17", "ENSMUSG00000026395.7", "ENSG00000182378.15_PAR_Y"])
-def test_ensembl_ids(name):
+@pytest.mark.parametrize(
+    "name", ["ENSG00000156738", "ENSG00000156738.17", "ENSMUSG00000026395.7", "ENSG00000182378.15_PAR_Y"]
+)
+def test_ensembl_ids(name: str) -> None:
     assert is_ensembl_id(name)
 
 
 @pytest.mark.parametrize("name", ["ENSA", "ENSAP1", "ENSG0001", "CD3D", "AC012345.1", "ENST00000456328"])
-def test_symbols_are_no_ensembl_ids(name):
+def test_symbols_are_no_ensembl_ids(name: str) -> None:
     assert not is_ensembl_id(name)
 
 
@@ -27,45 +29,51 @@ def one_cell(genes, values=None, **columns) -> AnnData:
     return AnnData(values[None], var=pd.DataFrame(columns, index=list(genes)))
 
 
-def test_mixed_index_keeps_the_symbols():
+def test_mixed_index_keeps_the_symbols() -> None:
     adata = one_cell(["CD3D", "ENSG00000156738.17", "ENSA"])
     assert gene_symbols_of(adata, None).tolist() == ["CD3D", "", "ENSA"]
     assert pp.cell_sentences(adata).tolist() == ["CD3D ENSA"]
     assert ExpressionReader(adata).n_without_symbol == 1
 
 
-def test_missing_symbols_are_left_out():
+def test_missing_symbols_are_left_out() -> None:
     adata = one_cell(["a", "b", "c"], symbol=["CD3D", None, float("nan")])
     assert pp.cell_sentences(adata, gene_symbols="symbol").tolist() == ["CD3D"]
 
 
-def test_duplicates_are_summed():
+def test_duplicates_are_summed() -> None:
     adata = one_cell(["a", "b", "c", "d"], values=[2, 3, 2, 1], symbol=["CD3D", "LYZ", "CD3D", "NKG7"])
     reader = ExpressionReader(adata, gene_symbols="symbol")
     assert reader.n_merged == 1
-    assert dict(zip(reader.genes, reader.rows(0, 1).matrix.toarray()[0], strict=True)) == {"CD3D": 4, "LYZ": 3, "NKG7": 1}
+    assert dict(zip(reader.genes, reader.rows(0, 1).matrix.toarray()[0], strict=True)) == {
+        "CD3D": 4,
+        "LYZ": 3,
+        "NKG7": 1,
+    }
 
 
-def test_reference_order_breaks_ties_as_in_the_reference():
+def test_reference_order_breaks_ties_as_in_the_reference() -> None:
     adata = one_cell(["C", "NEW", "A", "B"], values=[1, 1, 1, 1])
     reader = ExpressionReader(adata, reference_var_names=np.array(["A", "B", "C", "GONE"], dtype=object))
     assert reader.genes.tolist() == ["A", "B", "C", "NEW"]
 
 
-def test_only_ensembl_ids_name_the_column_with_symbols():
+def test_only_ensembl_ids_name_the_column_with_symbols() -> None:
     adata = one_cell(["ENSG00000156738", "ENSG00000167286.2"], feature_name=["MS4A1", "CD3D"])
-    with pytest.raises(ValueError, match=r"found Ensembl ids such as 'ENSG00000156738'.*Pass `gene_symbols='feature_name'`"):
+    with pytest.raises(
+        ValueError, match=r"found Ensembl ids such as 'ENSG00000156738'.*Pass `gene_symbols='feature_name'`"
+    ):
         pp.cell_sentences(adata)
     with pytest.raises(ValueError, match="column of `adata.var` that holds symbols; found 'ids'"):
         pp.cell_sentences(one_cell(["ENSG00000156738"], ids=["x"]))
 
 
-def test_row_numbers_are_no_names():
+def test_row_numbers_are_no_names() -> None:
     with pytest.raises(ValueError, match="found numbers, not names such as '0', '1', '2'"):
         pp.cell_sentences(one_cell(["0", "1", "2"]))
 
 
-def test_unknown_column():
+def test_unknown_column() -> None:
     with pytest.raises(KeyError, match="No 'symbols' in `adata.var`; found 'symbol'. Did you mean 'symbol'"):
         pp.cell_sentences(one_cell(["a"], symbol=["CD3D"]), gene_symbols="symbols")
 
@@ -78,7 +86,7 @@ def test_unknown_column():
         (["FOO", "BAR"], "'FOO', 'BAR' are not in the encoder's vocabulary"),
     ],
 )
-def test_nearest_cause(names, cause):
+def test_nearest_cause(names: list[str], cause: str) -> None:
     symbols = np.array(names, dtype=object)
     text = nearest_cause(symbols, np.zeros(2, dtype=bool), frozenset({"CD3D", "MS4A1"}))
     assert re.search(cause, text)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
-from tests._adata import snapshot
 from scipy import sparse
+from tests._adata import snapshot
 
 from scmpt_scverse import encoders, pp, tl
 
@@ -21,7 +21,7 @@ def embed(adata, encoder, **options):
     tl.embed(adata, encoder, precision="float32", progress=False, **options)
 
 
-def test_writes_embedding_and_provenance_and_nothing_else(pbmc, minilm):
+def test_writes_embedding_and_provenance_and_nothing_else(pbmc: AnnData, minilm: SentenceTransformerEncoder) -> None:
     cells = pbmc[:20].copy()
     before = snapshot(cells)
     embed(cells, minilm)
@@ -37,7 +37,7 @@ def test_writes_embedding_and_provenance_and_nothing_else(pbmc, minilm):
     assert snapshot(cells) == before
 
 
-def test_equals_the_library_on_cell_sentences(pbmc, minilm):
+def test_equals_the_library_on_cell_sentences(pbmc: AnnData, minilm: SentenceTransformerEncoder) -> None:
     from sentence_transformers import SentenceTransformer
 
     cells = pbmc[:16].copy()
@@ -48,7 +48,7 @@ def test_equals_the_library_on_cell_sentences(pbmc, minilm):
     assert np.abs(cells.obsm["X_minilm"] - expected).max() < 1e-5
 
 
-def test_rows_stay_with_their_cells_across_formats_and_chunks(pbmc, minilm, tmp_path):
+def test_rows_stay_with_their_cells_across_formats_and_chunks(pbmc: AnnData, minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
     cells = pbmc[:300].copy()  # more than one chunk
     embed(cells, minilm)
     expected = cells.obsm["X_minilm"]
@@ -64,7 +64,7 @@ def test_rows_stay_with_their_cells_across_formats_and_chunks(pbmc, minilm, tmp_
     backed.file.close()
 
 
-def test_provenance_survives_h5ad(pbmc, minilm, tmp_path):
+def test_provenance_survives_h5ad(pbmc: AnnData, minilm: SentenceTransformerEncoder, tmp_path: Path) -> None:
     cells = pbmc[:5].copy()
     embed(cells, minilm, key_added="mine")
     cells.write_h5ad(tmp_path / "cells.h5ad")
@@ -73,7 +73,7 @@ def test_provenance_survives_h5ad(pbmc, minilm, tmp_path):
     assert record["layer"] == "X"
 
 
-def test_a_second_run_replaces_ours_but_not_the_users(pbmc, minilm):
+def test_a_second_run_replaces_ours_but_not_the_users(pbmc: AnnData, minilm: SentenceTransformerEncoder) -> None:
     cells = pbmc[:5].copy()
     cells.obsm["X_minilm"] = np.ones((5, 384))
     with pytest.raises(ValueError, match=r"`adata.obsm\['X_minilm'\]` exists and was not written by `tl.embed`"):
@@ -85,7 +85,7 @@ def test_a_second_run_replaces_ours_but_not_the_users(pbmc, minilm):
     assert np.array_equal(cells.obsm["other"], first)
 
 
-def test_empty_cells_are_nan_and_counted(pbmc, minilm):
+def test_empty_cells_are_nan_and_counted(pbmc: AnnData, minilm: SentenceTransformerEncoder) -> None:
     cells = pbmc[:6].copy()
     values = cells.X.toarray()
     values[[1, 4]] = 0
@@ -95,7 +95,7 @@ def test_empty_cells_are_nan_and_counted(pbmc, minilm):
     assert np.isnan(cells.obsm["X_minilm"]).all(axis=1).tolist() == [False, True, False, False, True, False]
 
 
-def test_refusals_come_before_the_encoder_runs(pbmc, minilm, monkeypatch):
+def test_refusals_come_before_the_encoder_runs(pbmc: AnnData, minilm: SentenceTransformerEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(minilm), "encode", lambda *_, **__: pytest.fail("the encoder ran"))
     cells = pbmc[:6].copy()
     with pytest.raises(ValueError, match="no expression|without any"):
@@ -116,7 +116,7 @@ def test_refusals_come_before_the_encoder_runs(pbmc, minilm, monkeypatch):
         embed(cells, minilm, layer="lognorm")
 
 
-def test_genes_of_another_species_are_named_as_the_cause(pbmc, tmp_path):
+def test_genes_of_another_species_are_named_as_the_cause(pbmc: AnnData, tmp_path: Path) -> None:
     from tests._scgpt_folder import make_scgpt_folder
 
     encoder = encoders.get(make_scgpt_folder(tmp_path / "human", pbmc.var_names))
@@ -126,14 +126,14 @@ def test_genes_of_another_species_are_named_as_the_cause(pbmc, tmp_path):
         embed(mouse, encoder)
 
 
-def test_unknown_precision_and_device(pbmc, minilm):
+def test_unknown_precision_and_device(pbmc: AnnData, minilm: SentenceTransformerEncoder) -> None:
     with pytest.raises(ValueError, match="Unknown `precision='bf16'`. Choose one of 'auto', 'float32'"):
         tl.embed(pbmc[:2].copy(), minilm, precision="bf16", progress=False)
     with pytest.raises(ValueError, match="Unknown `device='gpu9'`"):
         embed(pbmc[:2].copy(), minilm, device="gpu9")
 
 
-def test_small_panel_can_be_allowed(pbmc):
+def test_small_panel_can_be_allowed(pbmc: AnnData) -> None:
     panel = pbmc[:4, :12].copy()
     values = np.ones(panel.shape, np.float32)
     panel = AnnData(values, pd.DataFrame(index=panel.obs_names), pd.DataFrame(index=panel.var_names))

@@ -47,6 +47,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for model, cells and pictures.")] = Path(
         "scmpt_demo"
     ),
+    splits: Annotated[int, typer.Option(min=1, help="Ways to divide the cells; the table is their mean.")] = 5,
     seed: Seed = 0,
     max_epochs: MaxEpochs = None,
 ) -> None:
@@ -56,7 +57,7 @@ def demo(
     """
     from scmpt_scverse.cli._demo import run_demo
 
-    run_demo(out, seed=seed, max_epochs=max_epochs, console=Console())
+    run_demo(out, seed=seed, n_splits=splits, max_epochs=max_epochs, console=Console())
 
 
 @app.command()

@@ -46,7 +46,9 @@ class EncoderCard:
         """The encoder's folder on this machine, or `None` if it has to be fetched first."""
         if self.origin == "package":
             spec = find_spec(self.source)
-            return Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
+            return (
+                Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
+            )
         folder = download_folder(self.name)
         return folder if folder.is_dir() else None
 

@@ -73,7 +73,9 @@ def _fetch_from_google_drive(card: EncoderCard, partial: Path) -> None:
 
 def _not_downloaded(card: EncoderCard, error: Exception) -> OSError:
     reason = str(error).strip().splitlines()[0][:200]
-    return OSError(f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.name))}")
+    return OSError(
+        f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.name))}"
+    )
 
 
 def _by_hand(card: EncoderCard, folder: Path) -> str:

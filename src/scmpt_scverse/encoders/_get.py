@@ -65,7 +65,9 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
 
     if isinstance(encoder, Encoder):
         if options:
-            raise TypeError(f"Options {list_some(options)} cannot change an encoder that exists; pass its name instead.")
+            raise TypeError(
+                f"Options {list_some(options)} cannot change an encoder that exists; pass its name instead."
+            )
         return encoder
     text = str(encoder)
     if text in CARDS:
@@ -132,7 +134,7 @@ def _build(kind: Literal["sentence_transformer", "scgpt"], folder: Path, options
 
 
 def _kind_of(folder: Path) -> Literal["sentence_transformer", "scgpt"]:
-    if (folder / "args.json").is_file() or (folder / "vocab.json").is_file() and not (folder / "config.json").is_file():
+    if (folder / "args.json").is_file():
         return "scgpt"
     if (folder / "config.json").is_file():
         return "sentence_transformer"

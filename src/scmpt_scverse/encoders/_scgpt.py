@@ -89,13 +89,14 @@ class ScGPTEncoder(Encoder):
             raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1; found {seed!r}.")
         if not 0 <= min_expression <= 1:
             raise ValueError(f"`min_expression` must be a share from 0 to 1; found {min_expression!r}.")
-        self._folder = open_folder(folder)
-        self._genes = self._folder.genes
+        self.folder = Path(folder)
+        self._checkpoint = open_folder(folder)
+        self._genes = self._checkpoint.genes
         self._max_length = max_length
         self._selection: Selection = selection
         self._seed = seed
-        self.name = name or slug(Path(folder).resolve().name)
-        self.embedding_dim = self._folder.settings.embsize
+        self.name = name or slug(self.folder.resolve().name)
+        self.embedding_dim = self._checkpoint.settings.embsize
         self.min_genes = min_genes
         self.min_expression = min_expression
         self._loaded: tuple[torch.device, torch.dtype, ScGPTNetwork] | None = None
@@ -119,7 +120,7 @@ class ScGPTEncoder(Encoder):
         return tokenize_genes(
             expression.matrix,
             vocabulary_ids(expression.genes, self._genes),
-            n_bins=self._folder.settings.n_bins,
+            n_bins=self._checkpoint.settings.n_bins,
             max_genes=self._max_length - 1,
             selection=self._selection,
             seed=self._seed,
@@ -161,8 +162,8 @@ class ScGPTEncoder(Encoder):
         offset = np.repeat(inputs.indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
         source = offset + np.arange(lengths.sum())
         shape = (len(cells), lengths.max() + 1)
-        gene_ids = np.full(shape, self._folder.vocabulary[self._folder.settings.pad_token])
-        gene_ids[:, 0] = self._folder.vocabulary[CLS_TOKEN]
+        gene_ids = np.full(shape, self._checkpoint.vocabulary[self._checkpoint.settings.pad_token])
+        gene_ids[:, 0] = self._checkpoint.vocabulary[CLS_TOKEN]
         gene_ids[:, 1:][is_gene] = inputs.gene_ids[source]
         bins = np.zeros(shape, dtype=np.int64)
         bins[:, 1:][is_gene] = inputs.bins[source]
@@ -176,11 +177,11 @@ class ScGPTEncoder(Encoder):
     def _network(self, device: "torch.device", dtype: "torch.dtype") -> "ScGPTNetwork":
         if self._loaded is None or self._loaded[:2] != (device, dtype):
             self._loaded = None  # frees the other copy first
-            self._loaded = (device, dtype, self._folder.load_network().freeze(device, dtype))
+            self._loaded = (device, dtype, self._checkpoint.load_network().freeze(device, dtype))
         return self._loaded[2]
 
     def _compute_fingerprint(self) -> str:
-        return self._folder.fingerprint({"preprocessing_version": _PREPROCESSING_VERSION, **self.options})
+        return self._checkpoint.fingerprint({"preprocessing_version": _PREPROCESSING_VERSION, **self.options})
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": None}  # a worker reads the weights itself, onto its own device

@@ -139,7 +139,7 @@ class SentenceTransformerEncoder(Encoder):
             str(self.folder), device="cpu", local_files_only=True, model_kwargs={"dtype": dtype}
         )
         if self.pooling is not None:
-            from sentence_transformers.models import Pooling
+            from sentence_transformers.sentence_transformer.modules import Pooling
 
             model[1] = Pooling(self._hidden_size, self.pooling)
         return model.eval()
@@ -151,7 +151,7 @@ class SentenceTransformerEncoder(Encoder):
         if found != self._weights_sha256:
             raise ValueError(
                 f"The weights of {self.name!r} are not the published ones: expected sha256 {self._weights_sha256}, "
-                f"found {found} in {self.folder / 'model.safetensors'}. Remove the file and install or download it again."
+                f"found {found} in {self.folder / 'model.safetensors'}. Remove the file and get it again."
             )
 
     def _compute_fingerprint(self) -> str:

@@ -110,8 +110,8 @@ class EmbeddingMixin:
         if expected is not None and found["fingerprint"] != expected["fingerprint"]:
             raise ValueError(
                 f"The {name!r} modality of this model comes from {expected['encoder']!r} with fingerprint "
-                f"{expected['fingerprint'][:12]}; found {found['encoder']!r} with {found['fingerprint'][:12]}. Pass data "
-                f"embedded by that encoder, or run `model.embed(adata)` to write "
+                f"{expected['fingerprint'][:12]}; found {found['encoder']!r} with {found['fingerprint'][:12]}. Pass "
+                f"data embedded by that encoder, or run `model.embed(adata)` to write "
                 f"`adata.obsm[{self._modalities[name].obsm_key!r}]` again."
             )
 
@@ -160,8 +160,8 @@ def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | None") -> "In
         return np.flatnonzero(rows)
     if rows.dtype.kind not in "iu" or rows.ndim != 1:
         raise TypeError(
-            f"`indices` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape {rows.shape}. "
-            "For names use `adata.obs_names.get_indexer(names)`."
+            f"`indices` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
+            f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
         )
     return np.arange(adata.n_obs)[rows]
 
@@ -173,7 +173,7 @@ def _own_record(adata: "AnnData", key: str) -> dict[str, Any] | None:
     record = provenance(adata, key)
     if record is None:
         raise ValueError(
-            f"`adata.obsm[{key!r}]` exists, but nothing records which encoder made it. Remove or rename it, or pass it as "
-            "it is with `SCMPT.setup_anndata(..., obsm_keys=...)`."
+            f"`adata.obsm[{key!r}]` exists, but nothing records which encoder made it. Remove or rename it, or pass it "
+            "as it is with `SCMPT.setup_anndata(..., obsm_keys=...)`."
         )
     return record

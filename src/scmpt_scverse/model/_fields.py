@@ -112,7 +112,9 @@ class EmbeddingField(ObsmField):
 def as_text(column: pd.Series, missing: str) -> "StrArray":
     """A column as Python strings, with `missing` in place of missing values."""
     values = column.astype(object)
-    return np.array([missing if is_na else str(value) for value, is_na in zip(values, values.isna(), strict=True)], object)
+    return np.array(
+        [missing if is_na else str(value) for value, is_na in zip(values, values.isna(), strict=True)], object
+    )
 
 
 def finite_embedding(adata: "AnnData", key: str, embedding_dim: int | None = None) -> "FloatArray":
@@ -134,6 +136,6 @@ def finite_embedding(adata: "AnnData", key: str, embedding_dim: int | None = Non
     if broken.any():
         raise ValueError(
             f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "
-            f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove those cells or mend them."
+            f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove or mend them."
         )
     return values.astype(np.float32, copy=False)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._checks import list_some
 from scmpt_scverse._keys import embedding_key
+from scmpt_scverse.encoders._catalog import CARDS
 from scmpt_scverse.encoders._get import name_and_dim
 
 if TYPE_CHECKING:
@@ -58,9 +60,7 @@ def describe_encoders(
     if encoders is None:
         encoders = {} if obsm_keys else DEFAULT_ENCODERS
     if not isinstance(encoders, Mapping):
-        raise TypeError(
-            f"`encoders` must map modalities to encoders, such as {DEFAULT_ENCODERS}; found {encoders!r}."
-        )
+        raise TypeError(f"`encoders` must map modalities to encoders, such as {DEFAULT_ENCODERS}; found {encoders!r}.")
     twice = set(encoders) & set(obsm_keys)
     if twice:
         raise ValueError(
@@ -68,9 +68,7 @@ def describe_encoders(
             "`setup_anndata`. Drop one of them."
         )
     if not encoders and not obsm_keys:
-        raise ValueError(
-            "There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`."
-        )
+        raise ValueError("There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`.")
     return {modality: _describe(given) for modality, given in encoders.items()}
 
 
@@ -93,8 +91,12 @@ def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:
     encoder = options.pop("encoder", None) if isinstance(given, Mapping) else given
     if not isinstance(encoder, str | PathLike):
         raise TypeError(
-            f"An encoder must be a name, a hub id, a folder, or {{'encoder': one of these, **options}}; found {given!r}."
+            f"An encoder must be a name, a hub id, a folder, or {{'encoder': one of these, **options}}; found "
+            f"{given!r}."
         )
-    encoder = fspath(encoder)
+    # A folder is kept with its whole path, so that a saved model finds it from any working directory.
+    encoder = (
+        str(Path(encoder).resolve()) if Path(encoder).is_dir() and fspath(encoder) not in CARDS else fspath(encoder)
+    )
     name, embedding_dim = name_and_dim(encoder, **options)
     return {"encoder": encoder, "options": options, "name": name, "embedding_dim": embedding_dim}

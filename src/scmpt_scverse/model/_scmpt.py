@@ -42,9 +42,9 @@ class SCMPT(PredictionMixin, BaseModelClass):
     registry
         Registry of a saved model; passed by :meth:`load`.
     encoders
-        Modality to frozen encoder: a registered name (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a folder,
-        or `{"encoder": one of these, **options}`. `None` is `{"text": "ember-v1", "expression": "scgpt-human"}`, or no
-        encoder at all where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
+        Modality to frozen encoder: a registered name (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a
+        folder, or `{"encoder": one of these, **options}`. `None` is the pair of the paper, `{"text": "ember-v1",
+        "expression": "scgpt-human"}`, or no encoder where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
     fusion
         How modalities are fused; `"concat"` is the paper's.
     n_hidden
@@ -299,7 +299,9 @@ class SCMPT(PredictionMixin, BaseModelClass):
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
         """Not available: annbatch streams expression, and this model trains on embeddings."""
-        raise NotImplementedError("SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata.")
+        raise NotImplementedError(
+            "SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata."
+        )
 
 
 def _embedding_field(modality: str) -> str:

@@ -8,7 +8,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 
-
 if TYPE_CHECKING:
     from torch import Tensor
 

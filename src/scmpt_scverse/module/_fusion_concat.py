@@ -1,6 +1,7 @@
 """The head of the scMPT paper: concatenate, dense layers with ReLU, softmax."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,12 +19,10 @@ class ConcatFusion(FusionHead):
     def __init__(
         self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
     ) -> None:
-        super().__init__(
-            modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate
-        )
+        super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
         widths = [sum(self.modality_dims.values()), *[n_hidden] * n_layers]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths[:-1], widths[1:], strict=True):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout_rate)]
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(n_hidden, n_labels)

@@ -1,7 +1,6 @@
 """Bring modalities to one scale, with statistics of the training cells only."""
 
 from collections.abc import Mapping
-
 from typing import TYPE_CHECKING
 
 import torch

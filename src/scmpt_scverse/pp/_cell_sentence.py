@@ -1,5 +1,6 @@
 """Cell sentences: a cell written as its gene symbols in descending order of expression."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,7 @@ def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> li
     """The cell sentences of one chunk, in its row order."""
     indptr, ranked = rank_genes(expression.matrix, max_genes)
     names = expression.genes[ranked]
-    return [" ".join(names[start:stop]) for start, stop in zip(indptr[:-1], indptr[1:], strict=True)]
+    return [" ".join(names[start:stop]) for start, stop in pairwise(indptr)]
 
 
 def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tuple[IntArray, IntArray]":

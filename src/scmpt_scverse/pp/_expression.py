@@ -52,7 +52,7 @@ class ExpressionReader:
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
     reference_var_names
-        Names in the order that their columns should take (those of a reference); other columns follow in their own order.
+        Names in the order that their columns should take (those of a reference); other columns follow in their order.
 
     Raises
     ------
@@ -80,9 +80,7 @@ class ExpressionReader:
         if self.n_obs == 0:
             raise ValueError("Expected at least one cell; found an AnnData with 0 observations.")
         symbols = gene_symbols_of(adata, gene_symbols)
-        self.genes, self._column_of = _distinct_columns(
-            symbols, _column_order(adata.var_names, reference_var_names)
-        )
+        self.genes, self._column_of = _distinct_columns(symbols, _column_order(adata.var_names, reference_var_names))
         self.n_without_symbol = int(np.sum(symbols == ""))
         self.n_merged = len(symbols) - self.n_without_symbol - len(self.genes)
         self._is_identity = np.array_equal(self._column_of, np.arange(len(self.genes)))
@@ -133,7 +131,8 @@ class ExpressionReader:
         if values.min() < 0:
             raise ValueError(
                 f"Expected non-negative expression in `{self._where}`; found negative values such as "
-                f"{values.min():.4g}, as after scaling. Pass `layer=` with counts or log-normalised data.{self._raw_hint}"
+                f"{values.min():.4g}, as after scaling. Pass `layer=` with counts or log-normalised data."
+                f"{self._raw_hint}"
             )
         if self._declares_counts and not np.array_equal(values, np.rint(values)):
             fraction = values[values != np.rint(values)][0]

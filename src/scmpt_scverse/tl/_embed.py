@@ -62,8 +62,8 @@ def embed(
     Nothing; writes
 
     `adata.obsm["X_<encoder>"]`
-        float32, shape `(n_obs, embedding_dim)`. Cells without expression in any gene that the encoder knows are NaN, and
-        a warning counts them.
+        float32, shape `(n_obs, embedding_dim)`. Cells without expression in any gene that the encoder knows are NaN,
+        and a warning counts them.
     `adata.uns["scmpt"]["embeddings"]["X_<encoder>"]`
         Encoder, fingerprint, layer, gene overlap, options, precision and version of this package.
 
@@ -120,9 +120,7 @@ def compute_embedding(
     `reference_var_names` gives columns the order that they have in a reference, so that ties between genes are broken
     as they were there.
     """
-    reader = ExpressionReader(
-        adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names
-    )
+    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names)
     overlap = _checked_overlap(reader, encoder)
     embedding = np.empty((reader.n_obs, encoder.embedding_dim), dtype=np.float32)
     done = 0
@@ -161,7 +159,7 @@ def provenance(adata: "AnnData", key: str) -> dict[str, Any] | None:
 
 
 def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverlap:
-    """How much of the data the encoder can read; `ValueError` where that is too little. Checks all values on the way."""
+    """How much of the data the encoder can read; `ValueError` where that is too little. Checks all values, too."""
     known = encoder.known_genes(reader.genes)
     n_matched = int(known.sum())
     totals, matched = [], []
