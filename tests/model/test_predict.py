@@ -1,27 +1,30 @@
 """Prediction: labels stay with their cells, queries may differ from the training data, and strangers are refused."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData, read_h5ad
 from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
+from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, encoders, metrics, tl
 from scmpt_scverse.tl import _embed
 
 
 @pytest.fixture
-def query(pbmc: AnnData):
+def query(pbmc: AnnData) -> AnnData:
     """21 cells that the model did not see, without embeddings from the encoder."""
     return pbmc[1:64:3].copy()
 
 
 def test_shapes_and_probabilities(trained: SCMPT, embedded: AnnData) -> None:
     labels = trained.predict(embedded)
-    soft = trained.predict(embedded, soft=True)
+    soft = probabilities(trained, embedded)
     assert labels.shape == (175,)
     assert soft.index.equals(embedded.obs_names)
     assert soft.columns.tolist() == sorted(embedded.obs[LABELS_KEY].unique())
@@ -30,21 +33,21 @@ def test_shapes_and_probabilities(trained: SCMPT, embedded: AnnData) -> None:
 
 
 def test_indices_keep_their_order(trained: SCMPT, embedded: AnnData) -> None:
-    labels, soft = trained.predict(embedded), trained.predict(embedded, soft=True)
+    labels, soft = trained.predict(embedded), probabilities(trained, embedded)
     rows = [5, 2, 9, 0]
     assert trained.predict(embedded, indices=rows).tolist() == labels[rows].tolist()
-    assert trained.predict(embedded, indices=rows, soft=True).index.tolist() == soft.index[rows].tolist()
+    assert probabilities(trained, embedded, indices=rows).index.tolist() == soft.index[rows].tolist()
     mask = np.arange(175) % 2 == 0
     assert trained.predict(embedded, indices=mask).tolist() == labels[mask].tolist()
     assert trained.predict(embedded, indices=[]).tolist() == []
-    assert trained.predict(embedded, indices=[], soft=True).shape == (0, 10)
+    assert probabilities(trained, embedded, indices=[]).shape == (0, 10)
     with pytest.raises(TypeError, match="`indices` must be row numbers or a mask of length 175"):
-        trained.predict(embedded, indices=["AAAGCCTGGCTAAC-1"])
+        trained.predict(embedded, indices=["AAAGCCTGGCTAAC-1"])  # type: ignore[list-item]
 
 
 def test_batch_size_does_not_matter(trained: SCMPT, embedded: AnnData) -> None:
-    whole = trained.predict(embedded, soft=True).to_numpy()
-    assert np.abs(trained.predict(embedded, soft=True, batch_size=7).to_numpy() - whole).max() < 1e-5
+    whole = probabilities(trained, embedded).to_numpy()
+    assert np.abs(probabilities(trained, embedded, batch_size=7).to_numpy() - whole).max() < 1e-5
     with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1; found 0"):
         trained.predict(embedded, batch_size=0)
 
@@ -62,7 +65,7 @@ def test_backed_files_keep_their_order(trained: SCMPT, embedded: AnnData, tmp_pa
 
 
 def test_query_needs_neither_labels_nor_the_same_genes(trained: SCMPT, query: AnnData) -> None:
-    expected = trained.predict(query.copy(), soft=True)
+    expected = probabilities(trained, query.copy())
     bare = AnnData(
         query.X,
         pd.DataFrame(index=query.obs_names),
@@ -71,7 +74,7 @@ def test_query_needs_neither_labels_nor_the_same_genes(trained: SCMPT, query: An
     )
     order = np.random.default_rng(0).permutation(query.n_vars)
     permuted = bare[:, order].copy()
-    assert np.abs(trained.predict(permuted, soft=True) - expected).max(axis=None) < 1e-5
+    assert np.abs(probabilities(trained, permuted) - expected).max(axis=None) < 1e-5
     fewer = bare[:, :600].copy()
     assert trained.predict(fewer).shape == (21,)
     new_label = query.copy()
@@ -144,7 +147,7 @@ def test_annotate_writes_the_slots_and_they_survive_h5ad(trained: SCMPT, query: 
     trained.annotate(query, key_added="second")
     assert query.obs["scmpt_prediction"].cat.categories.tolist() == trained.labels.tolist()
     assert query.obs["scmpt_prediction"].tolist() == trained.predict(query).tolist()
-    assert np.allclose(query.obs["scmpt_confidence"], trained.predict(query, soft=True).max(axis=1))
+    assert np.allclose(query.obs["scmpt_confidence"], probabilities(trained, query).max(axis=1))
     assert {"second_prediction", "second_confidence"} <= set(query.obs)
     query.write_h5ad(tmp_path / "query.h5ad")  # labels such as CD4+/CD25 T Reg hold a slash
     again = read_h5ad(tmp_path / "query.h5ad")
@@ -169,9 +172,9 @@ def test_latent_representation(trained: SCMPT, embedded: AnnData) -> None:
     latent = trained.get_latent_representation(embedded)
     assert latent.shape == (175, 64)
     assert latent.dtype == np.float32
-    logits = (
-        latent @ trained.module.head.output.weight.detach().numpy().T + trained.module.head.output.bias.detach().numpy()
-    )
+    output = trained.module.head.output
+    assert isinstance(output, torch.nn.Linear)
+    logits = latent @ output.weight.detach().numpy().T + output.bias.detach().numpy()
     assert (trained.labels[logits.argmax(1)] == trained.predict(embedded)).all()
 
 
@@ -181,6 +184,7 @@ def test_evaluate(trained: SCMPT, query: AnnData) -> None:
     assert table.loc["scmpt"].to_dict() == pytest.approx(expected.to_dict())
     assert table.loc["majority", "accuracy"] == pytest.approx((query.obs[LABELS_KEY] == "Dendritic").mean())
     held_out = trained.evaluate()
+    assert trained.validation_indices is not None
     assert held_out.loc["scmpt", "n_cells"] == len(trained.validation_indices)
     with pytest.warns(UserWarning, match="158 of 175 cells were trained on"):
         trained.evaluate(indices=np.arange(175))

@@ -1,15 +1,15 @@
 """Saving and loading: with data, with a query, with none, and on a machine without the encoder."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from anndata import AnnData
 from tests._adata import LABELS_KEY
+from tests._model import probabilities
 
 from scmpt_scverse import SCMPT
-
-
-def probabilities(model, adata):
-    return model.predict(adata, soft=True).to_numpy()
 
 
 def test_round_trips(trained: SCMPT, saved: Path, embedded: AnnData) -> None:
@@ -17,7 +17,7 @@ def test_round_trips(trained: SCMPT, saved: Path, embedded: AnnData) -> None:
     without = SCMPT.load(str(saved), adata=False)
     assert np.array_equal(probabilities(without, embedded), expected)
     attached = SCMPT.load(str(saved), adata=embedded)
-    assert np.array_equal(probabilities(attached, None), expected)
+    assert np.array_equal(probabilities(attached), expected)
     assert attached.history["validation_loss"].equals(trained.history["validation_loss"])
     assert repr(attached) == repr(without)
     with pytest.raises(ValueError, match="was loaded without data. Pass `adata=`"):
@@ -27,7 +27,7 @@ def test_round_trips(trained: SCMPT, saved: Path, embedded: AnnData) -> None:
 def test_saved_with_its_data(trained: SCMPT, embedded: AnnData, tmp_path: Path) -> None:
     trained.save(str(tmp_path / "model"), save_anndata=True)
     model = SCMPT.load(str(tmp_path / "model"))
-    assert np.allclose(probabilities(model, None), probabilities(trained, None), atol=1e-6)
+    assert np.allclose(probabilities(model), probabilities(trained), atol=1e-6)
 
 
 def test_query_with_other_genes_and_labels(saved: Path, pbmc: AnnData) -> None:

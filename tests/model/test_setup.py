@@ -1,12 +1,16 @@
 """Registration: what is accepted, what is refused and how, and that nothing of the user's changes."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
 
 from scmpt_scverse import SCMPT
+from scmpt_scverse.module._fusion_concat import ConcatFusion
 
 
 def test_adds_only_scvi_names(embedded: AnnData) -> None:
@@ -23,10 +27,8 @@ def test_fortran_order_and_sparse_arrays_are_left_as_they_are(embedded: AnnData)
     for matrix in (np.asfortranarray(embedded.X.toarray()), sparse.csr_array(embedded.X), sparse.csc_array(embedded.X)):
         cells = embedded.copy()
         cells.X = matrix
-        kind, fortran = type(cells.X), getattr(cells.X, "flags", None) is not None and cells.X.flags.f_contiguous
         SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-        assert type(cells.X) is kind
-        assert (getattr(cells.X, "flags", None) is not None and cells.X.flags.f_contiguous) == fortran
+        assert cells.X is matrix
 
 
 def test_global_random_state_is_left_alone(embedded: AnnData) -> None:
@@ -43,6 +45,7 @@ def test_runs_no_encoder_and_may_come_before_embeddings(pbmc: AnnData, monkeypat
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     model = SCMPT(pbmc)  # the pair of the paper, neither of which is on this machine
     assert "text: X_ember-v1, expression: X_scgpt-human" in model._model_summary_string
+    assert isinstance(model.module.head, ConcatFusion)
     assert sum(parameter.numel() for parameter in model.module.head.hidden.parameters()) == 1537 * 4096
 
 
@@ -126,10 +129,11 @@ def test_model_arguments(embedded: AnnData) -> None:
     with pytest.raises(ValueError, match="Unknown encoder 'minilmm'.*Did you mean 'minilm'"):
         SCMPT(embedded, encoders={"other": "minilmm"})
     with pytest.raises(TypeError, match="`encoders` must map modalities to encoders"):
-        SCMPT(embedded, encoders="minilm")
+        SCMPT(embedded, encoders="minilm")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="An encoder must be a name, a hub id, a folder"):
-        SCMPT(embedded, encoders={"other": 3})
-    for argument, value in {"n_hidden": 0, "n_layers": 0, "dropout_rate": 1.0}.items():
+        SCMPT(embedded, encoders={"other": 3})  # type: ignore[dict-item]
+    wrong: dict[str, Any] = {"n_hidden": 0, "n_layers": 0, "dropout_rate": 1.0}
+    for argument, value in wrong.items():
         with pytest.raises(ValueError, match=f"`{argument}`"):
             SCMPT(embedded, **{argument: value})
     SCMPT.setup_anndata(embedded, LABELS_KEY)
@@ -140,3 +144,15 @@ def test_model_arguments(embedded: AnnData) -> None:
 def test_annbatch_is_refused() -> None:
     with pytest.raises(NotImplementedError, match="trains on embeddings"):
         SCMPT.setup_annbatch()
+
+
+def test_own_embeddings_are_not_copied(embedded: AnnData) -> None:
+    for values in (np.asfortranarray(embedded.obsm["X_pca"]), sparse.csc_matrix(embedded.obsm["X_pca"])):
+        embedded.obsm["X_mine"] = values
+        before = embedded.obsm["X_mine"]
+        SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_mine"})
+        assert embedded.obsm["X_mine"] is before
+        model = SCMPT(embedded, n_hidden=8)
+        model.train(max_epochs=1, enable_progress_bar=False)
+        assert len(model.predict()) == 175
+        assert embedded.obsm["X_mine"] is before

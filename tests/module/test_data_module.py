@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from scmpt_scverse.module._data_module import TensorBatches, split_cells
+from scmpt_scverse.module._data_module import CellSplit, TensorBatches, split_cells
 
 
 @settings(max_examples=50, deadline=None)
@@ -14,8 +14,7 @@ from scmpt_scverse.module._data_module import TensorBatches, split_cells
 def test_split_is_a_partition_and_every_label_trains(labels: list[int], train_size: float, seed: int) -> None:
     codes = np.array(labels)
     candidates = np.flatnonzero(codes < 4)  # code 4 stands for unlabelled
-    if not len(candidates):
-        return
+    assume(len(candidates) > 0)
     validation_size = (1 - train_size) / 2
     split = split_cells(
         codes, candidates, train_size=train_size, validation_size=validation_size, shuffle=True, seed=seed
@@ -36,7 +35,7 @@ def test_split_is_stratified_and_of_the_asked_size() -> None:
 def test_split_depends_on_the_seed_alone() -> None:
     codes = np.repeat([0, 1], 50)
 
-    def split(seed):
+    def split(seed: int) -> CellSplit:
         return split_cells(codes, np.arange(100), train_size=0.9, validation_size=None, shuffle=True, seed=seed)
 
     assert np.array_equal(split(1).validation, split(1).validation)

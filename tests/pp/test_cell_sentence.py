@@ -1,6 +1,11 @@
 """Cell sentences: the definition, every matrix format, and what must not change them."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
@@ -10,21 +15,22 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from scmpt_scverse import pp
+from scmpt_scverse._types import FloatArray
 from scmpt_scverse.pp._cell_sentence import rank_genes
 
 GENES = ["CD3D", "MS4A1", "NKG7", "LYZ", "ENSA"]
 
 
-def cells(values, genes=GENES) -> AnnData:
+def cells(values: npt.ArrayLike) -> AnnData:
     matrix = np.asarray(values, dtype=np.float32)
     names = [f"cell{i}" for i in range(len(matrix))]
-    return AnnData(matrix, pd.DataFrame(index=names), pd.DataFrame(index=list(genes)[: matrix.shape[1]]))
+    return AnnData(matrix, pd.DataFrame(index=names), pd.DataFrame(index=GENES[: matrix.shape[1]]))
 
 
-def written_out(values, genes) -> list[str]:
+def written_out(values: FloatArray) -> list[str]:
     """The definition, gene by gene: expressed genes by falling expression, ties by column."""
     return [
-        " ".join(genes[j] for j in sorted(range(len(row)), key=lambda j: (-row[j], j)) if row[j] > 0) for row in values
+        " ".join(GENES[j] for j in sorted(range(len(row)), key=lambda j: (-row[j], j)) if row[j] > 0) for row in values
     ]
 
 
@@ -37,8 +43,8 @@ def test_order_ties_and_zeros() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float32, (6, 5), elements=st.sampled_from([0, 0, 1, 1, 2, 3.5, 1e6])), st.integers(1, 6))
-def test_agrees_with_the_definition(values: Any, max_genes: int) -> None:
-    expected = written_out(values, GENES)
+def test_agrees_with_the_definition(values: FloatArray, max_genes: int) -> None:
+    expected = written_out(values)
     assert pp.cell_sentences(cells(values)).tolist() == expected
     cut = [" ".join(sentence.split()[:max_genes]) for sentence in expected]
     assert pp.cell_sentences(cells(values), max_genes=max_genes).tolist() == cut
@@ -65,7 +71,7 @@ def test_formats_agree(pbmc: AnnData, convert: Callable[..., Any]) -> None:
     assert pp.cell_sentences(adata, max_genes=20).tolist() == written_out_top(dense, pbmc.var_names, 20)
 
 
-def written_out_top(values, genes, max_genes):
+def written_out_top(values: FloatArray, genes: Sequence[str], max_genes: int) -> list[str]:
     return [" ".join(genes[j] for j in np.argsort(-row, kind="stable")[:max_genes] if row[j] > 0) for row in values]
 
 
@@ -139,8 +145,8 @@ def test_bad_arguments() -> None:
     adata = cells([[1, 2, 3]])
     with pytest.raises(ValueError, match="`max_genes` must be a whole number of at least 1; found 0"):
         pp.cell_sentences(adata, max_genes=0)
+    adata.layers["counts"] = adata.X
     with pytest.raises(KeyError, match="No 'count' in `adata.layers`; found 'counts'.*Did you mean 'counts'"):
-        adata.layers["counts"] = adata.X
         pp.cell_sentences(adata, layer="count")
     with pytest.raises(ValueError, match="at least one cell; found an AnnData with 0 observations"):
         pp.cell_sentences(adata[:0])

@@ -1,6 +1,7 @@
 """Gene identifiers cannot fail silently."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,9 +25,9 @@ def test_symbols_are_no_ensembl_ids(name: str) -> None:
     assert not is_ensembl_id(name)
 
 
-def one_cell(genes, values=None, **columns) -> AnnData:
-    values = np.arange(len(genes), 0, -1, dtype=np.float32) if values is None else np.asarray(values, np.float32)
-    return AnnData(values[None], var=pd.DataFrame(columns, index=list(genes)))
+def one_cell(genes: list[str], values: list[float] | None = None, **columns: list[Any]) -> AnnData:
+    row = np.arange(len(genes), 0, -1) if values is None else np.array(values)
+    return AnnData(row[None].astype(np.float32), var=pd.DataFrame(columns, index=genes))
 
 
 def test_mixed_index_keeps_the_symbols() -> None:

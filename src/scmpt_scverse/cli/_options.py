@@ -35,7 +35,10 @@ def parse_obsm_keys(pairs: list[str]) -> dict[str, str]:
 
 def choose_encoders(text: str | None, expression: str | None, obsm_keys: dict[str, str]) -> dict[str, str]:
     """Modality to encoder: what was asked for, else the pair of the paper, except where `obsm_keys` brings one."""
+    from scmpt_scverse.encoders._catalog import DEFAULT_ENCODERS
+
     given = {"text": text, "expression": expression}
-    default = {"text": "ember-v1", "expression": "scgpt-human"}
-    wanted = {name: encoder or default[name] for name, encoder in given.items() if encoder or name not in obsm_keys}
+    wanted = {
+        name: encoder or DEFAULT_ENCODERS[name] for name, encoder in given.items() if encoder or name not in obsm_keys
+    }
     return {name: encoder for name, encoder in wanted.items() if encoder != _NO_ENCODER}

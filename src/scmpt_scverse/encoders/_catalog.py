@@ -11,6 +11,8 @@ import platformdirs
 
 #: Environment variable that says where downloaded encoder folders are kept.
 FOLDER_VARIABLE = "SCMPT_ENCODERS"
+#: The pair of the scMPT paper, by modality.
+DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
 
 @dataclass(frozen=True)

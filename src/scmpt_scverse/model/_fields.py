@@ -104,6 +104,10 @@ class EmbeddingField(ObsmField):
         """It must be there, two-dimensional and finite."""
         finite_embedding(adata, self.attr_key)
 
+    def register_field(self, adata: "AnnData") -> dict[str, Any]:
+        """Remember its width; scvi-tools' own field would replace the user's array by a copy in another order."""
+        return {self.COLUMN_NAMES_KEY: np.arange(finite_embedding(adata, self.attr_key).shape[1])}
+
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """A query may get the embedding later; when it is used, width and values are checked."""
         return dict(state_registry)

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._checks import list_some
 from scmpt_scverse._keys import embedding_key
-from scmpt_scverse.encoders._catalog import CARDS
+from scmpt_scverse.encoders._catalog import CARDS, DEFAULT_ENCODERS
 from scmpt_scverse.encoders._get import name_and_dim
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
-
-#: The pair of the scMPT paper.
-DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
 
 @dataclass(frozen=True)
