@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from numbers import Integral, Real
 
 
 def list_some(values: Iterable[object], limit: int = 8) -> str:
@@ -35,7 +36,21 @@ def check_key(key: str, present: Iterable[str], where: str, *, hint: str = "") -
         raise KeyError(f"No {key!r} in `{where}`; found {list_some(keys)}.{did_you_mean(key, keys)}{hint}")
 
 
-def check_positive(value: int, argument: str) -> None:
+def check_positive(value: object, argument: str) -> None:
     """Raise `ValueError` unless `value` is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"`{argument}` must be a whole number of at least 1; found {value!r}.")
+
+
+def check_share(value: object, argument: str) -> None:
+    """Raise `ValueError` unless `value` is a number in [0, 1]."""
+    if not isinstance(value, Real) or not 0 <= float(value) <= 1:
+        raise ValueError(f"`{argument}` must be a share from 0 to 1; found {value!r}.")
+
+
+def check_name(name: str, argument: str) -> None:
+    """Raise `ValueError` unless `name` can be part of a key: HDF5 has no slash in keys, scvi-tools and torch no dot."""
+    if not isinstance(name, str) or not name or "/" in name or "." in name:
+        raise ValueError(
+            f"`{argument}` names something that is written, so it must be a text without slash and dot; found {name!r}."
+        )

@@ -61,11 +61,35 @@ def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, 
     assert written.obs["scmpt_confidence"].between(0, 1).all()
     assert written.obsm["scmpt_probabilities"].shape == (700, 10)
 
-    result = runner.invoke(app, ["evaluate", str(model_dir), str(cells_file), "--csv", str(csv)])
-    assert result.exit_code == 0, result.output
-    scores = pd.read_csv(csv, index_col="predictor")
-    assert scores.loc["scmpt", "accuracy"] == pytest.approx(accuracy)
-    assert f"{scores.loc['majority', 'accuracy']:.3f}" in result.output
+    others = cells[350:].copy()
+    others.obs["bulk_labels"] = truth[350:]
+    others.write_h5ad(cells_file.with_name("others.h5ad"))
+    for source, n_cells in ((cells_file, 70), (cells_file.with_name("others.h5ad"), 350)):  # 70 were held out
+        result = runner.invoke(app, ["evaluate", str(model_dir), str(source), "--csv", str(csv), "--force"])
+        assert result.exit_code == 0, result.output
+        scores = pd.read_csv(csv, index_col="predictor")
+        assert scores.loc["scmpt", "n_cells"] == n_cells
+        assert f"{scores.loc['majority', 'accuracy']:.3f}" in result.output
+    predicted = written.obs["scmpt_prediction"][350:]
+    assert scores.loc["scmpt", "accuracy"] == pytest.approx(np.mean(predicted.astype(str) == truth[350:].astype(str)))
+
+
+def test_a_table_does_not_replace_cells(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+    before = cells_file.read_bytes()
+    arguments = ["evaluate", str(model_dir), str(cells_file), "--csv"]
+    result = runner.invoke(app, [*arguments, str(cells_file)])
+    assert (result.exit_code, cells_file.read_bytes()) == (1, before)
+    assert "Expected a file name that ends in .csv; found 'cells.h5ad'" in result.stderr
+    result = runner.invoke(app, [*arguments, str(cells_file.with_name("nowhere") / "x.csv")])
+    assert result.exit_code == 1
+    assert "does not exist" in result.stderr
+
+
+def test_a_damaged_model_is_an_error_in_words(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+    (model_dir / "model.pt").write_bytes(b"junk")
+    result = runner.invoke(app, ["info", str(model_dir)])
+    assert result.exit_code == 1
+    assert "model.pt cannot be read" in result.stderr
 
 
 def test_the_same_seed_gives_the_same_model(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
@@ -133,7 +157,7 @@ def test_what_went_wrong_is_one_sentence_on_stderr(runner: CliRunner, cells_file
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilmm"], "Did you mean 'minilm'?"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--layer", "counts"], "No 'counts'"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--precision", "int8"], "`precision='int8'`"),
-        (["info", "absent.h5ad"], "Expected an .h5ad file at absent.h5ad; found none"),
+        (["info", "absent"], "Expected the folder of a model or an .h5ad file at absent; found none"),
     ],
 )
 def test_failed_work_exits_with_1(

@@ -1,9 +1,10 @@
 """Downloads are resumable and atomic; what fails says what to put where. The hubs are played by local functions."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
+import gdown
 import huggingface_hub
 import pytest
 from tests._scgpt_folder import make_scgpt_folder
@@ -19,19 +20,13 @@ def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def gdown(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A stand-in for gdown that serves a checkpoint folder, or fails as told."""
-
-    class GDownError(Exception):
-        pass
-
-    module = SimpleNamespace(exceptions=SimpleNamespace(GDownError=GDownError))
-    monkeypatch.setitem(sys.modules, "gdown", module)
-    return module
+def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
+    """Puts a function in the place of gdown's download of a folder."""
+    return lambda serve: monkeypatch.setattr(gdown, "download_folder", serve)
 
 
 def test_interrupted_download_is_resumed_and_put_in_place_when_complete(
-    encoder_folder: Path, gdown: SimpleNamespace
+    encoder_folder: Path, drive: Callable[[Callable[..., None]], None]
 ) -> None:
     asked: list[tuple[str, bool]] = []
 
@@ -41,7 +36,7 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(
         (encoder_folder / "scgpt-blood.partial" / "best_model.pt").rename(encoder_folder / "half")
         raise ConnectionError("connection lost\nand more")
 
-    gdown.download_folder = killed
+    drive(killed)
     with pytest.raises(
         OSError, match=r"Could not download the encoder 'scgpt-blood' \(connection lost\).*On a machine with"
     ):
@@ -52,17 +47,40 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(
         asked.append((id, resume))
         (encoder_folder / "half").rename(encoder_folder / "scgpt-blood.partial" / "best_model.pt")
 
-    gdown.download_folder = resumed
+    drive(resumed)
     assert encoders.get("scgpt-blood").embedding_dim == 64
     assert asked == [("1kkug5C7NjvXIwQGGaGoqXTk_Lb_pDrBU", True)] * 2
     assert not (encoder_folder / "scgpt-blood.partial").exists()
 
 
-def test_incomplete_download_is_not_used(encoder_folder: Path, gdown: SimpleNamespace) -> None:
-    gdown.download_folder = lambda **_: None
+def test_incomplete_download_is_not_used(encoder_folder: Path, drive: Callable[[Callable[..., None]], None]) -> None:
+    drive(lambda **_: None)
     with pytest.raises(OSError, match="lacks args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
         encoders.get("scgpt-lung")
     assert not (encoder_folder / "scgpt-lung").exists()
+
+
+@pytest.mark.parametrize(
+    "failure", [gdown.exceptions.FileURLRetrievalError, gdown.exceptions.DownloadError, RuntimeError]
+)
+def test_what_gdown_raises_becomes_advice(
+    encoder_folder: Path, drive: Callable[[Callable[..., None]], None], failure: type[Exception]
+) -> None:
+    def refused(**_: object) -> None:
+        raise failure("too many accesses")
+
+    drive(refused)
+    with pytest.raises(OSError, match=r"Could not download the encoder 'scgpt-kidney' \(too many accesses\)") as error:
+        encoders.get("scgpt-kidney")
+    assert str(encoder_folder / "scgpt-kidney") in str(error.value)
+
+
+def test_hub_ids_share_no_folder() -> None:
+    from scmpt_scverse.encoders._get import _hub_card
+
+    folders = {_hub_card(hub_id).folder_name for hub_id in ("a/b-c", "a-b/c", "ember/v1", "ember-v1/x")}
+    assert len(folders) == 4
+    assert "ember-v1" not in folders
 
 
 def test_without_gdown_the_extra_is_named(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +114,7 @@ def test_hub_id_is_fetched_from_the_hub(encoder_folder: Path, monkeypatch: pytes
     encoder = encoders.get("someone/some-Model", max_genes=5)
     assert (encoder.name, encoder.embedding_dim) == ("someone-some-model", 384)
     assert isinstance(encoder, encoders.SentenceTransformerEncoder)
-    assert encoder.folder == encoder_folder / "someone-some-model"
+    assert encoder.folder == encoder_folder / "someone--some-Model"
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

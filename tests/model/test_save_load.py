@@ -62,7 +62,7 @@ def test_encoder_folder_may_be_gone(pbmc: AnnData, tmp_path: Path) -> None:
     folder.rename(tmp_path / "elsewhere")
     loaded = SCMPT.load(str(tmp_path / "model"), adata=False)
     assert np.array_equal(probabilities(loaded, query), probabilities(model, query))
-    with pytest.raises(ValueError, match="neither a registered name, a folder, nor a hub id"):
+    with pytest.raises(FileNotFoundError, match="Expected the folder of an encoder at .*tiny; there is none"):
         loaded.predict(pbmc[2::50].copy())
 
 

@@ -120,18 +120,21 @@ def test_one_cell_in_the_last_minibatch(pbmc: AnnData) -> None:
 
 def test_without_labelled_cells_there_is_nothing_to_learn(pbmc: AnnData) -> None:
     model = small_model(pbmc)
-    pbmc.obs["_scvi_labels"] = model.summary_stats.n_labels
+    pbmc.obs[LABELS_KEY] = "Unknown"
     with pytest.raises(ValueError, match="Expected labelled cells to train on; found none"):
         train(model)
 
 
 def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'epochs'"):
-        train(small_model(pbmc), epochs=3)
+    with pytest.raises(TypeError, match="`train` has no option 'max_epoch'. Did you mean 'max_epochs'"):
+        train(small_model(pbmc), max_epoch=3)
     with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
         train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
     with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
         train(small_model(pbmc), batch_size=0)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="`accelerator='cuda'` was asked for, but torch finds none"):
+            train(small_model(pbmc), accelerator="cuda")
 
 
 def test_mixed_precision_predicts_as_float32_does(pbmc: AnnData) -> None:

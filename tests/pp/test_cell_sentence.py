@@ -98,6 +98,12 @@ def test_unsigned_counts_do_not_wrap_around() -> None:
     assert pp.cell_sentences(AnnData(matrix, var=pd.DataFrame(index=GENES[:4]))).tolist() == ["NKG7 LYZ CD3D"]
 
 
+def test_dense_float16() -> None:
+    adata = cells([[1, 0, 5]])
+    adata.X = adata.X.astype(np.float16)
+    assert pp.cell_sentences(adata).tolist() == ["NKG7 CD3D"]
+
+
 def test_normalisation_does_not_change_sentences() -> None:
     counts = np.random.default_rng(0).poisson(2, size=(20, 5))
     normalised = np.log1p(counts / np.maximum(counts.sum(1, keepdims=True), 1) * 1e4)

@@ -91,3 +91,9 @@ def test_nearest_cause(names: list[str], cause: str) -> None:
     symbols = np.array(names, dtype=object)
     text = nearest_cause(symbols, np.zeros(2, dtype=bool), frozenset({"CD3D", "MS4A1"}))
     assert re.search(cause, text)
+
+
+def test_sums_of_small_integers_do_not_wrap_around() -> None:
+    adata = one_cell(["a", "b", "c"], symbol=["CD3D", "MS4A1", "CD3D"])
+    adata.X = np.array([[200, 150, 100]], dtype=np.uint8)
+    assert pp.cell_sentences(adata, gene_symbols="symbol").tolist() == ["CD3D MS4A1"]

@@ -31,9 +31,9 @@ def outputs(notebook: Any) -> list[Any]:
 
 def printed(notebook: Any) -> str:
     """Everything that was printed or shown as text."""
-    return "\n".join(
-        output.get("text", "") or output.get("data", {}).get("text/plain", "") for output in outputs(notebook)
-    )
+    streams = [output.get("text", "") for output in outputs(notebook)]
+    results = [output.get("data", {}).get("text/plain", "") for output in outputs(notebook)]
+    return "\n".join(streams + results)
 
 
 def headline(notebook: Any) -> float:
@@ -46,9 +46,8 @@ def test_is_committed_as_it_was_executed_from_top_to_bottom(committed: Any) -> N
     cells = code_cells(committed)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert sum("image/png" in output.get("data", {}) for output in outputs(committed)) == 3
-    assert not [
-        output for output in outputs(committed) if output.output_type == "error" or output.get("name") == "stderr"
-    ]
+    kinds = {(output.output_type, output.get("name")) for output in outputs(committed)}
+    assert kinds == {("stream", "stdout"), ("display_data", None), ("execute_result", None)}  # no error, no stderr
 
 
 def test_text_names_only_figures_that_were_printed(committed: Any) -> None:

@@ -178,7 +178,8 @@ def annotate(
 def evaluate(
     model_dir: ModelDir,
     source: InFile,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table there too.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there too.")] = None,
+    force: Force = False,
 ) -> None:
     """Compare predictions with the labels of cells that were not learned from, and with the majority label.
 
@@ -186,6 +187,8 @@ def evaluate(
 
     Example: `scmpt evaluate my_model labelled.h5ad --csv scores.csv`
     """
+    if csv is not None:
+        check_output(csv, source=source, force=force, suffix=".csv")
     adata = read_cells(source)
     model = read_model(model_dir)
     model.embed(adata, progress=is_interactive())
@@ -211,6 +214,10 @@ def info(
     console = Console()
     if path is None:
         describe_machine(console)
+    elif not path.exists():
+        raise FileNotFoundError(
+            f"Expected the folder of a model or an .h5ad file at {path}; found none. Check the path."
+        )
     elif path.is_dir():
         describe_model(path, console)
     else:

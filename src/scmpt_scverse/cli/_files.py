@@ -1,6 +1,7 @@
 """Read and write the files that commands are given: refuse early, never leave half a file."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,16 +45,24 @@ def read_model(path: Path) -> "SCMPT":
     ------
     FileNotFoundError
         There is no saved model.
+    ValueError
+        Its file is damaged.
     """
     if not (path / "model.pt").is_file():
         raise FileNotFoundError(f"Expected a saved model in the folder {path}; found no model.pt. Check the path.")
     from scmpt_scverse import SCMPT
 
     quiet_libraries()
-    return SCMPT.load(str(path), adata=False)
+    try:
+        return SCMPT.load(str(path), adata=False)
+    # What torch raises for a file that is none of its own or is cut short.
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError) as error:
+        raise ValueError(
+            f"Expected a saved model in {path}; model.pt cannot be read ({error}). Train and save it again."
+        ) from error
 
 
-def check_output(path: Path, *, source: Path, force: bool) -> None:
+def check_output(path: Path, *, source: Path, force: bool, suffix: str = ".h5ad") -> None:
     """Refuse an output file that cannot be written, before any work is done.
 
     Raises
@@ -63,8 +72,10 @@ def check_output(path: Path, *, source: Path, force: bool) -> None:
     FileExistsError
         It exists, or is the input `source`, without `force`.
     """
-    _check_name(path)
+    _check_name(path, suffix)
     _check_parent(path)
+    if path.is_dir():
+        raise FileExistsError(f"The output {path} is a folder. Choose another name.")
     if path.exists() and not force:
         what = "is the input itself" if source.exists() and path.samefile(source) else "exists"
         raise FileExistsError(f"The output {path} {what}. Choose another name, or pass --force to replace it.")
@@ -73,6 +84,8 @@ def check_output(path: Path, *, source: Path, force: bool) -> None:
 def check_model_dir(path: Path, *, force: bool) -> None:
     """Refuse a folder that a model cannot be saved to, before it is trained; raises as :func:`check_output` does."""
     _check_parent(path)
+    if path.is_file():
+        raise FileExistsError(f"Expected a folder for the model at {path}; found a file. Choose another name.")
     if path.exists() and not force:
         raise FileExistsError(f"The model folder {path} exists. Choose another name, or pass --force to write into it.")
 
@@ -87,11 +100,9 @@ def write_cells(adata: "AnnData", path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _check_name(path: Path) -> None:
-    if path.suffix != ".h5ad":
-        raise ValueError(
-            f"Expected a file name that ends in .h5ad; found {path.name!r}. Commands read and write .h5ad."
-        )
+def _check_name(path: Path, suffix: str = ".h5ad") -> None:
+    if path.suffix != suffix:
+        raise ValueError(f"Expected a file name that ends in {suffix}; found {path.name!r}. Choose another name.")
 
 
 def _check_parent(path: Path) -> None:

@@ -29,6 +29,8 @@ def parse_obsm_keys(pairs: list[str]) -> dict[str, str]:
             raise typer.BadParameter(
                 f"Expected NAME=KEY, such as expression=X_pca; found {pair!r}.", param_hint="--obsm"
             )
+        if name in obsm_keys:
+            raise typer.BadParameter(f"The modality {name!r} is given twice.", param_hint="--obsm")
         obsm_keys[name] = key
     return obsm_keys
 

@@ -31,6 +31,8 @@ class EncoderCard:
         The extra of this package that makes `origin` work.
     options
         Options of the implementation that differ from its defaults.
+    folder
+        Name of the folder that it is downloaded to, where that is not `name`.
     """
 
     name: str
@@ -43,6 +45,12 @@ class EncoderCard:
     description: str
     extra: str
     options: Mapping[str, int | str] = field(default_factory=dict)
+    folder: str | None = None
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder that it is downloaded to."""
+        return self.folder or self.name
 
     def local_folder(self) -> Path | None:
         """The encoder's folder on this machine, or `None` if it has to be fetched first."""
@@ -51,14 +59,14 @@ class EncoderCard:
             return (
                 Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
             )
-        folder = download_folder(self.name)
+        folder = download_folder(self.folder_name)
         return folder if folder.is_dir() else None
 
 
-def download_folder(name: str) -> Path:
-    """Where the encoder called `name` is downloaded to."""
+def download_folder(folder_name: str) -> Path:
+    """Where an encoder is downloaded to."""
     root = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse") / "encoders"
-    return Path(root) / name
+    return Path(root) / folder_name
 
 
 def _scgpt(name: str, folder_id: str, description: str) -> EncoderCard:

@@ -31,7 +31,7 @@ def local_folder(card: EncoderCard) -> Path:
         return folder
     if card.origin == "package":
         import_optional(card.source, extra=card.extra, purpose=f"The encoder {card.name!r}")
-    return _fetch(card, download_folder(card.name))
+    return _fetch(card, download_folder(card.folder_name))
 
 
 def _fetch(card: EncoderCard, folder: Path) -> Path:
@@ -67,14 +67,14 @@ def _fetch_from_google_drive(card: EncoderCard, partial: Path) -> None:
     gdown = import_optional("gdown", extra=card.extra, purpose=f"Downloading {card.name!r}")
     try:
         gdown.download_folder(id=card.source, output=str(partial), quiet=True, resume=True)
-    except (OSError, gdown.exceptions.GDownError) as error:
+    except (OSError, RuntimeError, gdown.exceptions.DownloadError) as error:
         raise _not_downloaded(card, error) from error
 
 
 def _not_downloaded(card: EncoderCard, error: Exception) -> OSError:
     reason = str(error).strip().splitlines()[0][:200]
     return OSError(
-        f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.name))}"
+        f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.folder_name))}"
     )
 
 

@@ -76,9 +76,11 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
     folder = Path(encoder).expanduser()
     if folder.is_dir():
         return _build(_kind_of(folder), folder, {"name": slug(folder.resolve().name), **options})
-    if _HUB_ID.match(text) and not text.startswith("."):
+    if _is_hub_id(text):
         card = _hub_card(text)
         return _build(card.kind, local_folder(card), {"name": card.name, **options})
+    if folder.is_absolute() or text.startswith((".", "~")):
+        raise FileNotFoundError(f"Expected the folder of an encoder at {folder}; there is none. Check the path.")
     raise ValueError(
         f"Unknown encoder {text!r}: neither a registered name, a folder, nor a hub id. "
         f"Registered are {list_some(CARDS, limit=20)}.{did_you_mean(text, CARDS)}"
@@ -120,7 +122,8 @@ def name_and_dim(encoder: str, **options: Any) -> tuple[str, int]:
 
 def is_local(encoder: str) -> bool:
     """Whether :func:`get` needs no download for `encoder`."""
-    return encoder not in CARDS or CARDS[encoder].local_folder() is not None
+    card = CARDS.get(encoder) or (_hub_card(encoder) if _is_hub_id(encoder) else None)
+    return card is None or card.local_folder() is not None
 
 
 def slug(name: str) -> str:
@@ -147,4 +150,15 @@ def _kind_of(folder: Path) -> Literal["sentence_transformer", "scgpt"]:
 
 def _hub_card(hub_id: str) -> EncoderCard:
     # Any sentence-transformers model of the hub is fetched like the registered one that comes from there.
-    return replace(CARDS["ember-v1"], name=slug(hub_id), source=hub_id, licence="see its model card")
+    # Owner and name are kept apart in the folder's name, so that no two of them share one.
+    return replace(
+        CARDS["ember-v1"],
+        name=slug(hub_id),
+        source=hub_id,
+        licence="see its model card",
+        folder=hub_id.replace("/", "--"),
+    )
+
+
+def _is_hub_id(encoder: str) -> bool:
+    return _HUB_ID.match(encoder) is not None and not encoder.startswith(".") and not Path(encoder).is_dir()

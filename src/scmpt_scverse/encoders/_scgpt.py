@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from scmpt_scverse._checks import check_choice, check_positive
+from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
@@ -87,8 +87,7 @@ class ScGPTEncoder(Encoder):
             )
         if type(seed) is not int or not 0 <= seed < 2**63:
             raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1; found {seed!r}.")
-        if not 0 <= min_expression <= 1:
-            raise ValueError(f"`min_expression` must be a share from 0 to 1; found {min_expression!r}.")
+        check_share(min_expression, "min_expression")
         self.folder = Path(folder)
         self._checkpoint = open_folder(folder)
         self._genes = self._checkpoint.genes

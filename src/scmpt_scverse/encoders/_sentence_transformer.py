@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from scmpt_scverse._checks import check_choice, check_positive
+from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._hashing import file_sha256, fingerprint_of
 from scmpt_scverse.pp._cell_sentence import sentences_of
 
@@ -24,6 +25,10 @@ _BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
 #: Raise when prepared sentences change, so that old embeddings no longer pass for new ones.
 _PREPROCESSING_VERSION = 1
+#: Files that say what the model computes: weights of every module, settings, tokenizer.
+_FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
+#: Copies of the same weights for other programs, and what downloads leave behind.
+_UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
 
 
 class SentenceTransformerEncoder(Encoder):
@@ -34,7 +39,7 @@ class SentenceTransformerEncoder(Encoder):
     folder
         Model folder as sentence-transformers saves it (`modules.json`, `config.json`, tokenizer, weights).
     name
-        Name for slots; `None` takes the folder's name.
+        Name for slots; `None` takes the folder's name in lower case.
     max_genes
         Genes per sentence, most expressed first. `None` takes as many as the model has tokens for.
     pooling
@@ -70,11 +75,13 @@ class SentenceTransformerEncoder(Encoder):
         weights_sha256: str | None = None,
     ) -> None:
         self.folder = Path(folder)
-        self.name = name or self.folder.name
+        self.name = name or slug(self.folder.resolve().name)
         if max_genes is not None:
             check_positive(max_genes, "max_genes")
         if pooling is not None:
             check_choice(pooling, _POOLINGS, "pooling")
+        check_positive(min_genes, "min_genes")
+        check_share(min_expression, "min_expression")
         self.pooling = pooling
         self.min_genes = min_genes
         self.min_expression = min_expression
@@ -113,6 +120,8 @@ class SentenceTransformerEncoder(Encoder):
         precision: "Precision" = "auto",
     ) -> "FloatArray":
         """See :meth:`Encoder.encode`; `inputs` are sentences, and an empty one gives a row of NaN."""
+        if batch_size != "auto":
+            check_positive(batch_size, "batch_size")
         torch_device = resolve_device(device)
         model = self._model(resolve_precision(precision, torch_device)).to(torch_device)
         embedding = self._empty_embedding(len(inputs))
@@ -141,7 +150,8 @@ class SentenceTransformerEncoder(Encoder):
         if self.pooling is not None:
             from sentence_transformers.sentence_transformer.modules import Pooling
 
-            model[1] = Pooling(self._hidden_size, self.pooling)
+            place = next(index for index, module in enumerate(model) if isinstance(module, Pooling))
+            model[place] = Pooling(self._hidden_size, self.pooling)
         return model.eval()
 
     def _check_weights(self) -> None:
@@ -155,12 +165,13 @@ class SentenceTransformerEncoder(Encoder):
             )
 
     def _compute_fingerprint(self) -> str:
-        weights = sorted(self.folder.glob("*.safetensors")) or sorted(self.folder.glob("*.bin"))
-        if not weights:
+        files = [
+            path
+            for path in sorted(self.folder.rglob("*"))
+            if path.suffix in _FINGERPRINTED and _UNUSED_FOLDERS.isdisjoint(path.relative_to(self.folder).parts)
+        ]
+        if not any(path.suffix in {".safetensors", ".bin"} for path in files):
             raise FileNotFoundError(f"No weights (`*.safetensors` or `*.bin`) in {self.folder}.")
-        described = [self.folder / name for name in ("config.json", "modules.json", "tokenizer.json", "vocab.txt")]
-        modules = sorted(self.folder.glob("*/config.json"))
-        files = [*weights, *(path for path in described if path.exists()), *modules]
         return fingerprint_of(files, self.folder, {**self.options, "preprocessing": _PREPROCESSING_VERSION})
 
     def _described_seq_length(self, description: dict[str, Any]) -> int:
@@ -170,12 +181,12 @@ class SentenceTransformerEncoder(Encoder):
 
     def _described_dim(self) -> int:
         """Width of the last module that sets one, read from the folder so that no weights are loaded."""
-        if self.pooling is not None or not (self.folder / "modules.json").exists():
-            return self._hidden_size
         dim = self._hidden_size
+        if not (self.folder / "modules.json").exists():
+            return dim
         for module in json.loads((self.folder / "modules.json").read_text()):
             kind = module["type"].rsplit(".", 1)[-1]
-            if kind == "Pooling":
+            if kind == "Pooling" and self.pooling is None:
                 config = _read_json(self.folder, f"{module['path']}/config.json")
                 dim *= max(1, sum(value is True for key, value in config.items() if key.startswith("pooling_mode_")))
             elif kind == "Dense":

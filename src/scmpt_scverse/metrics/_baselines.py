@@ -9,6 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scmpt_scverse.metrics._classification import as_text
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -43,9 +45,9 @@ def baseline_predictions(
     Raises
     ------
     ValueError
-        Fewer than two labels to tell apart.
+        Fewer than two labels to tell apart, or a missing one.
     """
-    labels = np.asarray(train_labels, dtype=object).astype(str)
+    labels = as_text(train_labels, "train_labels").astype(str)
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < 2:
         raise ValueError(

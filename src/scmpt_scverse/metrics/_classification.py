@@ -50,7 +50,7 @@ def classification_metrics(
     n_cells            4.000000
     dtype: float64
     """
-    truth, predicted = _as_text(y_true, "y_true"), _as_text(y_pred, "y_pred")
+    truth, predicted = as_text(y_true, "y_true"), as_text(y_pred, "y_pred")
     if len(truth) != len(predicted):
         raise ValueError(
             "Expected one prediction for each true label; "
@@ -75,7 +75,7 @@ def classification_metrics(
     )
 
 
-def _as_text(labels: "ArrayLike", argument: str) -> "StrArray":
+def as_text(labels: "ArrayLike", argument: str) -> "StrArray":
     """Labels as an object array of strings, whatever dtype pandas gave them."""
     values = np.asarray(labels, dtype=object)
     n_missing = int(pd.isna(values).sum())

@@ -9,7 +9,7 @@ import numpy as np
 from scmpt_scverse import encoders
 from scmpt_scverse.encoders._get import is_local
 from scmpt_scverse.model._fields import finite_embedding
-from scmpt_scverse.tl._embed import compute_embedding, provenance, write_embedding
+from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenance, write_embedding
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,10 +53,14 @@ class EmbeddingMixin:
         for name, modality in self._modalities.items():
             if modality.encoder is None:
                 continue
+            check_writable(adata, modality.obsm_key)
             record = _own_record(adata, modality.obsm_key)
+            if record is not None:
+                expected = self._expected(name, modality.encoder)
+                if expected is None or record["fingerprint"] == expected["fingerprint"]:
+                    continue
             encoder = self._encoder(name, modality.encoder)
-            if record is None or record["fingerprint"] != encoder.fingerprint:
-                write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
+            write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
 
     def _inputs(self, adata: "AnnData") -> "dict[str, FloatArray]":
         """Every modality's embedding of all cells, `{modality: (n_obs, dim)}`; missing ones are made."""
@@ -65,7 +69,7 @@ class EmbeddingMixin:
     def _values(self, adata: "AnnData", name: str) -> "FloatArray":
         modality = self._modalities[name]
         if modality.encoder is None:
-            values = finite_embedding(adata, modality.obsm_key, modality.embedding_dim)
+            values = finite_embedding(adata, modality.obsm_key, modality.columns)
             self._check_own(adata, name)
             return values
         record = _own_record(adata, modality.obsm_key)
@@ -75,7 +79,27 @@ class EmbeddingMixin:
                 write_embedding(adata, modality.obsm_key, values, record)
             return values
         self._check_record(name, record, self._expected(name, modality.encoder))
-        return np.asarray(adata.obsm[modality.obsm_key], dtype=np.float32)
+        self._warn_of_other_input(record, modality.obsm_key)
+        values = np.asarray(adata.obsm[modality.obsm_key], dtype=np.float32)
+        if values.shape[1] != modality.embedding_dim:
+            raise ValueError(
+                f"`adata.obsm[{modality.obsm_key!r}]` has {values.shape[1]} columns; its encoder gives "
+                f"{modality.embedding_dim}. Remove it and run `model.embed(adata)`."
+            )
+        return values
+
+    def _warn_of_other_input(self, record: Mapping[str, Any], key: str) -> None:
+        setup = self.registry["setup_args"]
+        registered = {"layer": setup["layer"] or "X", "gene_symbols": setup["gene_symbols"] or "var_names"}
+        other = [name for name, value in registered.items() if record[name] != value]
+        if other:
+            warnings.warn(
+                f"`adata.obsm[{key!r}]` was made from {', '.join(f'{name} {record[name]!r}' for name in other)}; the "
+                f"model was set up with {', '.join(f'{name} {registered[name]!r}' for name in other)}. Remove the "
+                "embedding to have it made again.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _compute(self, adata: "AnnData", encoder: "Encoder", **options: Any) -> "tuple[FloatArray, dict[str, Any]]":
         setup = self.registry["setup_args"]

@@ -15,7 +15,7 @@ from scmpt_scverse._checks import check_key, list_some
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
 
 
 class GenesField(LayerField):
@@ -75,13 +75,7 @@ class TolerantCategoricalField(CategoricalObsField):
         """Any number will do."""
 
     def _write_codes(self, adata: "AnnData", categories: "StrArray") -> dict[str, Any]:
-        other = len(categories) - 1
-        if self._original_attr_key in adata.obs:
-            codes = pd.Index(categories).get_indexer(as_text(adata.obs[self._original_attr_key], self.other_category))
-            codes = np.where(codes < 0, other, codes)
-        else:
-            codes = np.full(adata.n_obs, other)
-        adata.obs[self.attr_key] = codes.astype(np.int64)
+        adata.obs[self.attr_key] = category_codes(adata, self._original_attr_key, categories)
         return {self.CATEGORICAL_MAPPING_KEY: categories, self.ORIGINAL_ATTR_KEY: self._original_attr_key}
 
 
@@ -105,35 +99,65 @@ class EmbeddingField(ObsmField):
         finite_embedding(adata, self.attr_key)
 
     def register_field(self, adata: "AnnData") -> dict[str, Any]:
-        """Remember its width; scvi-tools' own field would replace the user's array by a copy in another order."""
-        return {self.COLUMN_NAMES_KEY: np.arange(finite_embedding(adata, self.attr_key).shape[1])}
+        """Remember its columns; scvi-tools' own field would replace the user's array by a copy in another order."""
+        width = finite_embedding(adata, self.attr_key).shape[1]
+        stored = adata.obsm[self.attr_key]
+        has_names = isinstance(stored, pd.DataFrame)
+        return {self.COLUMN_NAMES_KEY: np.array([str(name) for name in stored] if has_names else range(width), object)}
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """A query may get the embedding later; when it is used, width and values are checked."""
         return dict(state_registry)
 
 
+def category_codes(adata: "AnnData", obs_key: str, categories: "StrArray") -> "IntArray":
+    """Codes of a column of `.obs`, shape `(n_obs,)`; the last code for values, or a whole column, not among them."""
+    other = len(categories) - 1
+    if obs_key not in adata.obs:
+        return np.full(adata.n_obs, other)
+    codes = pd.Index(categories).get_indexer(as_text(adata.obs[obs_key], str(categories[-1])))
+    return np.where(codes < 0, other, codes)
+
+
 def as_text(column: pd.Series, missing: str) -> "StrArray":
-    """A column as Python strings, with `missing` in place of missing values."""
+    """A column as Python strings, with `missing` in place of missing values and empty text."""
     values = column.astype(object)
-    return np.array(
-        [missing if is_na else str(value) for value, is_na in zip(values, values.isna(), strict=True)], object
-    )
+    texts = [missing if is_na else label_text(value) for value, is_na in zip(values, values.isna(), strict=True)]
+    return np.array([text if text.strip() else missing for text in texts], dtype=object)
 
 
-def finite_embedding(adata: "AnnData", key: str, embedding_dim: int | None = None) -> "FloatArray":
-    """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used."""
+def label_text(value: object) -> str:
+    """A label as text; a whole float like the integer, since one missing value turns a column of integers to floats."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":
+    """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used.
+
+    `columns` are those of the training data; a DataFrame is brought into their order.
+    """
     check_key(key, adata.obsm.keys(), "adata.obsm")
     stored = adata.obsm[key]
+    if isinstance(stored, pd.DataFrame) and columns is not None and isinstance(columns[0], str):
+        stored = stored.set_axis(stored.columns.astype(str), axis=1)
+        missing = [name for name in columns if name not in stored]
+        if missing:
+            raise ValueError(
+                f"`adata.obsm[{key!r}]` lacks columns that the model was trained on: {list_some(missing)}; found "
+                f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
+            )
+        stored = stored[list(columns)]
     values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiub":
         raise ValueError(
             f"Expected numbers of shape (n_obs, dim) in `adata.obsm[{key!r}]`; found shape {values.shape} of "
             f"{values.dtype}. Pass an embedding with one row a cell."
         )
-    if embedding_dim is not None and values.shape[1] != embedding_dim:
+    if columns is not None and values.shape[1] != len(columns):
         raise ValueError(
-            f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {embedding_dim}. "
+            f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {len(columns)}. "
             "Pass the embedding that the model was trained on."
         )
     broken = ~np.isfinite(values).all(axis=1)
@@ -142,4 +166,5 @@ def finite_embedding(adata: "AnnData", key: str, embedding_dim: int | None = Non
             f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "
             f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove or mend them."
         )
-    return values.astype(np.float32, copy=False)
+    values = values.astype(np.float32, copy=False)
+    return values if values.flags.writeable else values.copy()  # torch warns of arrays that it could write to

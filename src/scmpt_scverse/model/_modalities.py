@@ -6,13 +6,13 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import check_name, list_some
 from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._catalog import CARDS, DEFAULT_ENCODERS
 from scmpt_scverse.encoders._get import name_and_dim
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import StrPath
+    from scmpt_scverse._types import StrArray, StrPath
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,15 @@ class Modality:
         Name or folder of the encoder that makes it; `None` where the user brings the embedding.
     options
         Options of that encoder.
+    columns
+        Names or numbers of the columns of an embedding that the user brings.
     """
 
     obsm_key: str
     embedding_dim: int
     encoder: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    columns: "StrArray | None" = None
 
 
 def describe_encoders(
@@ -66,19 +69,38 @@ def describe_encoders(
         )
     if not encoders and not obsm_keys:
         raise ValueError("There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`.")
+    for modality in encoders:
+        check_name(modality, "modality")
     return {modality: _describe(given) for modality, given in encoders.items()}
 
 
 def modalities_of(
-    described: Mapping[str, Mapping[str, Any]], obsm_keys: Mapping[str, str], obsm_dims: Mapping[str, int]
+    described: Mapping[str, Mapping[str, Any]], obsm_keys: Mapping[str, str], obsm_columns: "Mapping[str, StrArray]"
 ) -> dict[str, Modality]:
-    """All modalities in the order in which they are fused: those of encoders, then those of the user."""
+    """All modalities in the order in which they are fused: those of encoders, then those of the user.
+
+    Raises
+    ------
+    ValueError
+        Two modalities would share a key of `.obsm`.
+    """
     from_encoders = {
         modality: Modality(embedding_key(row["name"]), row["embedding_dim"], row["encoder"], row["options"])
         for modality, row in described.items()
     }
-    own = {modality: Modality(key, obsm_dims[modality]) for modality, key in obsm_keys.items()}
-    return from_encoders | own
+    own = {
+        modality: Modality(key, len(obsm_columns[modality]), columns=obsm_columns[modality])
+        for modality, key in obsm_keys.items()
+    }
+    modalities = from_encoders | own
+    keys = [modality.obsm_key for modality in modalities.values()]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ValueError(
+            f"Two modalities share the key {list_some(twice)} of `.obsm`. Drop one, or give an encoder another "
+            "name: `{'encoder': ..., 'name': ...}`."
+        )
+    return modalities
 
 
 def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Predict from embeddings: labels, probabilities, the fused representation, and figures on cells not trained on."""
 
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse.metrics import classification_metrics
 from scmpt_scverse.model._embedding_mixin import EmbeddingMixin, rows_of
 from scmpt_scverse.model._fields import as_text
+from scmpt_scverse.tl._embed import check_writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,6 +31,8 @@ class PredictionMixin(EmbeddingMixin):
 
     module: "SCMPTModule"
     label_counts_: dict[str, int]
+    training_digest_: str
+    trained_on_: "IntArray"
     train_indices: "IntArray | None"
     validation_indices: "IntArray | None"
     test_indices: "IntArray | None"
@@ -43,6 +47,25 @@ class PredictionMixin(EmbeddingMixin):
     def unlabeled_category(self) -> str:
         """The label of cells without one, and of cells about which nothing can be said."""
         return str(self._categories[-1])
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: Literal[False] = False,
+        batch_size: int | None = None,
+    ) -> "StrArray": ...
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        soft: Literal[True],
+        batch_size: int | None = None,
+    ) -> pd.DataFrame: ...
 
     def predict(
         self,
@@ -108,7 +131,8 @@ class PredictionMixin(EmbeddingMixin):
             Probability of the predicted label by the head's softmax, in [0, 1]; not yet calibrated. NaN where nothing
             can be said.
         `adata.obsm["<key_added>_probabilities"]`
-            DataFrame `(n_obs, n_labels)`. A slash in a label is written as `|`, because HDF5 has no slash in names.
+            DataFrame `(n_obs, n_labels)`, columns in the order of `labels`. A slash in a label is written as `|`,
+            because HDF5 has no slash in names.
 
         Raises
         ------
@@ -116,17 +140,14 @@ class PredictionMixin(EmbeddingMixin):
             As :meth:`predict`; also for a view of a backed file, which cannot hold new columns.
         """
         adata = self._adata_or_own(adata)
-        if adata.is_view and adata.isbacked:
-            raise ValueError(
-                "Expected data that can be written to; found a view of a backed file. Pass `adata.to_memory()`."
-            )
+        check_writable(adata, key_added)
         keys = PredictionKeys.from_prefix(key_added)
         probabilities = self._probabilities(adata, np.arange(adata.n_obs), None)
         predicted = self._decode(probabilities)
         used = self._categories if self.unlabeled_category in predicted else self.labels
         adata.obs[keys.prediction] = pd.Categorical(predicted, categories=used)
         adata.obs[keys.confidence] = probabilities.max(axis=1)  # NaN where the row is NaN
-        columns = pd.Index([label.replace("/", "|") for label in self.labels])
+        columns = storable_names(self.labels, reserved=adata.obs_names.name)
         adata.obsm[keys.probabilities] = pd.DataFrame(probabilities, index=adata.obs_names, columns=columns)
 
     def get_latent_representation(
@@ -157,8 +178,9 @@ class PredictionMixin(EmbeddingMixin):
         adata
             Cells with the label column; `None` takes the data that the model was made with.
         indices
-            Row numbers or a mask. `None` takes all cells of `adata`; for the model's own data, the cells held out from
-            training (the test cells if there are any, else the validation cells, on which early stopping looked).
+            Row numbers or a mask. `None` takes all cells of `adata`; for the data that the model was trained on, which
+            it knows by the names of the cells, those held out from training (the test cells if there are any, else the
+            validation cells, on which early stopping looked).
 
         Returns
         -------
@@ -168,21 +190,25 @@ class PredictionMixin(EmbeddingMixin):
 
         Raises
         ------
+        RuntimeError
+            The model is not trained.
         KeyError
             The label column is missing.
         ValueError
             No labelled cell was held out, or none is in `adata`.
         """
-        adata, own = self._adata_or_own(adata), adata is None or adata is self.adata
+        self._check_if_trained(warn=False)
+        adata = self._adata_or_own(adata)
+        own = cells_digest(adata) == self.training_digest_
         labels_key = self.registry["setup_args"]["labels_key"]
         check_key(labels_key, adata.obs.columns, "adata.obs")
         if own and indices is None:
             indices = self._held_out()
         rows = rows_of(adata, indices)
-        if own and self.train_indices is not None and np.isin(rows, self.train_indices).any():
+        n_trained_on = int(np.isin(rows, self.trained_on_).sum()) if own else 0
+        if n_trained_on:
             warnings.warn(
-                f"{int(np.isin(rows, self.train_indices).sum())} of {len(rows)} cells were trained on; figures on them "
-                "say little about new cells.",
+                f"{n_trained_on} of {len(rows)} cells were trained on; figures on them say little about new cells.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -207,10 +233,10 @@ class PredictionMixin(EmbeddingMixin):
         return np.asarray(state["categorical_mapping"], dtype=object)
 
     def _held_out(self) -> "IntArray":
-        self._check_if_trained(warn=False)
         for held_out in (self.test_indices, self.validation_indices):
-            if held_out is not None and len(held_out):
-                return np.asarray(held_out)
+            never_trained_on = np.setdiff1d([] if held_out is None else held_out, self.trained_on_).astype(np.int64)
+            if len(never_trained_on):
+                return never_trained_on
         raise ValueError(
             "No cell was held out from training. Pass `adata=` with cells that were not trained on, or train with "
             "`train_size` below 1."
@@ -244,3 +270,21 @@ class PredictionMixin(EmbeddingMixin):
                 tensors = {name: torch.from_numpy(values[batch]) for name, values in inputs.items()}
                 outputs.append(function(tensors).float().cpu())
         return torch.cat(outputs).numpy()
+
+
+def cells_digest(adata: "AnnData") -> str:
+    """Hexadecimal sha256 of the names of the cells, in order: recognises data, however often it was copied."""
+    return hashlib.sha256("\n".join(map(str, adata.obs_names)).encode()).hexdigest()
+
+
+def storable_names(labels: "StrArray", reserved: str | None) -> "pd.Index[str]":
+    """Labels as distinct column names that HDF5 and zarr can hold beside an index that is called `reserved`."""
+    names: list[str] = []
+    for label in labels:
+        name = str(label).replace("/", "|")
+        if name in {".", "..", "_index", reserved}:
+            name += "_"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return pd.Index(names)

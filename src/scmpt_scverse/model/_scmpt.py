@@ -12,12 +12,19 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 from scvi.train import TrainRunner
 
-from scmpt_scverse._checks import check_key, check_positive
-from scmpt_scverse._hardware import has_fast_bfloat16
-from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField
+from scmpt_scverse._checks import check_key, check_name, check_positive
+from scmpt_scverse.model._fields import (
+    EmbeddingField,
+    GenesField,
+    LabelsField,
+    TolerantCategoricalField,
+    category_codes,
+    label_text,
+)
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
-from scmpt_scverse.model._prediction_mixin import PredictionMixin
-from scmpt_scverse.module._data_module import EmbeddingDataModule, split_cells
+from scmpt_scverse.model._prediction_mixin import PredictionMixin, cells_digest
+from scmpt_scverse.model._trainer_options import check_accelerator, check_trainer_options, training_precision
+from scmpt_scverse.module._data_module import EmbeddingDataModule, checked_validation_size, split_cells
 from scmpt_scverse.module._scmpt_module import SCMPTModule
 from scmpt_scverse.module._training_plan import HeadTrainingPlan, KeepBestWeights
 
@@ -98,11 +105,14 @@ class SCMPT(PredictionMixin, BaseModelClass):
         obsm_keys = self.registry["setup_args"]["obsm_keys"] or {}
         # Rebound, so that what is saved does not depend on folders of this machine.
         encoders = describe_encoders(encoders, obsm_keys)
-        widths = {modality: self.summary_stats[f"n_{_embedding_field(modality)}"] for modality in obsm_keys}
-        self._modalities = modalities_of(encoders, obsm_keys, widths)
+        fields = self.registry["field_registries"]
+        columns = {name: fields[_embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
+        self._modalities = modalities_of(encoders, obsm_keys, columns)
         self._encoders: dict[str, Encoder] = {}
         self.encoder_ids_: dict[str, dict[str, str]] = {}
         self.label_counts_: dict[str, int] = {}
+        self.training_digest_ = ""
+        self.trained_on_ = np.empty(0, dtype=np.int64)
         with torch.random.fork_rng():
             torch.manual_seed(_seed())
             self.module = self._module_cls(
@@ -162,10 +172,16 @@ class SCMPT(PredictionMixin, BaseModelClass):
         ValueError
             Fewer than two labels, `adata` is a view, or an embedding of `obsm_keys` is not a finite matrix.
         """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        if not isinstance(labels_key, str):
+            raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
+        for name in obsm_keys or {}:
+            check_name(name, "modality")
+        unlabeled_category = label_text(unlabeled_category)
         if adata.is_view:
             raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
-        setup_method_args = cls._get_setup_method_args(**locals())
+        setup_method_args["setup_args"].update(unlabeled_category=unlabeled_category, obsm_keys=obsm_keys)
         # Fields that only check come first, so that a refusal leaves nothing behind.
         fields = [GenesField("X", layer)]
         fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
@@ -204,7 +220,7 @@ class SCMPT(PredictionMixin, BaseModelClass):
             Shares of the labelled cells, every label in proportion; `validation_size=None` takes the rest, and what
             both leave is kept for testing. The first cell of each label always trains.
         shuffle_set_split
-            Split at random; else the first cells of each label train.
+            Split at random; else at even distances among the cells of a label.
         batch_size
             Cells per minibatch.
         early_stopping
@@ -219,13 +235,23 @@ class SCMPT(PredictionMixin, BaseModelClass):
         Raises
         ------
         ValueError
-            No cell is left to train on, or a share is out of range; for embeddings, as :meth:`predict`.
+            No cell is left to train on, a share is out of range, or there is no such device; for embeddings, as
+            :meth:`predict`.
+        TypeError
+            An option that neither the trainer nor the training plan has.
         """
         check_positive(batch_size, "batch_size")
+        checked_validation_size(train_size, validation_size)
+        check_accelerator(accelerator)
+        check_trainer_options(trainer_kwargs)
+        plan = self._training_plan_cls(self.module, **(plan_kwargs or {}))
         adata = self._adata_or_own(None)
+        labels_key = self.registry["setup_args"]["labels_key"]
+        check_key(labels_key, adata.obs.columns, "adata.obs")
         inputs = self._inputs(adata)
         self._record_encoders(adata)
-        codes = np.array(adata.obs[self.adata_manager.data_registry.labels.attr_key])
+        # Not the codes in `.obs`: they are those of whichever model was set up last on these data.
+        codes = category_codes(adata, labels_key, self._categories)
         readable = np.all([np.isfinite(values).all(axis=1) for values in inputs.values()], axis=0)
         usable = np.flatnonzero(readable & (codes < self.summary_stats.n_labels))
         if usable.size == 0:
@@ -241,6 +267,9 @@ class SCMPT(PredictionMixin, BaseModelClass):
         tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
         if not self.is_trained_:  # a model that is trained further keeps the scale that its weights are made for
             self.module.fit_standardisers({name: values[split.train] for name, values in tensors.items()})
+        digest = cells_digest(adata)
+        earlier = self.trained_on_ if digest == self.training_digest_ else np.empty(0, dtype=np.int64)
+        self.training_digest_, self.trained_on_ = digest, np.union1d(earlier, split.train)
         names, counts = np.unique(self.labels[codes[split.train]].astype(str), return_counts=True)
         self.label_counts_ = dict(zip(names.tolist(), counts.tolist(), strict=True))
         has_validation = len(split.validation) > 0
@@ -249,14 +278,14 @@ class SCMPT(PredictionMixin, BaseModelClass):
             "log_every_n_steps": 1,
             "early_stopping_monitor": "validation_loss",
             "early_stopping_patience": _EARLY_STOPPING_PATIENCE,
-            "precision": _training_precision(accelerator),
+            "precision": training_precision(accelerator),
             "limit_val_batches": 1.0 if has_validation else 0,
             **trainer_kwargs,
-            "callbacks": [*trainer_kwargs.get("callbacks", []), *([KeepBestWeights()] if has_validation else [])],
+            "callbacks": [*(trainer_kwargs.get("callbacks") or []), *([KeepBestWeights()] if has_validation else [])],
         }
         runner = self._train_runner_cls(
             self,
-            training_plan=self._training_plan_cls(self.module, **(plan_kwargs or {})),
+            training_plan=plan,
             data_splitter=EmbeddingDataModule(
                 tensors, torch.from_numpy(codes), split, batch_size=batch_size, seed=_seed()
             ),
@@ -315,10 +344,3 @@ def _seed() -> int:
 def _default_max_epochs(n_obs: int) -> int:
     """The convention of scvi-tools: 400 epochs up to 20,000 cells, then as many updates with fewer epochs."""
     return max(1, min(round(20_000 / n_obs * 400), 400))
-
-
-def _training_precision(accelerator: str) -> str:
-    uses_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
-    if not uses_gpu and accelerator not in {"auto", "cpu"}:
-        return "32-true"
-    return "bf16-mixed" if has_fast_bfloat16(torch.device("cuda" if uses_gpu else "cpu")) else "32-true"

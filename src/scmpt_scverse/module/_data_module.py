@@ -43,7 +43,7 @@ def split_cells(
     train_size, validation_size
         Shares of `candidates`; `validation_size=None` takes what `train_size` leaves. The rest is for testing.
     shuffle
-        Assign at random; else the first cells of a label train.
+        Assign at random; else at even distances among the cells of a label.
     seed
         Of the random assignment.
 
@@ -51,14 +51,7 @@ def split_cells(
     -----
     The first cell of every label always trains: a label that only occurs in validation cannot be learned.
     """
-    if not 0 < train_size <= 1:
-        raise ValueError(f"`train_size` must be in (0, 1]; found {train_size}.")
-    if validation_size is None:
-        validation_size = 1 - train_size
-    if not 0 <= validation_size <= 1 - train_size + 1e-9:
-        raise ValueError(
-            f"`validation_size` must be in [0, 1 - train_size]; found {validation_size} with train_size={train_size}."
-        )
+    validation_size = checked_validation_size(train_size, validation_size)
     order = np.random.default_rng(seed).permutation(candidates) if shuffle else np.asarray(candidates)
     order = order[np.argsort(labels[order], kind="stable")]
     is_first = np.diff(labels[order], prepend=-1) != 0
@@ -69,6 +62,19 @@ def split_cells(
     test = _evenly_spaced(held_out, n_test)
     validation = np.setdiff1d(held_out, test)
     return CellSplit(np.setdiff1d(order, held_out), validation, np.sort(test))
+
+
+def checked_validation_size(train_size: float, validation_size: float | None) -> float:
+    """The share of validation cells; `ValueError` where the shares are impossible."""
+    if not 0 < train_size <= 1:
+        raise ValueError(f"`train_size` must be in (0, 1]; found {train_size}.")
+    if validation_size is None:
+        return 1 - train_size
+    if not 0 <= validation_size <= 1 - train_size + 1e-9:
+        raise ValueError(
+            f"`validation_size` must be in [0, 1 - train_size]; found {validation_size} with train_size={train_size}."
+        )
+    return validation_size
 
 
 def _evenly_spaced(values: "IntArray", n: int) -> "IntArray":

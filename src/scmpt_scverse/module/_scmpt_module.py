@@ -75,4 +75,4 @@ class SCMPTModule(BaseModuleClass):
 
 
 def _slot(modality: str) -> str:
-    return f"modality_{modality.replace('.', '_')}"
+    return f"modality_{modality}"

@@ -86,12 +86,19 @@ def confusion_matrix(
 
 def _count(truth: pd.Series, predicted: pd.Series) -> pd.DataFrame:
     """Number of cells by true and predicted label; both in category order, columns that are no true label last."""
-    truth, predicted = truth.astype("category"), predicted.astype("category")
     # As text: categories of numbers on one side and of strings on the other still mean the same labels.
-    table = pd.crosstab(truth.cat.rename_categories(str), predicted.cat.rename_categories(str))
-    rows = [label for label in truth.cat.categories.astype(str) if label in table.index]
-    further = [label for label in predicted.cat.categories.astype(str) if label in table.columns and label not in rows]
+    (truth, true_labels), (predicted, predicted_labels) = _as_text(truth), _as_text(predicted)
+    table = pd.crosstab(truth, predicted)
+    rows = [label for label in true_labels if label in table.index]
+    further = [label for label in predicted_labels if label in table.columns and label not in rows]
     return table.reindex(index=rows, columns=rows + further, fill_value=0)
+
+
+def _as_text(labels: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Labels as text, missing ones kept, and the distinct labels in category order."""
+    labels = labels.astype("category")
+    distinct = list(dict.fromkeys(map(str, labels.cat.categories)))
+    return labels.astype(object).map(str, na_action="ignore"), distinct
 
 
 def _write_numbers(ax: "Axes", values: pd.DataFrame, number_format: str) -> None:

@@ -101,6 +101,8 @@ class ExpressionReader:
         block = self._matrix[start:stop]
         if hasattr(block, "compute"):  # dask
             block = block.compute()
+        if block.dtype == np.float16:  # which scipy's sparse matrices do not have
+            block = block.astype(np.float32)
         block = sparse.csr_matrix(block)
         self._check_values(block.data)
         return GeneExpression(self._over_genes(block), self.genes)
@@ -111,12 +113,15 @@ class ExpressionReader:
             block.sum_duplicates()
             block.eliminate_zeros()
             return block
+        values = (
+            block.data if block.data.dtype.kind == "f" else block.data.astype(np.int64)
+        )  # sums of uint8 wrap around
         columns = self._column_of[block.indices]
         rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-        kept = (columns >= 0) & (block.data != 0)
+        kept = (columns >= 0) & (values != 0)
         shape = (block.shape[0], len(self.genes))
         # COO to CSR sums the columns that share a symbol.
-        mapped = sparse.csr_matrix((block.data[kept], (rows[kept], columns[kept])), shape=shape)
+        mapped = sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=shape)
         mapped.sort_indices()
         return mapped
 

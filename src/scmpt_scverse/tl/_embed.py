@@ -1,6 +1,7 @@
 """Write the embeddings of a frozen encoder, and where they come from, into AnnData."""
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -73,7 +74,8 @@ def embed(
         `layer` or `gene_symbols` is not there.
     ValueError
         Negative or non-finite expression, fractions in a layer named `counts`, gene names that the encoder does not
-        know, or a slot of that name that this function did not write.
+        know, a slot of that name that this function did not write, or data that cannot be written to (a view of a
+        backed file).
 
     Examples
     --------
@@ -84,7 +86,8 @@ def embed(
     (700, 384)
     """
     encoder = encoders.get(encoder)
-    key = key_added or embedding_key(encoder.name)
+    key = key_added if key_added is not None else embedding_key(encoder.name)
+    check_writable(adata, key)
     if key in adata.obsm and provenance(adata, key) is None:
         raise ValueError(
             f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "
@@ -144,6 +147,21 @@ def compute_embedding(
     return embedding, record
 
 
+def check_writable(adata: "AnnData", key: str) -> None:
+    """Refuse, before any work, data or a key that an embedding cannot be written to."""
+    if not key or "/" in key:
+        raise ValueError(f"A key of `.obsm` must be a text without slash, which HDF5 does not have; found {key!r}.")
+    if adata.is_view and adata.isbacked:
+        raise ValueError(
+            "Expected data that can be written to; found a view of a backed file. Pass `adata.to_memory()`."
+        )
+    if not isinstance(adata.uns.get(UNS_KEYS.root, {}), Mapping):
+        raise ValueError(
+            f"`adata.uns[{UNS_KEYS.root!r}]` is where this package records what it wrote; found something else there. "
+            "Rename it."
+        )
+
+
 def write_embedding(adata: "AnnData", key: str, embedding: "FloatArray", record: dict[str, Any]) -> None:
     """Write an embedding and its provenance."""
     adata.obsm[key] = embedding
@@ -154,7 +172,8 @@ def write_embedding(adata: "AnnData", key: str, embedding: "FloatArray", record:
 
 def provenance(adata: "AnnData", key: str) -> dict[str, Any] | None:
     """What was recorded when `adata.obsm[key]` was written, or `None` if we did not write it."""
-    record: dict[str, Any] | None = adata.uns.get(UNS_KEYS.root, {}).get(UNS_KEYS.embeddings, {}).get(key)
+    ours = adata.uns.get(UNS_KEYS.root, {})
+    record: dict[str, Any] | None = ours.get(UNS_KEYS.embeddings, {}).get(key) if isinstance(ours, Mapping) else None
     return record
 
 

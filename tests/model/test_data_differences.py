@@ -1,0 +1,154 @@
+"""Data that other models, other tools or time have changed between two calls."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData, read_h5ad, read_zarr
+from tests._adata import LABELS_KEY
+from tests._model import probabilities
+
+from scmpt_scverse import SCMPT, encoders, tl
+
+
+def fitted(adata: AnnData, labels_key: str = LABELS_KEY, obsm_key: str = "X_pca", **kwargs: Any) -> SCMPT:
+    SCMPT.setup_anndata(adata, labels_key, obsm_keys={"expression": obsm_key})
+    model = SCMPT(adata, n_hidden=64)
+    model.train(**{"max_epochs": 10, "plan_kwargs": {"lr": 1e-3}, "enable_progress_bar": False, **kwargs})
+    return model
+
+
+def test_another_setup_of_the_same_data_does_not_change_what_is_learned(pbmc: AnnData) -> None:
+    expected = probabilities(fitted(pbmc.copy()))
+    SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"expression": "X_pca"})
+    model = SCMPT(pbmc, n_hidden=64)
+    SCMPT.setup_anndata(pbmc, "phase", obsm_keys={"expression": "X_pca"})
+    model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
+    assert probabilities(model).equals(expected)
+    del pbmc.obs["_scvi_labels"]
+    model.train(max_epochs=1, enable_progress_bar=False)
+
+
+def test_held_out_cells_are_those_of_the_training_data(pbmc: AnnData, tmp_path: Path) -> None:
+    train, query = pbmc[::2].copy(), pbmc[1::14].copy()
+    model = fitted(train)
+    model.save(str(tmp_path / "model"))
+    loaded = SCMPT.load(str(tmp_path / "model"), adata=query)
+    assert loaded.evaluate(query).loc["scmpt", "n_cells"] == query.n_obs
+    assert loaded.evaluate().loc["scmpt", "n_cells"] == query.n_obs
+    assert loaded.evaluate(train.copy()).equals(model.evaluate())
+    with pytest.warns(UserWarning, match="315 of 350 cells were trained on"):
+        loaded.evaluate(train, indices=np.arange(350))
+
+
+def test_cells_of_an_earlier_training_are_not_held_out(pbmc: AnnData) -> None:
+    model = fitted(pbmc, train_size=1.0, max_epochs=1)
+    model.train(max_epochs=1, train_size=0.5, enable_progress_bar=False)
+    with pytest.raises(ValueError, match="No cell was held out from training"):
+        model.evaluate()
+
+
+def test_columns_of_a_frame_go_by_name(pbmc: AnnData) -> None:
+    names = [f"PC{i}" for i in range(50)]
+    pbmc.obsm["frame"] = pd.DataFrame(pbmc.obsm["X_pca"], index=pbmc.obs_names, columns=names)
+    model = fitted(pbmc, obsm_key="frame")
+    permuted = pbmc.copy()
+    permuted.obsm["frame"] = pbmc.obsm["frame"][names[::-1]]
+    assert (model.predict(permuted) == model.predict(pbmc)).all()
+    permuted.obsm["frame"] = pbmc.obsm["frame"].rename(columns={"PC3": "other"})
+    with pytest.raises(ValueError, match="lacks columns that the model was trained on: 'PC3'"):
+        model.predict(permuted)
+
+
+def test_embeddings_from_another_layer_are_pointed_out(trained: SCMPT, pbmc: AnnData) -> None:
+    query = pbmc[1:64:3].copy()
+    query.layers["other"] = query.X.copy()
+    tl.embed(query, encoders.get("minilm", max_genes=10), layer="other", progress=False)
+    with pytest.warns(UserWarning, match="was made from layer 'other'; the model was set up with layer 'X'"):
+        trained.predict(query)
+    query.obsm["X_minilm"] = query.obsm["X_minilm"][:, :10]
+    query.uns["scmpt"]["embeddings"]["X_minilm"]["layer"] = "X"
+    with pytest.raises(ValueError, match="has 10 columns; its encoder gives 384"):
+        trained.predict(query)
+
+
+def test_embeddings_that_fit_need_no_encoder(scgpt_folder: Path, pbmc: AnnData, tmp_path: Path) -> None:
+    cells, query = pbmc[::10].copy(), pbmc[1::50].copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    model = SCMPT(cells, encoders={"expression": scgpt_folder}, n_hidden=8)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    model.embed(query, progress=False)
+    model._modalities = {
+        name: type(modality)(modality.obsm_key, modality.embedding_dim, str(tmp_path / "gone"))
+        for name, modality in model._modalities.items()
+    }
+    model._encoders.clear()
+    model.embed(query)
+    assert len(model.predict(query)) == query.n_obs
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "asked", "labels"),
+    [
+        ([0, 1, 2], [0.0, 1.0, np.nan], ["0", "1", "2"]),
+        (["a", "", "b"], ["a", " ", "b"], ["a", "b"]),
+        ([-1, 0, 1], [-1, 0, 1], ["0", "1"]),
+    ],
+    ids=["integers as floats", "empty text", "a number for no label"],
+)
+def test_labels_mean_the_same_in_every_type(
+    pbmc: AnnData, trained_on: list[object], asked: list[object], labels: list[str]
+) -> None:
+    pbmc.obs["y"] = pd.Series(trained_on).sample(700, replace=True, random_state=0).to_numpy()
+    unlabeled = -1 if -1 in trained_on else "Unknown"
+    SCMPT.setup_anndata(pbmc, "y", unlabeled_category=unlabeled, obsm_keys={"e": "X_pca"})  # type: ignore[arg-type]
+    model = SCMPT(pbmc, n_hidden=8)
+    assert model.labels.tolist() == labels
+    model.train(max_epochs=1, enable_progress_bar=False)
+    query = pbmc[:3].copy()
+    query.obs_names = ["q1", "q2", "q3"]
+    query.obs["y"] = asked
+    assert model.evaluate(query).loc["scmpt", "n_cells"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:Writing zarr v2 data:UserWarning")  # anndata's word on its own default
+def test_odd_labels_can_be_written(pbmc: AnnData, tmp_path: Path) -> None:
+    names = np.array(["A/", "A|", "_index", ".", "..", "cell"])
+    pbmc.obs["y"] = names[np.arange(700) % 6]
+    pbmc.obs_names.name = "cell"
+    fitted(pbmc, "y").annotate()
+    assert pbmc.obsm["scmpt_probabilities"].shape == (700, 6)
+    pbmc.write_h5ad(tmp_path / "cells.h5ad")
+    pbmc.write_zarr(tmp_path / "cells.zarr")
+    for again in (read_h5ad(tmp_path / "cells.h5ad"), read_zarr(tmp_path / "cells.zarr")):
+        assert again.obs["scmpt_prediction"].astype(str).tolist() == pbmc.obs["scmpt_prediction"].astype(str).tolist()
+        assert again.obsm["scmpt_probabilities"].shape == (700, 6)
+
+
+def test_keys_that_no_file_can_hold_are_refused(trained: SCMPT, embedded: AnnData) -> None:
+    with pytest.raises(ValueError, match="must be a text without slash.*found 'a/b'"):
+        trained.annotate(embedded, key_added="a/b")
+    with pytest.raises(ValueError, match="must be a text without slash.*found ''"):
+        tl.embed(embedded, "minilm", key_added="", progress=False)
+    embedded.uns["scmpt"] = "mine"
+    with pytest.raises(ValueError, match="is where this package records what it wrote; found something else"):
+        tl.embed(embedded, "minilm", key_added="other", progress=False)
+
+
+def test_modality_names_and_keys(embedded: AnnData) -> None:
+    with pytest.raises(ValueError, match="`modality` names something that is written.*found 'a.b'"):
+        SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"a.b": "X_pca"})
+    with pytest.raises(TypeError, match="`labels_key` must be the name of a column, a text; found 0"):
+        SCMPT.setup_anndata(embedded, 0)  # type: ignore[arg-type]
+    SCMPT.setup_anndata(embedded, LABELS_KEY)
+    with pytest.raises(ValueError, match="Two modalities share the key 'X_minilm' of `.obsm`"):
+        SCMPT(embedded, encoders={"long": "minilm", "short": {"encoder": "minilm", "max_genes": 5}})
+    both = SCMPT(embedded, encoders={"long": "minilm", "short": {"encoder": "minilm", "max_genes": 5, "name": "few"}})
+    assert [modality.obsm_key for modality in both._modalities.values()] == ["X_minilm", "X_few"]
+
+
+def test_sizes_may_be_numpy_integers(embedded: AnnData) -> None:
+    SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
+    assert "n_hidden: 8" in SCMPT(embedded, n_hidden=np.int64(8))._model_summary_string  # type: ignore[arg-type]
