@@ -88,6 +88,15 @@ def test_backed_file_and_views(pbmc: AnnData, tmp_path: Path, as_format: Callabl
     backed.file.close()
 
 
+def test_dask(pbmc: AnnData) -> None:
+    da = pytest.importorskip("dask.array")
+    expected = pp.cell_sentences(pbmc)
+    chunked = da.from_array(pbmc.X.toarray(), chunks=(90, -1))
+    for lazy in (chunked, chunked.map_blocks(sparse.csr_matrix)):
+        pbmc.X = lazy
+        assert pp.cell_sentences(pbmc).tolist() == expected.tolist()
+
+
 def test_explicit_zeros_and_unsorted_columns() -> None:
     matrix = sparse.csr_matrix((np.array([1.0, 0.0, 3.0]), np.array([2, 1, 0]), np.array([0, 3])), shape=(1, 3))
     assert pp.cell_sentences(AnnData(matrix, var=pd.DataFrame(index=GENES[:3]))).tolist() == ["CD3D NKG7"]
