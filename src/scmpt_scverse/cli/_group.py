@@ -28,6 +28,8 @@ class Group(TyperGroup):
             warnings.showwarning = _show_warning
             try:
                 return super().invoke(ctx)
+            except BrokenPipeError:  # whoever read the output has enough; typer ends quietly
+                raise
             except _USER_ERRORS as error:
                 if ctx.params["debug"]:
                     raise

@@ -56,9 +56,9 @@ class ScGPTEncoder(Encoder):
 
     Notes
     -----
-    Same graph and binning as `embed_data` in the official package (bowang-lab/scGPT, version 0.2.4, `scgpt/tasks/
-    cell_emb.py`). Other than there, the genes kept and the bins of tied values do not depend on a random state: they
-    are functions of the cell and of `seed`.
+    Same graph and binning as `embed_data` in the official package (bowang-lab/scGPT, version 0.2.4, file
+    `scgpt/tasks/cell_emb.py`). Other than there, the genes kept and the bins of tied values do not depend on a random
+    state: they are functions of the cell and of `seed`.
 
     Examples
     --------

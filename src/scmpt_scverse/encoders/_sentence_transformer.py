@@ -1,6 +1,8 @@
 """Frozen text encoder: cell sentences through the sentence-transformers library."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -144,14 +146,17 @@ class SentenceTransformerEncoder(Encoder):
         from sentence_transformers import SentenceTransformer
 
         self._check_weights()
-        model = SentenceTransformer(
-            str(self.folder), device="cpu", local_files_only=True, model_kwargs={"dtype": dtype}
-        )
+        with _no_loading_bar():
+            model = SentenceTransformer(
+                str(self.folder), device="cpu", local_files_only=True, model_kwargs={"dtype": dtype}
+            )
         if self.pooling is not None:
             from sentence_transformers.sentence_transformer.modules import Pooling
 
-            place = next(index for index, module in enumerate(model) if isinstance(module, Pooling))
-            model[place] = Pooling(self._hidden_size, self.pooling)
+            places = [index for index, module in enumerate(model) if isinstance(module, Pooling)]
+            if not places:
+                raise ValueError(f"`pooling={self.pooling!r}` was asked for, but {self.folder} has no pooling module.")
+            model[places[0]] = Pooling(self._hidden_size, self.pooling)
         return model.eval()
 
     def _check_weights(self) -> None:
@@ -196,6 +201,20 @@ class SentenceTransformerEncoder(Encoder):
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
         return {**self.__dict__, "_loaded": None}
+
+
+@contextmanager
+def _no_loading_bar() -> Iterator[None]:
+    """Without the bar that transformers shows for reading weights: it takes seconds, and ours counts cells."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

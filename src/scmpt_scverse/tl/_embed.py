@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from scmpt_scverse import __version__, encoders
 from scmpt_scverse._hardware import resolve_device, resolve_precision
