@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad, read_zarr
+from scipy import sparse
 from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
@@ -48,6 +49,33 @@ def test_cells_of_an_earlier_training_are_not_held_out(pbmc: AnnData) -> None:
     model.train(max_epochs=1, train_size=0.5, enable_progress_bar=False)
     with pytest.raises(ValueError, match="No cell was held out from training"):
         model.evaluate()
+
+
+def test_batches_of_a_query_may_be_new_or_missing(pbmc: AnnData, tmp_path: Path) -> None:
+    SCMPT.setup_anndata(pbmc, LABELS_KEY, batch_key="phase", obsm_keys={"expression": "X_pca"})
+    model = SCMPT(pbmc, n_hidden=8)
+    model.train(max_epochs=1, enable_progress_bar=False)
+    model.save(str(tmp_path / "model"))
+    assert model.summary_stats.n_batch == 3
+    query = pbmc[:30].copy()
+    query.obs["phase"] = query.obs["phase"].astype(object)
+    query.obs.iloc[0, query.obs.columns.get_loc("phase")] = "a new one"
+    query.obs.iloc[1, query.obs.columns.get_loc("phase")] = np.nan
+    SCMPT.load(str(tmp_path / "model"), adata=query)
+    assert query.obs["_scvi_batch"].tolist()[:2] == [3, 3]
+    assert set(query.obs["_scvi_batch"][2:]) <= {0, 1, 2}
+    del query.obs["phase"]
+    assert len(SCMPT.load(str(tmp_path / "model"), adata=query).predict()) == 30
+
+
+def test_half_precision_and_sparse_embeddings(pbmc: AnnData) -> None:
+    model = fitted(pbmc)
+    query = pbmc[:50].copy()
+    expected = model.predict(query)
+    for stored in (query.obsm["X_pca"].astype(np.float16), sparse.csr_matrix(query.obsm["X_pca"])):
+        query.obsm["X_pca"] = stored
+        assert (model.predict(query) == expected).mean() > 0.95
+        assert query.obsm["X_pca"].dtype == stored.dtype
 
 
 def test_columns_of_a_frame_go_by_name(pbmc: AnnData) -> None:

@@ -16,7 +16,8 @@ class Encoder(ABC):
     """A frozen network that turns the expression of cells into vectors of fixed width.
 
     Encoders see arrays, never AnnData, and keep no state between calls, so the same cell gives the same vector whatever
-    cells stand beside it. :func:`scmpt_scverse.tl.embed` applies one to AnnData.
+    cells stand beside it: within 1e-5 in float32, and with a cosine above 0.9995 in bfloat16, because sums run in
+    another order when a batch is padded to another length. :func:`scmpt_scverse.tl.embed` applies one to AnnData.
 
     Attributes
     ----------
