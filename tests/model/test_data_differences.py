@@ -102,6 +102,21 @@ def test_embeddings_from_another_layer_are_pointed_out(trained: SCMPT, pbmc: Ann
         trained.predict(query)
 
 
+def test_without_the_encoder_its_name_decides(pbmc: AnnData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SCMPT_ENCODERS", str(tmp_path))  # where no encoder is
+    record = {"encoder": "ember-v1", "fingerprint": "0" * 64, "layer": "X", "gene_symbols": "var_names"}
+    pbmc.obsm["X_ember-v1"] = np.random.default_rng(0).normal(size=(700, 1024)).astype(np.float32)
+    pbmc.uns["scmpt"] = {"embeddings": {"X_ember-v1": record}}
+    SCMPT.setup_anndata(pbmc, LABELS_KEY)
+    model = SCMPT(pbmc, encoders={"text": "ember-v1"}, n_hidden=8)
+    record["encoder"] = "minilm"
+    with pytest.raises(ValueError, match="comes from 'ember-v1'; found 'minilm' with 000000000000"):
+        model.train(max_epochs=1, enable_progress_bar=False)
+    record["encoder"] = "ember-v1"
+    model.train(max_epochs=1, enable_progress_bar=False)
+    assert model.encoder_ids_["text"]["fingerprint"] == "0" * 64
+
+
 def test_embeddings_that_fit_need_no_encoder(scgpt_folder: Path, pbmc: AnnData, tmp_path: Path) -> None:
     cells, query = pbmc[::10].copy(), pbmc[1::50].copy()
     SCMPT.setup_anndata(cells, LABELS_KEY)

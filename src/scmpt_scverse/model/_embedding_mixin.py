@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scmpt_scverse import encoders
+from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._get import is_local
 from scmpt_scverse.model._fields import finite_embedding
 from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenance, write_embedding
@@ -57,7 +58,7 @@ class EmbeddingMixin:
             record = _own_record(adata, modality.obsm_key)
             if record is not None:
                 expected = self._expected(name, modality.encoder)
-                if expected is None or record["fingerprint"] == expected["fingerprint"]:
+                if _is_same(record, expected, modality.obsm_key):
                     continue
             encoder = self._encoder(name, modality.encoder)
             write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
@@ -131,12 +132,17 @@ class EmbeddingMixin:
 
     def _check_record(self, name: str, found: Mapping[str, Any], expected: Mapping[str, Any] | None) -> None:
         """Refuse another encoder than the expected one: equal width proves nothing."""
-        if expected is not None and found["fingerprint"] != expected["fingerprint"]:
+        key = self._modalities[name].obsm_key
+        if not _is_same(found, expected, key):
+            wanted = (
+                f"{expected['encoder']!r} with fingerprint {expected['fingerprint'][:12]}"
+                if expected is not None
+                else f"{self._modalities[name].encoder!r}"
+            )
             raise ValueError(
-                f"The {name!r} modality of this model comes from {expected['encoder']!r} with fingerprint "
-                f"{expected['fingerprint'][:12]}; found {found['encoder']!r} with {found['fingerprint'][:12]}. Pass "
-                f"data embedded by that encoder, or run `model.embed(adata)` to write "
-                f"`adata.obsm[{self._modalities[name].obsm_key!r}]` again."
+                f"The {name!r} modality of this model comes from {wanted}; found {found['encoder']!r} with "
+                f"{found['fingerprint'][:12]}. Pass data embedded by that encoder, or run `model.embed(adata)` to "
+                f"write `adata.obsm[{key!r}]` again."
             )
 
     def _check_own(self, adata: "AnnData", name: str) -> None:
@@ -167,6 +173,13 @@ class EmbeddingMixin:
         if self.adata is None:
             raise ValueError("This model was loaded without data. Pass `adata=`.")
         return self.adata
+
+
+def _is_same(found: Mapping[str, Any], expected: Mapping[str, Any] | None, obsm_key: str) -> bool:
+    """Whether an embedding comes from the expected encoder; where its fingerprint is not known, the name must do."""
+    if expected is None:
+        return embedding_key(found["encoder"]) == obsm_key
+    return bool(found["fingerprint"] == expected["fingerprint"])
 
 
 def _identity(encoder: "Encoder") -> dict[str, str]:
