@@ -53,6 +53,7 @@ def test_rooms_export_what_they_say() -> None:
         "tl._embed",
         "model._scmpt",
         "metrics._classification",
+        "metrics._linear_probe",
         "datasets._datasets",
     ],
 )

@@ -2,7 +2,7 @@
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scmpt_scverse._checks import check_choice
 
@@ -49,6 +49,30 @@ def has_fast_bfloat16(device: "torch.device") -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(_BFLOAT16_FLAGS & _cpu_flags())
+
+
+def check_accelerator(accelerator: str) -> None:
+    """Raise `ValueError` for an accelerator that this machine does not have."""
+    import torch
+
+    is_there = {
+        "gpu": torch.cuda.is_available() or torch.backends.mps.is_available(),
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not is_there.get(accelerator, True):
+        raise ValueError(f"`accelerator={accelerator!r}` was asked for, but torch finds none. Pass 'auto' or 'cpu'.")
+
+
+def training_precision(accelerator: str) -> Literal["bf16-mixed", "32-true"]:
+    """Lightning's name of the number format: mixed bfloat16 where the device multiplies it natively."""
+    import torch
+
+    uses_gpu = accelerator in {"auto", "gpu", "cuda"} and torch.cuda.is_available()
+    if not uses_gpu and accelerator not in {"auto", "cpu"}:
+        return "32-true"
+    used = torch.device("cuda" if uses_gpu else "cpu")
+    return "bf16-mixed" if has_fast_bfloat16(used) else "32-true"
 
 
 @cache

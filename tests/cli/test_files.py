@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from scmpt_scverse.cli._files import check_model_dir, check_output, read_cells, write_cells
+from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse.cli._files import check_model_dir, check_output, write_cells
 
 
 def _cells(value: float) -> AnnData:

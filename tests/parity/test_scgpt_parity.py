@@ -17,7 +17,8 @@ from anndata import AnnData
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse._types import FloatArray, IntArray
-from scmpt_scverse.encoders import ScGPTEncoder
+from scmpt_scverse.encoders import PretrainingRecipe, ScGPTEncoder, pretrain
+from scmpt_scverse.encoders.pretraining._recipe import OBJECTIVES
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_tokens import GeneTokens, bin_spans
 
@@ -27,6 +28,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {"nlayers": 2, "embsize": 64, "nheads": 4, "d_hid": 64},
     "human": {"nlayers": 12, "embsize": 512, "nheads": 8, "d_hid": 512},  # as scGPT_human
 }
+#: A folder that `encoders.pretrain` wrote, with all its decoders.
+PRETRAINED = "pretrained"
 N_CELLS = 24
 
 
@@ -60,16 +63,21 @@ def tie_free() -> tuple[FloatArray, IntArray]:
 @pytest.fixture(scope="module")
 def official(
     official_package: Path,
+    _pbmc: AnnData,
     cells: AnnData,
     tie_free: tuple[FloatArray, IntArray],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """A folder with the official results; one process computes all, since importing the package takes long."""
     work = tmp_path_factory.mktemp("official")
+    recipe = PretrainingRecipe(embsize=32, nheads=2, d_hid=32, max_epochs=1, objectives=dict.fromkeys(OBJECTIVES, 1.0))
+    pretrain(_pbmc[::4].copy(), work / PRETRAINED, recipe=recipe, progress=False)
     np.savez(work / "values.npz", values=tie_free[0], indptr=tie_free[1])
     cells.write_h5ad(work / "cells.h5ad")
     for name, size in SIZES.items():
-        encoder = ScGPTEncoder(make_scgpt_folder(work / name, cells.var_names, key_style="flash", **size))
+        make_scgpt_folder(work / name, cells.var_names, key_style="flash", **size)
+    for name in (*SIZES, PRETRAINED):
+        encoder = ScGPTEncoder(work / name)
         vocabulary = json.loads((work / name / "vocab.json").read_text())
         gene_ids, values = padded(tokens_of(encoder, cells), vocabulary)
         np.savez(work / name / "tokens.npz", gene_ids=gene_ids, values=values)
@@ -98,7 +106,7 @@ def padded(tokens: GeneTokens, vocabulary: dict[str, int]) -> tuple[IntArray, Fl
     return gene_ids, values
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", [*SIZES, PRETRAINED])
 def test_the_network_gives_the_official_embedding_of_the_same_tokens(official: Path, cells: AnnData, name: str) -> None:
     encoder = ScGPTEncoder(official / name)
 

@@ -5,37 +5,13 @@ import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scmpt_scverse._h5ad import check_suffix
 from scmpt_scverse.cli._group import quiet_libraries
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse import SCMPT
-
-
-def read_cells(path: Path) -> "AnnData":
-    """The cells of an .h5ad file, in memory.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is no AnnData file, or a damaged one.
-    """
-    import anndata
-
-    _check_name(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected an .h5ad file at {path}; found none. Check the path.")
-    try:
-        return anndata.read_h5ad(path)
-    # What h5py and anndata raise for other files, truncated files, and HDF5 files that are no AnnData.
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected an AnnData file at {path}; found one that cannot be read ({error}). "
-            "Copy or write it again; it may be incomplete or of another format."
-        ) from error
 
 
 def read_model(path: Path) -> "SCMPT":
@@ -72,7 +48,7 @@ def check_output(path: Path, *, source: Path, force: bool, suffix: str = ".h5ad"
     FileExistsError
         It exists, or is the input `source`, without `force`.
     """
-    _check_name(path, suffix)
+    check_suffix(path, suffix)
     _check_parent(path)
     if path.is_dir():
         raise FileExistsError(f"The output {path} is a folder. Choose another name.")
@@ -98,11 +74,6 @@ def write_cells(adata: "AnnData", path: Path) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _check_name(path: Path, suffix: str = ".h5ad") -> None:
-    if path.suffix != suffix:
-        raise ValueError(f"Expected a file name that ends in {suffix}; found {path.name!r}. Choose another name.")
 
 
 def _check_parent(path: Path) -> None:

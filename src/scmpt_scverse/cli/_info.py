@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._keys import UNS_KEYS
-from scmpt_scverse.cli._files import read_cells, read_model
+from scmpt_scverse.cli._files import read_model
 from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:

@@ -35,6 +35,20 @@ def parse_obsm_keys(pairs: list[str]) -> dict[str, str]:
     return obsm_keys
 
 
+def parse_objectives(pairs: list[str]) -> dict[str, float]:
+    """`["cell_value=0.5"]` as `{"cell_value": 0.5}`; a usage error for anything else."""
+    objectives = {}
+    for pair in pairs:
+        name, _, weight = pair.partition("=")
+        try:
+            objectives[name] = float(weight)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"Expected NAME=WEIGHT, such as cell_value=0.5; found {pair!r}.", param_hint="--objective"
+            ) from error
+    return objectives
+
+
 def choose_encoders(text: str | None, expression: str | None, obsm_keys: dict[str, str]) -> dict[str, str]:
     """Modality to encoder: what was asked for, else the pair of the paper, except where `obsm_keys` brings one."""
     from scmpt_scverse.encoders._catalog import DEFAULT_ENCODERS

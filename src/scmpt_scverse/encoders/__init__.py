@@ -4,5 +4,15 @@ from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import get, list_encoders
 from scmpt_scverse.encoders._scgpt import ScGPTEncoder
 from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
+from scmpt_scverse.encoders.pretraining._pretrain import pretrain
+from scmpt_scverse.encoders.pretraining._recipe import PretrainingRecipe
 
-__all__ = ["Encoder", "ScGPTEncoder", "SentenceTransformerEncoder", "get", "list_encoders"]
+__all__ = [
+    "Encoder",
+    "PretrainingRecipe",
+    "ScGPTEncoder",
+    "SentenceTransformerEncoder",
+    "get",
+    "list_encoders",
+    "pretrain",
+]

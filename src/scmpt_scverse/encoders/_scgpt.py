@@ -1,5 +1,6 @@
 """scGPT as a frozen expression encoder."""
 
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +47,11 @@ class ScGPTEncoder(Encoder):
     min_genes, min_expression
         See :class:`Encoder`.
 
+    Attributes
+    ----------
+    checkpoint
+        Settings, vocabulary and weights of the folder.
+
     Raises
     ------
     FileNotFoundError
@@ -89,15 +95,16 @@ class ScGPTEncoder(Encoder):
             raise ValueError(f"`seed` must be a whole number from 0 to 2**63 - 1; found {seed!r}.")
         check_share(min_expression, "min_expression")
         self.folder = Path(folder)
-        self._checkpoint = open_folder(folder)
-        self._genes = self._checkpoint.genes
+        self.checkpoint = open_folder(folder)
+        self._genes = self.checkpoint.genes
         self._max_length = max_length
         self._selection: Selection = selection
         self._seed = seed
         self.name = name or slug(self.folder.resolve().name)
-        self.embedding_dim = self._checkpoint.settings.embsize
+        self.embedding_dim = self.checkpoint.settings.embsize
         self.min_genes = min_genes
         self.min_expression = min_expression
+        self._random_seed: int | None = None
         self._loaded: tuple[torch.device, torch.dtype, ScGPTNetwork] | None = None
 
     @property
@@ -110,6 +117,14 @@ class ScGPTEncoder(Encoder):
         """Most tokens of a cell, which genes a longer cell keeps, and the seed."""
         return {"max_length": self._max_length, "selection": self._selection, "seed": self._seed}
 
+    def with_random_weights(self, seed: int) -> "ScGPTEncoder":
+        """The same vocabulary and graph with random weights: what training has to beat."""
+        other = copy(self)
+        other.__dict__.pop("fingerprint", None)
+        other.name = f"{self.name}-random-{seed}"
+        other._random_seed, other._loaded = seed, None
+        return other
+
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """Which gene symbols are in the vocabulary, shape `(n_genes,)`."""
         return vocabulary_ids(genes, self._genes) >= 0
@@ -119,7 +134,7 @@ class ScGPTEncoder(Encoder):
         return tokenize_genes(
             expression.matrix,
             vocabulary_ids(expression.genes, self._genes),
-            n_bins=self._checkpoint.settings.n_bins,
+            n_bins=self.checkpoint.settings.n_bins,
             max_genes=self._max_length - 1,
             selection=self._selection,
             seed=self._seed,
@@ -161,8 +176,8 @@ class ScGPTEncoder(Encoder):
         offset = np.repeat(inputs.indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
         source = offset + np.arange(lengths.sum())
         shape = (len(cells), lengths.max() + 1)
-        gene_ids = np.full(shape, self._checkpoint.vocabulary[self._checkpoint.settings.pad_token])
-        gene_ids[:, 0] = self._checkpoint.vocabulary[CLS_TOKEN]
+        gene_ids = np.full(shape, self.checkpoint.vocabulary[self.checkpoint.settings.pad_token])
+        gene_ids[:, 0] = self.checkpoint.vocabulary[CLS_TOKEN]
         gene_ids[:, 1:][is_gene] = inputs.gene_ids[source]
         bins = np.zeros(shape, dtype=np.int64)
         bins[:, 1:][is_gene] = inputs.bins[source]
@@ -176,11 +191,19 @@ class ScGPTEncoder(Encoder):
     def _network(self, device: "torch.device", dtype: "torch.dtype") -> "ScGPTNetwork":
         if self._loaded is None or self._loaded[:2] != (device, dtype):
             self._loaded = None  # frees the other copy first
-            self._loaded = (device, dtype, self._checkpoint.load_network().freeze(device, dtype))
+            network = (
+                self.checkpoint.load_network()
+                if self._random_seed is None
+                else self.checkpoint.random_network(self._random_seed)
+            )
+            self._loaded = (device, dtype, network.freeze(device, dtype))
         return self._loaded[2]
 
     def _compute_fingerprint(self) -> str:
-        return self._checkpoint.fingerprint({"preprocessing_version": _PREPROCESSING_VERSION, **self.options})
+        record = {"preprocessing_version": _PREPROCESSING_VERSION, **self.options}
+        if self._random_seed is not None:
+            record["random_weights"] = self._random_seed
+        return self.checkpoint.fingerprint(record)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": None}  # a worker reads the weights itself, onto its own device

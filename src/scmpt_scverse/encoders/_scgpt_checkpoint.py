@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 CLS_TOKEN = "<cls>"
 #: Tokens that the official loader appends to a vocabulary without them, in this order.
-_SPECIAL_TOKENS = ("<pad>", CLS_TOKEN, "<eoc>")
-_SETTINGS_FILE, _VOCABULARY_FILE = "args.json", "vocab.json"
-_WEIGHT_FILES = ("best_model.pt", "model.safetensors")
+SPECIAL_TOKENS = ("<pad>", CLS_TOKEN, "<eoc>")
+SETTINGS_FILE, VOCABULARY_FILE = "args.json", "vocab.json"
+WEIGHT_FILES = ("best_model.pt", "model.safetensors")
 #: Other architectures that official training code can write, and the one that we (and official `embed_data`) run.
 _SUPPORTED = {"input_style": "binned", "input_emb_style": "continuous", "cell_emb_style": "cls", "pre_norm": False}
 #: Parts that read the encoder's output, or mark genes that are being generated: embedding a cell does not use them.
@@ -50,6 +50,20 @@ class ScGPTSettings:
     pad_value: float
     n_bins: int = 51
 
+    def network(self, n_tokens: int) -> "ScGPTNetwork":
+        """A network of this architecture; its random weights come from torch's global state."""
+        from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
+
+        return ScGPTNetwork(
+            n_tokens=n_tokens,
+            dim=self.embsize,
+            n_heads=self.nheads,
+            hidden_dim=self.d_hid,
+            n_layers=self.nlayers,
+            n_bins=self.n_bins,
+            pad_value=self.pad_value,
+        )
+
 
 @dataclass(frozen=True)
 class ScGPTFolder:
@@ -72,30 +86,28 @@ class ScGPTFolder:
     @property
     def genes(self) -> dict[str, int]:
         """The vocabulary without special tokens."""
-        special = {*_SPECIAL_TOKENS, self.settings.pad_token}
+        special = {*SPECIAL_TOKENS, self.settings.pad_token}
         return {token: index for token, index in self.vocabulary.items() if token not in special}
 
     def load_network(self) -> "ScGPTNetwork":
         """The network with the folder's weights, in float32 on the CPU."""
         import torch
 
-        from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
-
         with torch.device("meta"):  # no memory, no random initial weights
-            network = ScGPTNetwork(
-                n_tokens=len(self.vocabulary),
-                dim=self.settings.embsize,
-                n_heads=self.settings.nheads,
-                hidden_dim=self.settings.d_hid,
-                n_layers=self.settings.nlayers,
-                n_bins=self.settings.n_bins,
-                pad_value=self.settings.pad_value,
-            )
+            network = self.settings.network(len(self.vocabulary))
         weights = _plain_names(_read_weights(self.weights_file))
         expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
         _check_weights(weights, expected, self.weights_file)
         network.load_state_dict({name: weights[name].to(torch.float32) for name in expected}, assign=True)
         return network
+
+    def random_network(self, seed: int) -> "ScGPTNetwork":
+        """The same graph with random weights."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.settings.network(len(self.vocabulary))
 
     def fingerprint(self, preprocessing: Mapping[str, Any]) -> str:
         """Hexadecimal sha256 of settings, vocabulary, weight file and `preprocessing`; not of the folder's place."""
@@ -114,18 +126,18 @@ def open_folder(path: "StrPath") -> ScGPTFolder:
         A file is damaged, or describes an architecture that this package does not run.
     """
     folder = Path(path).expanduser()
-    settings_file, vocabulary_file = folder / _SETTINGS_FILE, folder / _VOCABULARY_FILE
-    weight_files = [folder / name for name in _WEIGHT_FILES if (folder / name).is_file()]
+    settings_file, vocabulary_file = folder / SETTINGS_FILE, folder / VOCABULARY_FILE
+    weight_files = [folder / name for name in WEIGHT_FILES if (folder / name).is_file()]
     for file in (settings_file, vocabulary_file):
         if not file.is_file():
             raise _missing_file(file.name, folder)
     if not weight_files:
-        raise _missing_file(" or ".join(_WEIGHT_FILES), folder)
+        raise _missing_file(" or ".join(WEIGHT_FILES), folder)
     settings = _parse_settings(_read_json(settings_file), settings_file)
     vocabulary = _parse_vocabulary(_read_json(vocabulary_file), vocabulary_file)
     if settings.pad_token not in vocabulary:
         raise ValueError(
-            f"Expected the padding token {settings.pad_token!r} of {_SETTINGS_FILE} in {str(vocabulary_file)!r}; it is "
+            f"Expected the padding token {settings.pad_token!r} of {SETTINGS_FILE} in {str(vocabulary_file)!r}; it is "
             "not there. Pass files that belong together."
         )
     return ScGPTFolder(settings, vocabulary, weight_files[0])
@@ -135,7 +147,7 @@ def _missing_file(name: str, folder: Path) -> FileNotFoundError:
     found = list_some(sorted(item.name for item in folder.iterdir())) if folder.is_dir() else "no such folder"
     return FileNotFoundError(
         f"Expected {name} in the scGPT folder {str(folder)!r}; found {found}. Pass a folder as in scGPT's model zoo: "
-        f"{_SETTINGS_FILE}, {_VOCABULARY_FILE}, and {' or '.join(_WEIGHT_FILES)}."
+        f"{SETTINGS_FILE}, {VOCABULARY_FILE}, and {' or '.join(WEIGHT_FILES)}."
     )
 
 
@@ -183,7 +195,7 @@ def _parse_vocabulary(vocabulary: dict[str, Any], file: Path) -> dict[str, int]:
             f"Expected tokens with the ids 0 to {len(ids) - 1}, each once, in {str(file)!r}; found other values such "
             f"as {list_some(ids, limit=3)}. Pass the vocab.json that belongs to the weights."
         )
-    missing = [token for token in _SPECIAL_TOKENS if token not in vocabulary]
+    missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     return vocabulary | {token: len(vocabulary) + i for i, token in enumerate(missing)}
 
 

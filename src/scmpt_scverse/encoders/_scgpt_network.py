@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 #: scGPT clips expression values here before embedding them.
 _MAX_VALUE = 512.0
+#: Gene embeddings start between minus this and this, as in official training.
+_INITIAL_RANGE = 0.1
 
 
 class GeneEncoder(nn.Module):
@@ -16,6 +18,7 @@ class GeneEncoder(nn.Module):
     def __init__(self, n_tokens: int, dim: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(n_tokens, dim)
+        nn.init.uniform_(self.embedding.weight, -_INITIAL_RANGE, _INITIAL_RANGE)
         self.enc_norm = nn.LayerNorm(dim)
 
     def forward(self, gene_ids: Tensor) -> Tensor:
@@ -47,7 +50,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.n_heads = n_heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))  # queries, keys, values
-        self.in_proj_bias = nn.Parameter(torch.empty(3 * dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        nn.init.xavier_uniform_(self.in_proj_weight)
         self.out_proj = nn.Linear(dim, dim)
 
     def forward(self, rows: Tensor, tokens: Tensor, is_token: Tensor | None) -> Tensor:
@@ -100,6 +104,19 @@ class TransformerEncoder(nn.Module):
             tokens = layer(tokens, tokens, is_token)  # (batch, n_tokens, dim)
         first: Tensor = last(tokens[:, :1], tokens, is_token)  # (batch, 1, dim)
         return first.squeeze(1)
+
+    def with_queries(self, tokens: Tensor, is_token: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """The first row, and `(batch, n_queries, dim)` queries, after all layers.
+
+        Queries attend to tokens; nothing attends to queries, so that the first row is what it is without them.
+        """
+        *layers, last = self.layers
+        n_tokens = tokens.shape[1]
+        for layer in layers:
+            rows = layer(torch.cat([tokens, queries], dim=1), tokens, is_token)  # (batch, n_tokens + n_queries, dim)
+            tokens, queries = rows[:, :n_tokens], rows[:, n_tokens:]
+        rows = last(torch.cat([tokens[:, :1], queries], dim=1), tokens, is_token)  # (batch, 1 + n_queries, dim)
+        return rows[:, 0], rows[:, 1:]
 
 
 class ScGPTNetwork(nn.Module):

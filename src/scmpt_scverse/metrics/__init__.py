@@ -2,5 +2,6 @@
 
 from scmpt_scverse.metrics._baselines import baseline_predictions
 from scmpt_scverse.metrics._classification import classification_metrics
+from scmpt_scverse.metrics._linear_probe import linear_probe
 
-__all__ = ["baseline_predictions", "classification_metrics"]
+__all__ = ["baseline_predictions", "classification_metrics", "linear_probe"]

@@ -8,9 +8,10 @@ import torch
 from scvi.train import TrainRunner
 
 from scmpt_scverse._checks import check_key, check_positive
+from scmpt_scverse._hardware import check_accelerator, training_precision
 from scmpt_scverse.model._fields import category_codes
 from scmpt_scverse.model._prediction_mixin import PredictionMixin, cells_digest
-from scmpt_scverse.model._trainer_options import check_accelerator, check_trainer_options, training_precision
+from scmpt_scverse.model._trainer_options import check_trainer_options
 from scmpt_scverse.module._data_module import EmbeddingDataModule, checked_validation_size, split_cells
 from scmpt_scverse.module._training_plan import HeadTrainingPlan, KeepBestWeights
 

@@ -98,7 +98,18 @@ class ExpressionReader:
         ValueError
             Negative or non-finite values, or fractions in a layer whose name promises counts.
         """
-        block = self._matrix[start:stop]
+        return self._checked(self._matrix[start:stop])
+
+    def take(self, rows: "IntArray") -> GeneExpression:
+        """The cells of these ascending row numbers; raises as :meth:`rows`."""
+        if _is_backed_sparse(self._matrix):
+            # One read for each run of neighbours, where row numbers would be read one by one.
+            is_taken = np.zeros(self.n_obs, dtype=bool)
+            is_taken[rows] = True
+            return self._checked(self._matrix[is_taken])
+        return self._checked(self._matrix[rows])
+
+    def _checked(self, block: Any) -> GeneExpression:
         if hasattr(block, "compute"):  # dask
             block = block.compute()
         if block.dtype == np.float16:  # which scipy's sparse matrices do not have
@@ -153,10 +164,13 @@ def _row_sliceable(matrix: Any, where: str) -> Any:
     if matrix is None:
         raise ValueError(f"Expected expression in `{where}`; found nothing. Pass `layer=` with expression values.")
     if getattr(matrix, "format", None) == "csc":
-        if not sparse.issparse(matrix):  # a backed CSC matrix of anndata
-            matrix = matrix.to_memory()
-        return matrix.tocsr()
+        return (matrix.to_memory() if _is_backed_sparse(matrix) else matrix).tocsr()
     return matrix
+
+
+def _is_backed_sparse(matrix: Any) -> bool:
+    """Whether it is a sparse matrix on disk, as anndata opens it."""
+    return hasattr(matrix, "format") and not sparse.issparse(matrix)
 
 
 def _column_order(var_names: "pd.Index[str]", reference_var_names: "StrArray | None") -> "IntArray":

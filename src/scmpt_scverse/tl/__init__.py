@@ -1,5 +1,6 @@
-"""Tools that write AnnData."""
+"""Tools that apply encoders to AnnData: write embeddings, and measure what is in them."""
 
 from scmpt_scverse.tl._embed import embed
+from scmpt_scverse.tl._linear_probe import linear_probe
 
-__all__ = ["embed"]
+__all__ = ["embed", "linear_probe"]

@@ -1,0 +1,66 @@
+"""How much of the labels a frozen embedding holds, as far as a linear classifier can read it."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from scmpt_scverse.metrics._classification import as_text, classification_metrics
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from scmpt_scverse._types import FloatArray
+
+_MAX_ITER = 1000
+
+
+def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int = 5, seed: int = 0) -> float:
+    """Macro F1 of logistic regression on an embedding, in stratified cross-validation.
+
+    Parameters
+    ----------
+    embedding
+        Of labelled cells, finite, shape `(n_obs, embedding_dim)`. It is standardised on the training cells of each
+        fold.
+    labels
+        Their labels, shape `(n_obs,)`; each on at least `n_splits` cells.
+    n_splits
+        Folds; every cell is predicted once, by a classifier that did not see it.
+    seed
+        Of the folds.
+
+    Returns
+    -------
+    Macro F1 over the predictions of all folds together, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        A label is missing or on too few cells, or there is only one.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import datasets, metrics
+    >>> adata = datasets.pbmc68k_reduced()
+    >>> round(metrics.linear_probe(adata.obsm["X_pca"], adata.obs["bulk_labels"]), 1)
+    0.6
+    """
+    text = as_text(labels, "labels").astype(str)
+    names, counts = np.unique(text, return_counts=True)
+    if len(names) < 2 or counts.min() < n_splits:
+        raise ValueError(
+            f"Expected at least two labels with at least {n_splits} cells each; found "
+            f"{dict(zip(names.tolist(), counts.tolist(), strict=True))}. Leave rare labels out, or lower `n_splits`."
+        )
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_MAX_ITER))
+    folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
+    with threadpool_limits(
+        1
+    ):  # the matrices are small, and threads that wait for one another cost more than they bring
+        predicted = cross_val_predict(classifier, embedding, text, cv=folds)
+    return float(classification_metrics(text, predicted)["macro_f1"])

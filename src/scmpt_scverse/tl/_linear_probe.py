@@ -1,0 +1,111 @@
+"""Put a number on an encoder: what a linear classifier reads from it, beside random weights and components."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn.decomposition import PCA
+
+from scmpt_scverse import encoders, metrics
+from scmpt_scverse._checks import check_key
+from scmpt_scverse.encoders import ScGPTEncoder
+from scmpt_scverse.pp._expression import ExpressionReader
+from scmpt_scverse.pp._normalisation import Normalisation
+from scmpt_scverse.tl._embed import compute_embedding
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, StrPath
+    from scmpt_scverse.encoders import Encoder
+
+_N_COMPONENTS = 50
+
+
+def linear_probe(
+    adata: "AnnData",
+    encoder: "StrPath | Encoder",
+    labels_key: str,
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    n_splits: int = 5,
+    n_seeds: int = 5,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Macro F1 that a linear classifier reaches on an encoder's embedding, and on what it has to beat.
+
+    Parameters
+    ----------
+    adata
+        Labelled cells that the encoder was not trained on. Nothing is written to them.
+    encoder
+        Registered name, hub id, folder, or an encoder.
+    labels_key
+        Column of `.obs` with labels. Cells without, and those of labels on fewer than `n_splits` cells, are left out.
+    layer, gene_symbols
+        As in :func:`embed`.
+    n_splits
+        Folds of the cross-validation.
+    n_seeds
+        Times that it is repeated with other folds, and other random weights.
+    progress
+        Show progress bars of embedding.
+
+    Returns
+    -------
+    One row for the encoder, one for the same graph with random weights (of a scGPT encoder only), one for 50 principal
+    components of the log-normalised expression of these cells; columns `macro_f1` (mean over the repetitions),
+    `lower` and `upper` (its 95 % interval), `n_cells` and `n_labels`.
+
+    Raises
+    ------
+    KeyError
+        `labels_key`, `layer` or `gene_symbols` is not there.
+    ValueError
+        As :func:`embed`; or fewer than two labels are on enough cells.
+
+    Notes
+    -----
+    The components are computed without labels but on all cells, held-out ones among them, which is kind to them.
+    """
+    check_key(labels_key, adata.obs.columns, "adata.obs")
+    encoder = encoders.get(encoder)
+    labels = adata.obs[labels_key]
+    used = (labels.notna() & (labels.map(labels.value_counts()).astype(float) >= n_splits)).to_numpy()
+
+    def embed(with_encoder: "Encoder") -> "FloatArray":
+        return compute_embedding(adata, with_encoder, layer=layer, gene_symbols=gene_symbols, progress=progress)[0]
+
+    own = embed(encoder)
+    used &= np.isfinite(own).all(axis=1)
+    truth = labels[used].astype(str)
+
+    def score(embedding: "FloatArray", seed: int) -> float:
+        return metrics.linear_probe(embedding[used], truth, n_splits=n_splits, seed=seed)
+
+    seeds = range(n_seeds)
+    components = _components(ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols))
+    rows = {encoder.name: [score(own, seed) for seed in seeds]}
+    if isinstance(encoder, ScGPTEncoder):
+        rows["random weights"] = [score(embed(encoder.with_random_weights(seed)), seed) for seed in seeds]
+    rows[f"{components.shape[1]} principal components"] = [score(components, seed) for seed in seeds]
+    table = pd.DataFrame.from_dict({name: _interval(scores) for name, scores in rows.items()}, orient="index")
+    return table.assign(n_cells=int(used.sum()), n_labels=truth.nunique()).rename_axis("features")
+
+
+def _components(reader: ExpressionReader) -> "FloatArray":
+    """Principal components of log-normalised expression, shape `(n_obs, 50)` or fewer columns."""
+    matrix = reader.rows(0, reader.n_obs).matrix
+    n_components = min(_N_COMPONENTS, min(matrix.shape) - 1)
+    normalised = Normalisation.of(matrix)(matrix)
+    components: FloatArray = PCA(n_components, svd_solver="arpack", random_state=0).fit_transform(normalised)
+    return components
+
+
+def _interval(scores: list[float]) -> dict[str, float]:
+    """Mean and its 95 % interval by Student's t."""
+    mean = float(np.mean(scores))
+    margin = float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores)) if len(scores) > 1 else float("nan")
+    return {"macro_f1": mean, "lower": mean - margin, "upper": mean + margin}
