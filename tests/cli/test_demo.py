@@ -28,7 +28,7 @@ def test_demo_writes_what_it_says(runner: CliRunner, tmp_path: Path) -> None:
     result = runner.invoke(app, ["demo", "--out", str(out), "--max-epochs", "3", "--splits", "2"])
 
     assert result.exit_code == 0, result.output
-    assert "computed on all cells" in result.stdout
+    assert "pre-trained on other cells" in result.stdout
     by_split = pd.read_csv(out / "metrics.csv", index_col=["split", "predictor"])
     scores = by_split.groupby("predictor", sort=False).mean()
     assert list(scores.index) == [
@@ -48,7 +48,7 @@ def test_demo_writes_what_it_says(runner: CliRunner, tmp_path: Path) -> None:
     assert (cells.obs["bulk_labels"].astype(str) == cells.obs["scmpt_prediction"].astype(str)).mean() == pytest.approx(
         by_split.loc[(0, "scMPT (fused)"), "accuracy"]
     )
-    assert {"X_minilm", "X_pca", "scmpt_probabilities"} <= set(cells.obsm)
+    assert {"X_minilm", "X_scgpt-mini", "scmpt_probabilities"} <= set(cells.obsm)
     for picture in ("umap.png", "confusion_matrix.png", "training_curve.png"):
         assert (out / picture).stat().st_size > 10_000
         assert picture in result.stdout

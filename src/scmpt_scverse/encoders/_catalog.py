@@ -11,6 +11,8 @@ import platformdirs
 
 #: Environment variable that says where downloaded encoder folders are kept.
 FOLDER_VARIABLE = "SCMPT_ENCODERS"
+#: Encoders that come with this package.
+_BUNDLED = Path(__file__).parent / "bundled"
 #: The pair of the scMPT paper, by modality.
 DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
@@ -24,11 +26,11 @@ class EncoderCard:
     kind
         Which implementation reads its folder (see `encoders._get`).
     source
-        Hub id, Google Drive folder id, or the module of an installed package.
+        Folder inside this package, module of an installed package, hub id, or Google Drive folder id.
     origin
         How to get it from `source`.
     extra
-        The extra of this package that makes `origin` work.
+        The extra of this package that makes `origin` work, where it takes one.
     options
         Options of the implementation that differ from its defaults.
     folder
@@ -39,11 +41,11 @@ class EncoderCard:
     modality: Literal["text", "expression"]
     embedding_dim: int
     kind: Literal["sentence_transformer", "scgpt"]
-    origin: Literal["package", "huggingface", "google_drive"]
+    origin: Literal["bundled", "package", "huggingface", "google_drive"]
     source: str
     licence: str
     description: str
-    extra: str
+    extra: str = ""
     options: Mapping[str, int | str] = field(default_factory=dict)
     folder: str | None = None
 
@@ -54,6 +56,8 @@ class EncoderCard:
 
     def local_folder(self) -> Path | None:
         """The encoder's folder on this machine, or `None` if it has to be fetched first."""
+        if self.origin == "bundled":
+            return _BUNDLED / self.source
         if self.origin == "package":
             spec = find_spec(self.source)
             return (
@@ -104,6 +108,16 @@ CARDS: dict[str, EncoderCard] = {
                 "max_genes": 30,
                 "weights_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
             },
+        ),
+        EncoderCard(
+            name="scgpt-mini",
+            modality="expression",
+            embedding_dim=128,
+            kind="scgpt",
+            origin="bundled",
+            source="scgpt-mini",
+            licence="BSD-3-Clause",
+            description="small scGPT of this package, pre-trained on 10,000 cells; available offline",
         ),
         _scgpt("scgpt-human", "1oWh_-ZRdhtoGQ2Fw24HP41FgLoomVo-y", "scGPT, 33 million normal human cells"),
         _scgpt(
