@@ -10,23 +10,34 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
 import torch
 from anndata import AnnData
+from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
 
-from scmpt_scverse import datasets, encoders, pp
+from scmpt_scverse import datasets, encoders, pp, tl
 from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device
+from scmpt_scverse._types import Precision
+from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
+from scmpt_scverse.pp._cell_sentence import sentences_of
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_tokens import tokenize_genes
 
+REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
+sys.path.insert(0, str(REPOSITORY))  # the checkpoint and the stand-in for torchtext are those of the tests
+
+from tests._scgpt_folder import make_scgpt_folder  # noqa: E402
+
 PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "transformers", "sentence-transformers")
 
 
@@ -65,13 +76,12 @@ def measure(n_cells: int) -> list[dict[str, object]]:
     strings = cells_per_second(lambda: tokenizer(sentences, truncation=True), few.n_obs)
     rows = [("cell sentences", ours, "dense rows sorted in Python", plain)]
     rows.append(("gene tokens with bins", tokens, "tokenizer on sentences", strings))
-    if has_fast_bfloat16(resolve_device("auto")):
-        inputs = minilm.prepare(next(ExpressionReader(few).chunks(256)))
-        fast, exact = (
-            cells_per_second(lambda precision=precision: minilm.encode(inputs, precision=precision), len(inputs))
-            for precision in ("bfloat16", "float32")
-        )
-        rows.append(("minilm, 30 genes, bfloat16", fast, "the same in float32", exact))
+    tokenize_sentences = SentenceTokenizer(tokenizer, 256)
+    ids = cells_per_second(
+        lambda: [tokenize_sentences(sentences_of(chunk, 256)) for chunk in ExpressionReader(cells).chunks()],
+        cells.n_obs,
+    )
+    rows.append(("token ids of sentences", ids, "tokenizer on sentences", strings))
     return [
         {
             "what": what,
@@ -82,6 +92,70 @@ def measure(n_cells: int) -> list[dict[str, object]]:
         }
         for what, ours, peer, other in rows
     ]
+
+
+def measure_encoders(n_cells: int) -> list[dict[str, object]]:
+    """Both branches from AnnData to embeddings, beside the programs that people use today, on `n_cells` cells."""
+    cells = datasets.pbmc68k_reduced()[:n_cells].copy()
+    cells = AnnData(cells.X, var=cells.var[[]])
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        cells.write_h5ad(work / "cells.h5ad")
+        folder = make_scgpt_folder(work / "scgpt", cells.var_names, nlayers=12, embsize=512, nheads=8, d_hid=512)
+        peer = official_seconds(work, folder)
+        for precision in precisions():
+            seconds = seconds_to_embed(cells, encoders.get(folder), precision)
+            rows.append((f"scGPT 12 x 512, {precision}", seconds, "official embed_data, float32", peer))
+    for max_genes in (30, 256):
+        minilm = encoders.get("minilm", max_genes=max_genes)
+        library = SentenceTransformer(str(minilm.folder), device="cpu", local_files_only=True)
+        start = time.perf_counter()
+        texts = [" ".join(text.split(" ")[:max_genes]) for text in python_sentences(cells)]
+        library.encode(texts, show_progress_bar=False)
+        peer = time.perf_counter() - start
+        for precision in precisions():
+            seconds = seconds_to_embed(cells, minilm, precision)
+            name = f"minilm, {max_genes} genes, {precision}"
+            rows.append((name, seconds, "SentenceTransformer.encode, float32", peer))
+    return [
+        {
+            "what": what,
+            "cells_per_s": round(n_cells / ours, 1),
+            "peer": peer_name,
+            "peer_cells_per_s": round(n_cells / other, 1) if other else None,
+            "ratio": other / ours if other else None,
+        }
+        for what, ours, peer_name, other in rows
+    ]
+
+
+def precisions() -> list[Precision]:
+    """Those that make sense on this machine."""
+    return ["bfloat16", "float32"] if has_fast_bfloat16(resolve_device("cpu")) else ["float32"]
+
+
+def seconds_to_embed(cells: AnnData, encoder: encoders.Encoder, precision: Precision) -> float:
+    """Seconds of `tl.embed` without cache, weights in memory."""
+    options: dict[str, Any] = {"precision": precision, "device": "cpu", "cache": False, "progress": False}
+    tl.embed(cells[:8].copy(), encoder, **options)
+    copy = cells.copy()
+    start = time.perf_counter()
+    tl.embed(copy, encoder, **options)
+    return time.perf_counter() - start
+
+
+def official_seconds(work: Path, folder: Path) -> float | None:
+    """Seconds of the official package on the same cells and checkpoint; `None` where it cannot be installed."""
+    package = work / "package"
+    # Without its dependencies: they pin an scvi-tools and a torchtext that do not live beside today's packages.
+    options = ["--no-deps", f"--target={package}", "--quiet", "--disable-pip-version-check", "--retries=1"]
+    if subprocess.run([sys.executable, "-m", "pip", "install", *options, "scgpt==0.2.4"], check=False).returncode:
+        print("scgpt==0.2.4 cannot be installed here; its figures are left out")
+        return None
+    arguments = ["-m", "benchmarks._official_scgpt", str(package), str(folder), str(work / "cells.h5ad")]
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    return float(done.stdout.splitlines()[-1])
 
 
 def import_seconds() -> float:
@@ -95,13 +169,14 @@ def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=14_000, help="cells, rounded down to a multiple of 700")
+    parser.add_argument("--encoded", type=int, default=192, help="cells for the lines with encoders, at most 700")
     arguments = parser.parse_args()
-    rows = measure(arguments.cells)
+    rows = measure(arguments.cells) + measure_encoders(arguments.encoded)
     seconds = import_seconds()
     for row in rows:
         print(
-            f"{row['what']:<28} {row['cells_per_s']:>9,} cells/s   {row['ratio']:>6.1f} x {row['peer']} "
-            f"({row['peer_cells_per_s']:,} cells/s)"
+            f"{row['what']:<28} {row['cells_per_s']:>9,} cells/s   "
+            + (f"{row['ratio']:>6.1f} x {row['peer']} ({row['peer_cells_per_s']:,} cells/s)" if row["ratio"] else "")
         )
     print(f"{'import scmpt_scverse':<28} {seconds:>9.3f} s")
     device = resolve_device("auto")

@@ -1,5 +1,6 @@
 """Real cells and small models, made once a run and copied for each test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,15 @@ from tests._adata import LABELS_KEY
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import SCMPT, datasets, encoders, tl
+from scmpt_scverse.streaming._embedding_cache import FOLDER_VARIABLE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the tests out of the user's cache of embeddings."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scmpt_scverse.cli import app
 
-COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "info")
+COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "cache", "info")
 TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--obsm", "expression=X_pca", "--max-epochs", "30"]
 
 
@@ -183,3 +183,23 @@ def test_failed_work_exits_with_1(
 )
 def test_misunderstood_commands_exit_with_2(runner: CliRunner, arguments: list[str]) -> None:
     assert runner.invoke(app, arguments).exit_code == 2
+
+
+def test_cache_shows_and_clears(runner: CliRunner, cells_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cells_file.with_name("cache")
+    monkeypatch.setenv("SCMPT_CACHE", str(folder))
+    out = cells_file.with_name("out.h5ad")
+
+    assert (
+        runner.invoke(app, ["embed", str(cells_file), str(out), "--encoder", "scgpt-mini", "--no-cache"]).exit_code == 0
+    )
+    assert not folder.exists()
+    assert runner.invoke(app, ["embed", str(cells_file), str(out), "--encoder", "scgpt-mini", "--force"]).exit_code == 0
+    result = runner.invoke(app, ["cache"])
+    assert result.exit_code == 0
+    row = next(line for line in result.output.splitlines() if "scgpt-mini" in line)
+    assert " 700 " in row
+
+    assert runner.invoke(app, ["cache", "clear"]).exit_code == 0
+    assert "scgpt-mini" not in runner.invoke(app, ["cache"]).output
+    assert anndata.read_h5ad(out).obsm["X_scgpt-mini"].shape == (700, 128)

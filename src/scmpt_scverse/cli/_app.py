@@ -10,6 +10,7 @@ from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._files import check_model_dir, check_output, read_model, write_cells
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
 from scmpt_scverse.cli._options import (
+    CacheAction,
     Force,
     GeneSymbols,
     InFile,
@@ -72,28 +73,31 @@ def embed(
     batch_size: Annotated[int | None, typer.Option(min=1, help="Cells per forward pass.", show_default="auto")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor fill the cache of embeddings.")] = False,
     force: Force = False,
 ) -> None:
     """Embed every cell with a frozen encoder; adds .obsm["X_ENCODER"].
 
+    The file may be larger than memory. The same command goes on where an interrupted one was, by what is in the cache.
+
     Example: `scmpt embed cells.h5ad embedded.h5ad --encoder minilm`
     """
     check_output(output, source=source, force=force)
-    adata = read_cells(source)
     from scmpt_scverse import tl
 
-    tl.embed(
-        adata,
+    n_cells = tl.embed_file(
+        source,
+        output,
         encoder,
         layer=layer,
         gene_symbols=gene_symbols,
         batch_size=batch_size or "auto",
         device=device,
         precision=cast("Precision", precision),
+        cache=not no_cache,
         progress=is_interactive(),
     )
-    write_cells(adata, output)
-    typer.echo(f"Embedded {adata.n_obs} cells with {encoder}: {output}")
+    typer.echo(f"Embedded {n_cells} cells with {encoder}: {output}")
 
 
 @app.command()
@@ -318,6 +322,27 @@ def probe(
             progress=is_interactive(),
         )
         console.print(table_of(scores, str(path), index="features"))
+
+
+@app.command()
+def cache(
+    action: Annotated[CacheAction, typer.Argument(help="Show what is there, or remove it.")] = CacheAction.info,
+) -> None:
+    """Show or clear the cache of embeddings.
+
+    It is in the user's cache folder, or where the environment variable SCMPT_CACHE says, and holds up to 10 GB, or what
+    SCMPT_CACHE_GB says.
+
+    Examples: `scmpt cache`, `scmpt cache clear`
+    """
+    from scmpt_scverse.streaming._embedding_cache import EmbeddingCache
+
+    rows = EmbeddingCache()
+    if action is CacheAction.clear:
+        rows.clear()
+        typer.echo(f"Cleared: {rows.path}")
+        return
+    Console().print(table_of(rows.info().set_index("encoder"), str(rows.path), index="encoder"))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Arguments and options that several commands share, and what those of `train` mean together."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,14 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 MaxEpochs = Annotated[
     int | None, typer.Option(min=1, help="Most passes over the training cells.", show_default="by their number")
 ]
+
+
+class CacheAction(StrEnum):
+    """What `scmpt cache` does."""
+
+    info = "info"
+    clear = "clear"
+
 
 #: Names no encoder: the model does without that modality.
 _NO_ENCODER = "none"

@@ -1,6 +1,6 @@
 """Frozen encoders: networks that turn cells into vectors and are never trained here."""
 
-from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._base import CacheableCells, Encoder
 from scmpt_scverse.encoders._get import get, list_encoders
 from scmpt_scverse.encoders._scgpt import ScGPTEncoder
 from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
@@ -8,6 +8,7 @@ from scmpt_scverse.encoders.pretraining._pretrain import pretrain
 from scmpt_scverse.encoders.pretraining._recipe import PretrainingRecipe
 
 __all__ = [
+    "CacheableCells",
     "Encoder",
     "PretrainingRecipe",
     "ScGPTEncoder",

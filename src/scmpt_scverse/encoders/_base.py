@@ -1,15 +1,30 @@
 """The contract of a frozen encoder: from the expression of a cell to a vector, nothing trained."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray
     from scmpt_scverse.pp._expression import GeneExpression
+
+
+@runtime_checkable
+class CacheableCells(Protocol):
+    """Prepared cells whose embeddings can be cached; what :meth:`Encoder.prepare` returns may be such."""
+
+    def __len__(self) -> int: ...
+
+    def contents(self) -> Iterable[bytes]:
+        """All that the network reads of each cell."""
+        ...
+
+    def take(self, rows: "IntArray") -> "CacheableCells":
+        """Some of the cells, in the order of `rows`."""
+        ...
 
 
 class Encoder(ABC):

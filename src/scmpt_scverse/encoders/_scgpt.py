@@ -10,6 +10,7 @@ from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
+from scmpt_scverse.encoders._length_batches import length_batches
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
 from scmpt_scverse.pp._gene_tokens import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 #: Part of every fingerprint; raised whenever the same options come to give other tokens.
 _PREPROCESSING_VERSION = 1
-#: Tokens of a forward pass: on a CPU few enough for its caches, elsewhere enough to keep the device busy.
-_CPU_BATCH_TOKENS, _DEVICE_BATCH_TOKENS = 4096, 65536
 
 
 class ScGPTEncoder(Encoder):
@@ -156,7 +155,7 @@ class ScGPTEncoder(Encoder):
         target = resolve_device(device)
         dtype = resolve_precision(precision, target)
         embeddings = self._empty_embedding(len(inputs))
-        batches = _batches(inputs.lengths, batch_size, target)
+        batches = length_batches(inputs.lengths, batch_size, target)
         if not batches:
             return embeddings
         network = self._network(target, dtype)
@@ -171,16 +170,15 @@ class ScGPTEncoder(Encoder):
         """Gene ids and bins with `<cls>` first, and where they are no padding; each `(n_cells, n_tokens)`."""
         import torch
 
-        lengths = inputs.lengths[cells]
+        tokens = inputs.take(cells)
+        lengths = tokens.lengths
         is_gene = np.arange(lengths.max()) < lengths[:, None]
-        offset = np.repeat(inputs.indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
-        source = offset + np.arange(lengths.sum())
         shape = (len(cells), lengths.max() + 1)
         gene_ids = np.full(shape, self.checkpoint.vocabulary[self.checkpoint.settings.pad_token])
         gene_ids[:, 0] = self.checkpoint.vocabulary[CLS_TOKEN]
-        gene_ids[:, 1:][is_gene] = inputs.gene_ids[source]
+        gene_ids[:, 1:][is_gene] = tokens.gene_ids
         bins = np.zeros(shape, dtype=np.int64)
-        bins[:, 1:][is_gene] = inputs.bins[source]
+        bins[:, 1:][is_gene] = tokens.bins
         is_token = np.pad(is_gene, ((0, 0), (1, 0)), constant_values=True)
         return (
             torch.from_numpy(gene_ids).to(device),
@@ -207,16 +205,3 @@ class ScGPTEncoder(Encoder):
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": None}  # a worker reads the weights itself, onto its own device
-
-
-def _batches(lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device") -> "list[IntArray]":
-    """Cells with genes, longest first, so that cells of similar length share a batch and padding is little."""
-    order = np.argsort(-lengths, kind="stable")
-    order = order[lengths[order] > 0]
-    budget = _CPU_BATCH_TOKENS if device.type == "cpu" else _DEVICE_BATCH_TOKENS
-    batches: list[IntArray] = []
-    while order.size:
-        size = batch_size if batch_size != "auto" else max(1, budget // int(lengths[order[0]] + 1))
-        batches.append(order[:size])
-        order = order[size:]
-    return batches

@@ -13,7 +13,9 @@ from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._hashing import file_sha256, fingerprint_of
-from scmpt_scverse.pp._cell_sentence import sentences_of
+from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
+from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.pp._expression import GeneExpression
 
-#: Sentences per forward pass; longer batches gain nothing on a CPU and little on a GPU at 256 to 512 tokens.
-_BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
 #: Raise when prepared sentences change, so that old embeddings no longer pass for new ones.
 _PREPROCESSING_VERSION = 1
@@ -94,7 +94,7 @@ class SentenceTransformerEncoder(Encoder):
         # A gene has at least one token, so more genes than tokens are never read.
         self.max_genes = min(max_genes or self._max_seq_length, self._max_seq_length)
         self.embedding_dim = self._described_dim()
-        self._loaded: tuple[torch.dtype, SentenceTransformer] | None = None
+        self._loaded: tuple[torch.device, torch.dtype, SentenceTransformer, SentenceTokenizer] | None = None
 
     @property
     def options(self) -> dict[str, int | float | str]:
@@ -109,46 +109,54 @@ class SentenceTransformerEncoder(Encoder):
         """All of them: a tokenizer spells out symbols that it does not know."""
         return np.ones(len(genes), dtype=bool)
 
-    def prepare(self, expression: "GeneExpression") -> list[str]:
+    def prepare(self, expression: "GeneExpression") -> CellSentences:
         """The cell sentences of a chunk, cut to `max_genes`."""
         return sentences_of(expression, self.max_genes)
 
     def encode(
         self,
-        inputs: list[str],
+        inputs: CellSentences,
         *,
         batch_size: "int | Literal['auto']" = "auto",
         device: str = "auto",
         precision: "Precision" = "auto",
     ) -> "FloatArray":
-        """See :meth:`Encoder.encode`; `inputs` are sentences, and an empty one gives a row of NaN."""
+        """See :meth:`Encoder.encode`; an empty sentence gives a row of NaN."""
+        import torch
+
         if batch_size != "auto":
             check_positive(batch_size, "batch_size")
-        torch_device = resolve_device(device)
-        model = self._model(resolve_precision(precision, torch_device)).to(torch_device)
-        embedding = self._empty_embedding(len(inputs))
-        usable = np.array([bool(sentence) for sentence in inputs], dtype=bool)
-        if usable.any():
-            embedding[usable] = model.encode(
-                [sentence for sentence in inputs if sentence],
-                batch_size=_BATCH_SIZE if batch_size == "auto" else batch_size,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-            )
-        return embedding
+        target = resolve_device(device)
+        embeddings = self._empty_embedding(len(inputs))
+        usable = np.flatnonzero(np.diff(inputs.indptr))
+        if not usable.size:
+            return embeddings
+        model, tokenizer = self._model(resolve_precision(precision, target), target)
+        token_ids, indptr = tokenizer(inputs.take(usable))
+        batches = length_batches(np.diff(indptr), batch_size, target)
+        with torch.inference_mode():
+            rows = [_forward(model, tokenizer.padded(token_ids, indptr, batch, target)) for batch in batches]
+        embeddings[usable[np.concatenate(batches)]] = torch.cat(rows).cpu().numpy()
+        return embeddings
 
-    def _model(self, dtype: "torch.dtype") -> "SentenceTransformer":
-        if self._loaded is None or self._loaded[0] != dtype:
-            self._loaded = (dtype, self._load(dtype))
-        return self._loaded[1]
+    def _model(self, dtype: "torch.dtype", device: "torch.device") -> "tuple[SentenceTransformer, SentenceTokenizer]":
+        if self._loaded is None or self._loaded[:2] != (device, dtype):
+            self._loaded = None  # frees the other copy first
+            model = self._load(dtype, device)
+            self._loaded = (device, dtype, model, SentenceTokenizer(model.tokenizer, self._max_seq_length))
+        return self._loaded[2:]
 
-    def _load(self, dtype: "torch.dtype") -> "SentenceTransformer":
+    def _load(self, dtype: "torch.dtype", device: "torch.device") -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
 
         self._check_weights()
+        options: dict[str, Any] = {"dtype": dtype}
+        if device.type == "cpu":
+            # On sentences of a few hundred tokens, torch's fused attention is a tenth slower there.
+            options["attn_implementation"] = "eager"
         with _no_loading_bar():
             model = SentenceTransformer(
-                str(self.folder), device="cpu", local_files_only=True, model_kwargs={"dtype": dtype}
+                str(self.folder), device=str(device), local_files_only=True, model_kwargs=options
             )
         if self.pooling is not None:
             from sentence_transformers.sentence_transformer.modules import Pooling
@@ -201,6 +209,16 @@ class SentenceTransformerEncoder(Encoder):
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
         return {**self.__dict__, "_loaded": None}
+
+
+def _forward(model: "SentenceTransformer", features: "dict[str, torch.Tensor]") -> "torch.Tensor":
+    """The embeddings of a batch, float32. What follows the transformer costs little, and loses much in bfloat16."""
+    transformer, *others = model
+    features = transformer(features)
+    features["token_embeddings"] = features["token_embeddings"].float()  # (batch, n_tokens, dim)
+    for module in others:
+        features = module(features)
+    return features["sentence_embedding"]  # (batch, embedding_dim)
 
 
 @contextmanager

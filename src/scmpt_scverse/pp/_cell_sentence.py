@@ -1,5 +1,7 @@
 """Cell sentences: a cell written as its gene symbols in descending order of expression."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,45 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scipy import sparse
 
-    from scmpt_scverse._types import IntArray
+    from scmpt_scverse._types import IntArray, StrArray
+
+
+@dataclass(frozen=True)
+class CellSentences:
+    """The sentences of some cells, not spelled out.
+
+    Attributes
+    ----------
+    indptr
+        Cell `i` holds the genes `indptr[i]` to `indptr[i + 1]`, shape `(n_obs + 1,)`.
+    ranked
+        Indices of genes, most expressed first, one cell after another.
+    genes
+        Symbols that the indices point to, shape `(n_genes,)`.
+    """
+
+    indptr: "IntArray"
+    ranked: "IntArray"
+    genes: "StrArray"
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def texts(self) -> list[str]:
+        """Symbols joined by single spaces; `""` for a cell without expression."""
+        names = self.genes[self.ranked]
+        return [" ".join(names[start:stop]) for start, stop in pairwise(self.indptr)]
+
+    def contents(self) -> Iterator[bytes]:
+        """Each sentence as bytes."""
+        return (text.encode() for text in self.texts())
+
+    def take(self, rows: "IntArray") -> "CellSentences":
+        """Some of the sentences, in the order of `rows`."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        source = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return CellSentences(indptr, self.ranked[source], self.genes)
 
 
 def cell_sentences(
@@ -66,15 +106,13 @@ def cell_sentences(
     if max_genes is not None:
         check_positive(max_genes, "max_genes")
     reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols)
-    sentences = [sentence for chunk in reader.chunks() for sentence in sentences_of(chunk, max_genes)]
+    sentences = [sentence for chunk in reader.chunks() for sentence in sentences_of(chunk, max_genes).texts()]
     return pd.Series(sentences, index=adata.obs_names, name="cell_sentence", dtype=object)
 
 
-def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> list[str]:
+def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> CellSentences:
     """The cell sentences of one chunk, in its row order."""
-    indptr, ranked = rank_genes(expression.matrix, max_genes)
-    names = expression.genes[ranked]
-    return [" ".join(names[start:stop]) for start, stop in pairwise(indptr)]
+    return CellSentences(*rank_genes(expression.matrix, max_genes), expression.genes)
 
 
 def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tuple[IntArray, IntArray]":

@@ -1,7 +1,8 @@
 """Gene tokens: a cell as vocabulary ids and expression bins, the way scGPT reads it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -45,6 +46,18 @@ class GeneTokens:
     def lengths(self) -> "IntArray":
         """Tokens of each cell, shape `(n_obs,)`."""
         return np.diff(self.indptr)
+
+    def contents(self) -> Iterator[bytes]:
+        """Each cell's tokens as bytes."""
+        for start, stop in pairwise(self.indptr):
+            yield self.gene_ids[start:stop].tobytes() + self.bins[start:stop].tobytes()
+
+    def take(self, rows: "IntArray") -> "GeneTokens":
+        """Some of the cells, in the order of `rows`."""
+        lengths = self.lengths[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        source = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return GeneTokens(indptr, self.gene_ids[source], self.bins[source])
 
 
 def vocabulary_ids(genes: "StrArray", vocabulary: Mapping[str, int]) -> "IntArray":

@@ -1,7 +1,7 @@
 """Write the embeddings of a frozen encoder, and where they come from, into AnnData."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,15 +12,13 @@ from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse._keys import UNS_KEYS, embedding_key
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_names import GeneOverlap, nearest_cause
+from scmpt_scverse.streaming._embed_chunks import embed_chunks
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
-
-#: Cells between two steps of the progress bar; enough to sort by length, few enough to see a slow encoder move.
-_CHUNK_SIZE = 256
 
 
 def embed(
@@ -33,6 +31,7 @@ def embed(
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
     precision: "Precision" = "auto",
+    cache: bool = True,
     progress: bool = True,
 ) -> None:
     """Embed every cell with a frozen encoder.
@@ -55,6 +54,9 @@ def embed(
         A torch device, or `"auto"`: the first GPU, else the CPU.
     precision
         `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 where the device multiplies it natively.
+    cache
+        Keep rows on disk and take those that are there, so that cells which were embedded before cost nothing again;
+        where, and how many, is in the user guide. `scmpt cache` shows and clears it.
     progress
         Show a progress bar.
 
@@ -88,11 +90,7 @@ def embed(
     encoder = encoders.get(encoder)
     key = key_added if key_added is not None else embedding_key(encoder.name)
     check_writable(adata, key)
-    if key in adata.obsm and provenance(adata, key) is None:
-        raise ValueError(
-            f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "
-            "rename it; to use it as it is, register it with `SCMPT.setup_anndata(..., obsm_keys=...)`."
-        )
+    check_key_is_ours(adata, key)
     embedding, record = compute_embedding(
         adata,
         encoder,
@@ -101,6 +99,7 @@ def embed(
         batch_size=batch_size,
         device=device,
         precision=precision,
+        cache=cache,
         progress=progress,
     )
     write_embedding(adata, key, embedding, record)
@@ -116,6 +115,7 @@ def compute_embedding(
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
     precision: "Precision" = "auto",
+    cache: bool = True,
     progress: bool = True,
 ) -> "tuple[FloatArray, dict[str, Any]]":
     """The embedding of every cell and its provenance, without writing; arguments as in :func:`embed`.
@@ -123,17 +123,42 @@ def compute_embedding(
     `reference_var_names` gives columns the order that they have in a reference, so that ties between genes are broken
     as they were there.
     """
+    chunks, record = stream_embedding(
+        adata,
+        encoder,
+        layer=layer,
+        gene_symbols=gene_symbols,
+        reference_var_names=reference_var_names,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        cache=cache,
+        progress=progress,
+    )
+    embedding = np.empty((adata.n_obs, encoder.embedding_dim), dtype=np.float32)
+    done = 0
+    for rows in chunks:
+        embedding[done : done + len(rows)] = rows
+        done += len(rows)
+    return embedding, record
+
+
+def stream_embedding(
+    adata: "AnnData",
+    encoder: "Encoder",
+    *,
+    layer: str | None,
+    gene_symbols: str | None,
+    reference_var_names: "StrArray | None" = None,
+    batch_size: "int | Literal['auto']",
+    device: str,
+    precision: "Precision",
+    cache: bool,
+    progress: bool,
+) -> "tuple[Iterator[FloatArray], dict[str, Any]]":
+    """Check the data; then the embedding in chunks of rows, and its provenance."""
     reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names)
     overlap = _checked_overlap(reader, encoder)
-    embedding = np.empty((reader.n_obs, encoder.embedding_dim), dtype=np.float32)
-    done = 0
-    with tqdm(total=reader.n_obs, desc=f"Embedding with {encoder.name}", unit="cell", disable=not progress) as bar:
-        for chunk in reader.chunks(_CHUNK_SIZE):
-            inputs = encoder.prepare(chunk)
-            rows = slice(done, done + len(inputs))
-            embedding[rows] = encoder.encode(inputs, batch_size=batch_size, device=device, precision=precision)
-            done = rows.stop
-            bar.update(len(inputs))
     record = {
         "encoder": encoder.name,
         "fingerprint": encoder.fingerprint,
@@ -144,7 +169,22 @@ def compute_embedding(
         "options": dict(encoder.options),
         "gene_overlap": dict(overlap.__dict__),
     }
-    return embedding, record
+    chunks = embed_chunks(
+        reader,
+        encoder,
+        cache=cache,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+    )
+    return _with_bar(chunks, reader.n_obs, encoder.name, progress), record
+
+
+def _with_bar(chunks: "Iterator[FloatArray]", n_obs: int, name: str, progress: bool) -> "Iterator[FloatArray]":
+    with tqdm(total=n_obs, desc=f"Embedding with {name}", unit="cell", disable=not progress) as bar:
+        for rows in chunks:
+            yield rows
+            bar.update(len(rows))
 
 
 def check_writable(adata: "AnnData", key: str) -> None:
@@ -162,12 +202,24 @@ def check_writable(adata: "AnnData", key: str) -> None:
         )
 
 
+def check_key_is_ours(adata: "AnnData", key: str) -> None:
+    """Refuse to overwrite an array that this package did not write."""
+    if key in adata.obsm and provenance(adata, key) is None:
+        raise ValueError(
+            f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "
+            "rename it; to use it as it is, register it with `SCMPT.setup_anndata(..., obsm_keys=...)`."
+        )
+
+
 def write_embedding(adata: "AnnData", key: str, embedding: "FloatArray", record: dict[str, Any]) -> None:
     """Write an embedding and its provenance."""
     adata.obsm[key] = embedding
-    ours = dict(adata.uns.get(UNS_KEYS.root, {}))
-    ours[UNS_KEYS.embeddings] = {**ours.get(UNS_KEYS.embeddings, {}), key: record}
-    adata.uns[UNS_KEYS.root] = ours
+    adata.uns[UNS_KEYS.root] = with_record(adata.uns.get(UNS_KEYS.root, {}), key, record)
+
+
+def with_record(ours: Mapping[str, Any], key: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Our part of `.uns` with the provenance of one embedding more."""
+    return {**ours, UNS_KEYS.embeddings: {**ours.get(UNS_KEYS.embeddings, {}), key: record}}
 
 
 def provenance(adata: "AnnData", key: str) -> dict[str, Any] | None:
@@ -214,6 +266,6 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
             f"{overlap.n_empty_cells} of {reader.n_obs} cells have no expression in any gene that {encoder.name!r} "
             "knows; their embedding is NaN and they stay unlabelled.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     return overlap

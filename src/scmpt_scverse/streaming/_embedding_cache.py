@@ -1,0 +1,241 @@
+"""Embeddings of cells on disk, found again by what the encoder read: one SQLite file that processes can share."""
+
+import hashlib
+import os
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import pandas as pd
+import platformdirs
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import BoolArray, FloatArray
+
+#: Environment variables that say where the cache is, and how many GB it may hold.
+FOLDER_VARIABLE, SIZE_VARIABLE = "SCMPT_CACHE", "SCMPT_CACHE_GB"
+_FILE = "embeddings.sqlite"
+_DEFAULT_GB = 10.0
+#: Where it is full, the least recently used rows go until this share is left.
+_KEPT_SHARE = 0.9
+#: How long a process waits for another one that writes.
+_TIMEOUT_S = 60.0
+#: Values of an SQL statement; SQLite takes 999 in its oldest builds.
+_MAX_VALUES = 900
+#: When a row was last used is noted no more often than this.
+_USE_RESOLUTION_S = 3600
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS space (id INTEGER PRIMARY KEY, encoder TEXT, fingerprint TEXT, precision TEXT,
+    UNIQUE (fingerprint, precision));
+CREATE TABLE IF NOT EXISTS embedding (space INTEGER, key BLOB, used INTEGER, row BLOB, UNIQUE (space, key));
+CREATE INDEX IF NOT EXISTS embedding_used ON embedding (used);
+"""
+
+T = TypeVar("T")
+
+
+def content_key(content: bytes) -> bytes:
+    """16 bytes by which equal content is found again."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class Space:
+    """What rows have in common: they can be compared.
+
+    Attributes
+    ----------
+    encoder
+        Its name, for people.
+    fingerprint
+        Of the encoder.
+    precision
+        In which it computed.
+    embedding_dim
+        Width of a row.
+    """
+
+    encoder: str
+    fingerprint: str
+    precision: str
+    embedding_dim: int
+
+
+class EmbeddingCache:
+    """Rows of embeddings by content.
+
+    A row is found by the encoder's fingerprint, the precision, and a hash of the cell's prepared input. So a second
+    run, other labels, a subset or a superset of the cells find what is there. Rows are written in transactions: a
+    killed process loses the chunk that it was writing, and leaves nothing half-written. A cache that fails (no room,
+    no permission, a damaged file) is given up with a warning, and cells are computed.
+
+    Parameters
+    ----------
+    folder
+        Where the file is; `None` takes the environment variable `SCMPT_CACHE`, else the user's cache folder.
+    max_gb
+        Size that is not exceeded for long; `None` takes `SCMPT_CACHE_GB`, else 10.
+    """
+
+    def __init__(self, folder: Path | None = None, *, max_gb: float | None = None) -> None:
+        root = folder or os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse")
+        self.path = Path(root) / _FILE
+        gb = max_gb if max_gb is not None else float(os.environ.get(SIZE_VARIABLE, _DEFAULT_GB))
+        self._max_bytes = int(gb * 1e9)
+        self._connection: sqlite3.Connection | None = None
+        self._is_given_up = False
+
+    def get(self, space: "Space", keys: Sequence[bytes]) -> "tuple[BoolArray, FloatArray]":
+        """Which keys are there, shape `(n_keys,)`, and their rows in order, shape `(n_found, dim)`."""
+        rows = self._attempt(lambda connection: self._read(connection, space, keys)) or {}
+        is_found = np.fromiter((key in rows for key in keys), dtype=bool, count=len(keys))
+        found = [np.frombuffer(rows[key], dtype="<f4") for key in keys if key in rows]
+        return is_found, np.array(found, dtype=np.float32).reshape(len(found), space.embedding_dim)
+
+    def put(self, space: "Space", keys: Sequence[bytes], rows: "FloatArray") -> None:
+        """Add rows."""
+        self._attempt(lambda connection: self._write(connection, space, keys, rows))
+
+    def info(self) -> pd.DataFrame:
+        """What is there: one row an encoder and precision, with cells and size in MB."""
+        columns = ["encoder", "precision", "fingerprint", "n_cells", "megabytes"]
+        if not self.path.exists():
+            return pd.DataFrame(columns=columns)
+        query = (
+            "SELECT encoder, precision, fingerprint, COUNT(row), COALESCE(SUM(LENGTH(row)), 0) / 1e6 FROM space "
+            "LEFT JOIN embedding ON space = id GROUP BY id ORDER BY encoder, precision"
+        )
+        rows = self._attempt(lambda connection: connection.execute(query).fetchall())
+        return pd.DataFrame(rows or [], columns=columns)
+
+    def clear(self) -> None:
+        """Remove all rows.
+
+        Raises
+        ------
+        OSError
+            The file cannot be removed.
+        """
+        self.close()
+        for path in self.path.parent.glob(_FILE + "*"):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do something with the file; on failure warn once and do without from then on."""
+        if self._is_given_up:
+            return None
+        try:
+            return action(self._open())
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if _is_damaged(error):
+                return self._start_anew(action, error)
+            self._give_up(error)
+        except OSError as error:
+            self._give_up(error)
+        return None
+
+    def _start_anew(self, action: Callable[[sqlite3.Connection], T], damage: sqlite3.DatabaseError) -> T | None:
+        warnings.warn(
+            f"The embedding cache {self.path} is damaged ({damage}); it is removed and begun anew.",
+            UserWarning,
+            stacklevel=2,
+        )
+        try:
+            self.clear()
+            return action(self._open())
+        except (OSError, sqlite3.DatabaseError) as error:
+            self._give_up(error)
+            return None
+
+    def _give_up(self, error: Exception) -> None:
+        self.close()
+        self._is_given_up = True
+        warnings.warn(
+            f"The embedding cache {self.path} cannot be used ({error}); cells are computed without it. Set the "
+            f"environment variable {FOLDER_VARIABLE} to a folder with room that can be written, or pass `cache=False`.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Autocommit: transactions begin where they are written, below.
+            self._connection = sqlite3.connect(self.path, timeout=_TIMEOUT_S, isolation_level=None)
+            self._connection.executescript(_SCHEMA)
+        return self._connection
+
+    def _read(self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = {}
+        number = self._space_id(connection, space)
+        if number is None:
+            return found
+        now = int(time.time())
+        for start in range(0, len(keys), _MAX_VALUES):
+            some = keys[start : start + _MAX_VALUES]
+            marks = ",".join("?" * len(some))
+            where = f"WHERE space = ? AND key IN ({marks})"
+            found.update(connection.execute(f"SELECT key, row FROM embedding {where}", (number, *some)).fetchall())
+            connection.execute(
+                f"UPDATE embedding SET used = ? {where} AND used < ?", (now, number, *some, now - _USE_RESOLUTION_S)
+            )
+        return found
+
+    def _write(self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes], rows: "FloatArray") -> None:
+        now = int(time.time())
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(
+                "INSERT OR IGNORE INTO space (encoder, fingerprint, precision) VALUES (?, ?, ?)",
+                (space.encoder, space.fingerprint, space.precision),
+            )
+            number = self._space_id(connection, space)
+            values = np.ascontiguousarray(rows, dtype="<f4")
+            connection.executemany(
+                "INSERT OR IGNORE INTO embedding VALUES (?, ?, ?, ?)",
+                [(number, key, now, row.tobytes()) for key, row in zip(keys, values, strict=True)],
+            )
+            self._make_room(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _make_room(self, connection: sqlite3.Connection) -> None:
+        """Drop the least recently used rows where the file is full; SQLite uses their room again."""
+        page_size, n_pages, n_free = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
+        )
+        n_bytes = page_size * (n_pages - n_free)
+        if n_bytes <= self._max_bytes:
+            return
+        n_rows = connection.execute("SELECT COUNT(*) FROM embedding").fetchone()[0]
+        n_dropped = int(n_rows * (1 - _KEPT_SHARE * self._max_bytes / n_bytes)) + 1
+        connection.execute(
+            "DELETE FROM embedding WHERE rowid IN (SELECT rowid FROM embedding ORDER BY used, rowid LIMIT ?)",
+            (n_dropped,),
+        )
+
+    @staticmethod
+    def _space_id(connection: sqlite3.Connection, space: Space) -> int | None:
+        row = connection.execute(
+            "SELECT id FROM space WHERE fingerprint = ? AND precision = ?", (space.fingerprint, space.precision)
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+
+def _is_damaged(error: sqlite3.DatabaseError) -> bool:
+    return error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

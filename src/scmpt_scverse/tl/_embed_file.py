@@ -1,0 +1,102 @@
+"""From file to file: embed an `.h5ad` of any size in constant memory."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import h5py
+from anndata.io import read_elem, write_elem
+
+from scmpt_scverse import encoders
+from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._keys import UNS_KEYS, embedding_key
+from scmpt_scverse.tl._embed import check_key_is_ours, check_writable, stream_embedding, with_record
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import Precision, StrPath
+    from scmpt_scverse.encoders import Encoder
+
+
+def embed_file(
+    source: "StrPath",
+    output: "StrPath",
+    encoder: "StrPath | Encoder",
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    key_added: str | None = None,
+    batch_size: "int | Literal['auto']" = "auto",
+    device: str = "auto",
+    precision: "Precision" = "auto",
+    cache: bool = True,
+    progress: bool = True,
+) -> int:
+    """Copy an `.h5ad` file and add the embedding of every cell, never holding the matrix or the embedding in memory.
+
+    Parameters
+    ----------
+    source
+        File with the cells.
+    output
+        File to write, over one that exists; may be `source`. It appears when it is complete. With the cache, an
+        interrupted run goes on where it was.
+    encoder, layer, gene_symbols, key_added, batch_size, device, precision, cache, progress
+        As in :func:`embed`.
+
+    Returns
+    -------
+    Number of cells. The file has what :func:`embed` writes.
+
+    Raises
+    ------
+    FileNotFoundError
+        `source` is not there.
+    KeyError, ValueError
+        As :func:`embed`, or `source` is no AnnData file.
+    OSError
+        `output` cannot be written, for instance because the disk is full.
+    """
+    source, output = Path(source), Path(output)
+    encoder = encoders.get(encoder)
+    key = key_added if key_added is not None else embedding_key(encoder.name)
+    adata = read_cells(source, backed=True)
+    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.h5ad")
+    try:
+        check_writable(adata, key)
+        check_key_is_ours(adata, key)
+        chunks, record = stream_embedding(
+            adata,
+            encoder,
+            layer=layer,
+            gene_symbols=gene_symbols,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            cache=cache,
+            progress=progress,
+        )
+        shutil.copyfile(source, partial)
+        with h5py.File(partial, "r+") as file:
+            rows = _new_array(file.require_group("obsm"), key, (adata.n_obs, encoder.embedding_dim))
+            done = 0
+            for chunk in chunks:
+                rows[done : done + len(chunk)] = chunk
+                done += len(chunk)
+            uns = file.require_group("uns")
+            ours = read_elem(uns[UNS_KEYS.root]) if UNS_KEYS.root in uns else {}
+            write_elem(uns, UNS_KEYS.root, with_record(ours, key, record))
+        os.replace(partial, output)
+        return int(adata.n_obs)
+    finally:
+        adata.file.close()
+        partial.unlink(missing_ok=True)
+
+
+def _new_array(group: h5py.Group, key: str, shape: tuple[int, int]) -> h5py.Dataset:
+    """An array of AnnData to be filled row by row, in place of one that is there."""
+    if key in group:
+        del group[key]
+    array = group.create_dataset(key, shape, dtype="float32")
+    array.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
+    return array

@@ -1,0 +1,92 @@
+"""From file to file gives what embedding in memory gives, and leaves nothing behind when it fails."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from scmpt_scverse import tl
+
+
+@pytest.fixture
+def source(pbmc: AnnData, tmp_path: Path) -> Path:
+    pbmc.layers["log"] = pbmc.X
+    pbmc.raw = pbmc[:, :50].copy()
+    pbmc.write_h5ad(tmp_path / "cells.h5ad")
+    return tmp_path / "cells.h5ad"
+
+
+def test_gives_what_embedding_in_memory_gives(source: Path, scgpt_folder: Path) -> None:
+    output = source.with_name("out.h5ad")
+
+    assert tl.embed_file(source, output, scgpt_folder, precision="float32", progress=False) == 700
+
+    written, expected = anndata.read_h5ad(output), anndata.read_h5ad(source)
+    tl.embed(expected, scgpt_folder, precision="float32", progress=False, cache=False)
+    np.testing.assert_allclose(written.obsm["X_scgpt-small"], expected.obsm["X_scgpt-small"], atol=1e-5)
+    record, expected_record = (adata.uns["scmpt"]["embeddings"]["X_scgpt-small"] for adata in (written, expected))
+    assert record == expected_record
+    for part in ("X", "layers", "obsm", "raw"):
+        assert part in dir(written)
+    np.testing.assert_array_equal(written.layers["log"].toarray(), expected.X.toarray())
+    np.testing.assert_array_equal(written.raw.X.toarray(), expected.raw.X.toarray())
+    np.testing.assert_array_equal(written.obsm["X_pca"], expected.obsm["X_pca"])
+    assert written.obs.equals(expected.obs)
+    assert set(written.uns) == set(expected.uns)
+
+
+def test_a_second_encoder_and_the_source_itself_as_output(source: Path, scgpt_folder: Path) -> None:
+    tl.embed_file(source, source, scgpt_folder, key_added="first", progress=False)
+    tl.embed_file(source, source, scgpt_folder, key_added="second", progress=False)
+    tl.embed_file(source, source, scgpt_folder, key_added="first", progress=False)  # written before: replaced
+
+    written = anndata.read_h5ad(source)
+    np.testing.assert_array_equal(written.obsm["first"], written.obsm["second"])
+    assert set(written.uns["scmpt"]["embeddings"]) == {"first", "second"}
+
+
+def test_errors_leave_the_files_as_they_were(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, output = source.read_bytes(), source.with_name("out.h5ad")
+    with pytest.raises(ValueError, match=r"`adata.obsm\['X_pca'\]` exists and was not written by"):
+        tl.embed_file(source, output, scgpt_folder, key_added="X_pca")
+    with pytest.raises(KeyError, match="No 'counts' in `adata.layers`"):
+        tl.embed_file(source, output, scgpt_folder, layer="counts")
+    with pytest.raises(FileNotFoundError, match="Expected an .h5ad file at"):
+        tl.embed_file(source.with_name("absent.h5ad"), output, scgpt_folder)
+
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", no_room)
+    with pytest.raises(OSError, match="No space left on device"):
+        tl.embed_file(source, output, scgpt_folder, progress=False)
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+    assert source.read_bytes() == before
+
+
+MEASURE = """
+import resource, sys
+from scmpt_scverse import tl
+tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], cache=False, progress=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_file(pbmc: AnnData, scgpt_folder: Path, tmp_path: Path) -> None:
+    peaks = []
+    for n_cells in (10_000, 100_000):
+        rows = np.arange(n_cells) % pbmc.n_obs
+        cells = AnnData(sparse.csr_matrix(pbmc.X[rows]), var=pbmc.var[[]])
+        cells.write_h5ad(tmp_path / "cells.h5ad")
+        files = [str(path) for path in (tmp_path / "cells.h5ad", tmp_path / "out.h5ad", scgpt_folder)]
+        done = subprocess.run([sys.executable, "-c", MEASURE, *files], capture_output=True, text=True, check=True)
+        peaks.append(float(done.stdout))
+        assert anndata.read_h5ad(tmp_path / "out.h5ad", backed="r").obsm["X_scgpt-small"].shape[0] == n_cells
+    print(f"peak memory in MB: {peaks}")
+    assert peaks[1] - peaks[0] < 200
