@@ -126,6 +126,9 @@ def test_the_size_is_an_environment_variable(folder: Path, monkeypatch: pytest.M
     for start in range(0, 1000, 100):
         cache.put(wide, keys(*range(start, start + 100)), rows(*range(start, start + 100), dim=1000))
     assert 100 <= cache.info()["n_cells"].sum() <= 300
+    monkeypatch.setenv(SIZE_VARIABLE, "ten")
+    with pytest.raises(ValueError, match=f"{SIZE_VARIABLE} must be a number of GB; found 'ten'"):
+        EmbeddingCache()
 
 
 def test_a_second_run_a_subset_and_a_superset_compute_only_what_is_new(

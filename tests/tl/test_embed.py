@@ -1,8 +1,10 @@
 """Embeddings in AnnData: slots, provenance, refusals, and rows that stay with their cells."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -148,3 +150,21 @@ def test_small_panel_can_be_allowed(pbmc: AnnData) -> None:
     panel = AnnData(values, pd.DataFrame(index=panel.obs_names), pd.DataFrame(index=panel.var_names))
     embed(panel, encoders.get("minilm", max_genes=5, min_genes=10))
     assert np.isfinite(panel.obsm["X_minilm"]).all()
+
+
+@pytest.mark.parametrize("kind", ["h5ad", "zarr"])
+def test_lazy_data_are_embedded_like_those_in_memory(
+    pbmc: AnnData, scgpt_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("xarray", reason="anndata's lazy reading needs it")
+    cells = AnnData(pbmc.X[:100].copy(), pbmc.obs[["louvain"]].iloc[:100].copy(), pbmc.var[[]].copy())
+    path = tmp_path / f"cells.{kind}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # anndata and zarr speak of what will change in them
+        cells.write_zarr(path) if kind == "zarr" else cells.write_h5ad(path)
+        lazy = anndata.experimental.read_lazy(path)
+        tl.embed(lazy, scgpt_folder, precision="float32", cache=False, progress=False)
+    tl.embed(cells, scgpt_folder, precision="float32", cache=False, progress=False)
+
+    assert not isinstance(lazy.X, np.ndarray | sparse.csr_matrix)
+    np.testing.assert_allclose(lazy.obsm["X_scgpt-small"], cells.obsm["X_scgpt-small"], atol=1e-5)

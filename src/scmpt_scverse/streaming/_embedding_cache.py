@@ -85,8 +85,7 @@ class EmbeddingCache:
     def __init__(self, folder: Path | None = None, *, max_gb: float | None = None) -> None:
         root = folder or os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse")
         self.path = Path(root) / _FILE
-        gb = max_gb if max_gb is not None else float(os.environ.get(SIZE_VARIABLE, _DEFAULT_GB))
-        self._max_bytes = int(gb * 1e9)
+        self._max_bytes = int((_default_gb() if max_gb is None else max_gb) * 1e9)
         self._connection: sqlite3.Connection | None = None
         self._is_given_up = False
 
@@ -238,4 +237,13 @@ class EmbeddingCache:
 
 
 def _is_damaged(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorcode in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    # The lowest byte is the kind of error, the others say more; errors of the Python module itself have no code.
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _default_gb() -> float:
+    text = os.environ.get(SIZE_VARIABLE, str(_DEFAULT_GB))
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"The environment variable {SIZE_VARIABLE} must be a number of GB; found {text!r}.") from error
