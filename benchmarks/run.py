@@ -158,6 +158,13 @@ def official_seconds(work: Path, folder: Path) -> float | None:
     return float(done.stdout.splitlines()[-1])
 
 
+def matmul_gflops(dtype: torch.dtype) -> float:
+    """How fast this machine multiplies 4096 x 512 by 512 x 512, in 1e9 operations a second: what bounds an encoder."""
+    left, right = torch.randn(4096, 512).to(dtype), torch.randn(512, 512).to(dtype)
+    per_second = cells_per_second(lambda: [left @ right for _ in range(50)], 50, repeats=5)
+    return round(per_second * 2 * 4096 * 512 * 512 / 1e9)
+
+
 def import_seconds() -> float:
     """Seconds that `import scmpt_scverse` takes in a fresh interpreter; the best of five."""
     code = "import time; start = time.perf_counter(); import scmpt_scverse; print(time.perf_counter() - start)"
@@ -183,6 +190,7 @@ def main() -> None:
     record = {
         "rows": rows,
         "import_s": seconds,
+        "matmul_gflops": {name: matmul_gflops(getattr(torch, name)) for name in ("float32", "bfloat16")},
         "n_cells": arguments.cells // 700 * 700,
         "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(device)},
         "has_fast_bfloat16": has_fast_bfloat16(device),
