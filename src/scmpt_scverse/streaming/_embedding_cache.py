@@ -83,11 +83,11 @@ class EmbeddingCache:
     """
 
     def __init__(self, folder: Path | None = None, *, max_gb: float | None = None) -> None:
+        self._connection: sqlite3.Connection | None = None
+        self._is_given_up = False
         root = folder or os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse")
         self.path = Path(root) / _FILE
         self._max_bytes = int((_default_gb() if max_gb is None else max_gb) * 1e9)
-        self._connection: sqlite3.Connection | None = None
-        self._is_given_up = False
 
     def get(self, space: "Space", keys: Sequence[bytes]) -> "tuple[BoolArray, FloatArray]":
         """Which keys are there, shape `(n_keys,)`, and their rows in order, shape `(n_found, dim)`."""
@@ -129,6 +129,9 @@ class EmbeddingCache:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
         """Do something with the file; on failure warn once and do without from then on."""

@@ -73,13 +73,13 @@ def linear_probe(
     check_key(labels_key, adata.obs.columns, "adata.obs")
     encoder = encoders.get(encoder)
     labels = adata.obs[labels_key]
-    used = (labels.notna() & (labels.map(labels.value_counts()).astype(float) >= n_splits)).to_numpy()
+    is_frequent = (labels.notna() & (labels.map(labels.value_counts()).astype(float) >= n_splits)).to_numpy()
 
     def embed(with_encoder: "Encoder") -> "FloatArray":
         return compute_embedding(adata, with_encoder, layer=layer, gene_symbols=gene_symbols, progress=progress)[0]
 
     own = embed(encoder)
-    used &= np.isfinite(own).all(axis=1)
+    used = is_frequent & np.isfinite(own).all(axis=1)
     truth = labels[used].astype(str)
 
     def score(embedding: "FloatArray", seed: int) -> float:
