@@ -1,11 +1,15 @@
 """Sentences as token ids, without the text, are what the tokenizer makes of the text."""
 
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from anndata import AnnData
 
+from scmpt_scverse.encoders import SentenceTransformerEncoder
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
 from scmpt_scverse.pp._expression import ExpressionReader
@@ -92,3 +96,27 @@ def test_embeddings_are_those_of_the_library(sentences: CellSentences) -> None:
     found = encoders.get("minilm").encode(few, precision="float32", device="cpu")
 
     np.testing.assert_allclose(found, model.encode(few.texts(), show_progress_bar=False), atol=1e-5)
+
+
+@pytest.mark.parametrize("setting", ["prompt", "lower case"])
+def test_what_a_model_does_to_texts_is_done(sentences: CellSentences, tmp_path: Path, setting: str) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    folder = tmp_path / "model"
+    shutil.copytree(package.get_model_path(), folder)
+    name, change = {
+        "prompt": (
+            "config_sentence_transformers.json",
+            {"prompts": {"cell": "A cell: "}, "default_prompt_name": "cell"},
+        ),
+        "lower case": ("sentence_bert_config.json", {"do_lower_case": True}),
+    }[setting]
+    (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | change))
+    few = sentences.take(np.arange(5))
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    plain = SentenceTransformerEncoder(package.get_model_path()).encode(few, precision="float32", device="cpu")
+
+    found = SentenceTransformerEncoder(folder).encode(few, precision="float32", device="cpu")
+
+    np.testing.assert_allclose(found, model.encode(few.texts(), show_progress_bar=False), atol=1e-5)
+    assert (np.abs(found - plain).max() > 1e-3) == (setting == "prompt")  # the tokenizer of MiniLM lowers case anyway

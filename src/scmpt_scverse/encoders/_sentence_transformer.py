@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.pp._expression import GeneExpression
 
+#: Sentences of a forward pass where the library makes the batches.
+_LIBRARY_BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
 #: Raise when prepared sentences change, so that old embeddings no longer pass for new ones.
 _PREPROCESSING_VERSION = 1
@@ -94,7 +96,7 @@ class SentenceTransformerEncoder(Encoder):
         # A gene has at least one token, so more genes than tokens are never read.
         self.max_genes = min(max_genes or self._max_seq_length, self._max_seq_length)
         self.embedding_dim = self._described_dim()
-        self._loaded: tuple[torch.device, torch.dtype, SentenceTransformer, SentenceTokenizer] | None = None
+        self._loaded: tuple[torch.device, torch.dtype, SentenceTransformer, SentenceTokenizer | None] | None = None
 
     @property
     def options(self) -> dict[str, int | float | str]:
@@ -132,6 +134,14 @@ class SentenceTransformerEncoder(Encoder):
         if not usable.size:
             return embeddings
         model, tokenizer = self._model(resolve_precision(precision, target), target)
+        if tokenizer is None:
+            embeddings[usable] = model.encode(
+                inputs.take(usable).texts(),
+                batch_size=_LIBRARY_BATCH_SIZE if batch_size == "auto" else batch_size,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            return embeddings
         token_ids, indptr = tokenizer(inputs.take(usable))
         batches = length_batches(np.diff(indptr), batch_size, target)
         with torch.inference_mode():
@@ -139,11 +149,13 @@ class SentenceTransformerEncoder(Encoder):
         embeddings[usable[np.concatenate(batches)]] = torch.cat(rows).cpu().numpy()
         return embeddings
 
-    def _model(self, dtype: "torch.dtype", device: "torch.device") -> "tuple[SentenceTransformer, SentenceTokenizer]":
+    def _model(
+        self, dtype: "torch.dtype", device: "torch.device"
+    ) -> "tuple[SentenceTransformer, SentenceTokenizer | None]":
         if self._loaded is None or self._loaded[:2] != (device, dtype):
             self._loaded = None  # frees the other copy first
             model = self._load(dtype, device)
-            self._loaded = (device, dtype, model, SentenceTokenizer(model.tokenizer, self._max_seq_length))
+            self._loaded = (device, dtype, model, _sentence_tokenizer(model))
         return self._loaded[2:]
 
     def _load(self, dtype: "torch.dtype", device: "torch.device") -> "SentenceTransformer":
@@ -209,6 +221,16 @@ class SentenceTransformerEncoder(Encoder):
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
         return {**self.__dict__, "_loaded": None}
+
+
+def _sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | None:
+    """Tokenises sentences as they are; `None` where a model adds prompts and the like, which the library then does."""
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    first, max_length = model[0], model.max_seq_length
+    if not isinstance(first, Transformer) or first.do_lower_case or max_length is None or model.default_prompt_name:
+        return None
+    return SentenceTokenizer(model.tokenizer, max_length)
 
 
 def _forward(model: "SentenceTransformer", features: "dict[str, torch.Tensor]") -> "torch.Tensor":

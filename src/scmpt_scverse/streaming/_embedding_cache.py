@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 #: Environment variables that say where the cache is, and how many GB it may hold.
 FOLDER_VARIABLE, SIZE_VARIABLE = "SCMPT_CACHE", "SCMPT_CACHE_GB"
-_FILE = "embeddings.sqlite"
+#: The number is raised when encoders come to compute otherwise from the same weights, so that old rows are not found.
+_FILE = "embeddings-1.sqlite"
 _DEFAULT_GB = 10.0
 #: Where it is full, the least recently used rows go until this share is left.
 _KEPT_SHARE = 0.9

@@ -87,10 +87,10 @@ def pretrain(
 
     Notes
     -----
-    The first two objectives are those of scGPT :cite:p:`cui2024scgpt`: values of hidden genes are predicted from the
-    other genes of the cell (`masked_value`), and from the `<cls>` embedding (`cell_value`). `cell_summary` asks
-    `<cls>`, through a linear map of each file, for the cell's principal components within the file, while the network
-    sees some of its genes only.
+    By default `<cls>`, given some genes of a cell, is asked for the expression of genes of the file, in standard
+    deviations from their mean in it (`cell_expression`). `masked_value` and `cell_value` are the objectives of scGPT
+    :cite:p:`cui2024scgpt`: bins of hidden genes, from the other genes of the cell and from `<cls>`. `cell_summary` asks
+    `<cls>`, through a linear map of each file, for the cell's principal components within the file.
 
     Examples
     --------
