@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from scmpt_scverse.metrics import classification_metrics
+from scmpt_scverse.metrics import classification_metrics, per_class_metrics
 
 
 def test_equals_scikit_learn_where_both_sides_have_the_same_labels() -> None:
@@ -58,3 +58,13 @@ def test_dtype_of_labels_does_not_matter() -> None:
 def test_bad_input_is_refused(y_true: list[Any], y_pred: list[Any], labels: list[str] | None, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         classification_metrics(y_true, y_pred, labels=labels)
+
+
+def test_figures_of_each_label_equal_scikit_learn() -> None:
+    truth, predicted = list("BBBTTTN"), list("BBTTTNX")
+    table = per_class_metrics(truth, predicted)
+    assert table.index.tolist() == ["B", "N", "T", "X"]
+    for column, score in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+        expected = score(truth, predicted, labels=list("BNTX"), average=None, zero_division=0)
+        np.testing.assert_allclose(table[column], expected)
+    assert table["support"].tolist() == [3, 1, 3, 0]

@@ -1,7 +1,23 @@
 """How well labels were predicted, and what simple predictors reach on the same cells."""
 
 from scmpt_scverse.metrics._baselines import baseline_predictions
-from scmpt_scverse.metrics._classification import classification_metrics
+from scmpt_scverse.metrics._calibration import calibration_metrics, reliability_curve
+from scmpt_scverse.metrics._classification import classification_metrics, per_class_metrics
+from scmpt_scverse.metrics._conformal import conformal_sets, conformal_threshold
 from scmpt_scverse.metrics._linear_probe import linear_probe
+from scmpt_scverse.metrics._replicates import paired_differences, replicate_summary
+from scmpt_scverse.metrics._splits import cell_splits
 
-__all__ = ["baseline_predictions", "classification_metrics", "linear_probe"]
+__all__ = [
+    "baseline_predictions",
+    "calibration_metrics",
+    "cell_splits",
+    "classification_metrics",
+    "conformal_sets",
+    "conformal_threshold",
+    "linear_probe",
+    "paired_differences",
+    "per_class_metrics",
+    "reliability_curve",
+    "replicate_summary",
+]

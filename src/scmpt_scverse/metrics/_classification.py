@@ -1,4 +1,4 @@
-"""Accuracy and macro averages of predicted labels."""
+"""Accuracy, macro averages and figures of each label."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -50,14 +50,7 @@ def classification_metrics(
     n_cells            4.000000
     dtype: float64
     """
-    truth, predicted = as_text(y_true, "y_true"), as_text(y_pred, "y_pred")
-    if len(truth) != len(predicted):
-        raise ValueError(
-            "Expected one prediction for each true label; "
-            f"found {len(truth)} in `y_true` and {len(predicted)} in `y_pred`. Pass the same cells in the same order."
-        )
-    if len(truth) == 0:
-        raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
+    truth, predicted = _paired(y_true, y_pred)
     averaged = sorted(set(truth)) if labels is None else list(dict.fromkeys(map(str, labels)))
     if not averaged:
         raise ValueError("Expected at least one label in `labels`; found none. Pass `None` for those in `y_true`.")
@@ -73,6 +66,53 @@ def classification_metrics(
             "n_cells": float(len(truth)),
         }
     )
+
+
+def per_class_metrics(y_true: "ArrayLike", y_pred: "ArrayLike") -> pd.DataFrame:
+    """Precision, recall and F1 of every label.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        True and predicted label of each cell, as for :func:`classification_metrics`.
+
+    Returns
+    -------
+    One row a label that occurs in `y_true` or `y_pred`, in alphabetical order, columns `precision`, `recall`, `f1` and
+    `support` (cells that truly have it). What is undefined is 0: the precision of a label that is never predicted, the
+    recall of one that no cell has.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, there is no cell, or a label is missing.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import metrics
+    >>> metrics.per_class_metrics(["B", "B", "T", "T"], ["B", "T", "T", "T"]).round(2).rename_axis(None)
+       precision  recall    f1  support
+    B       1.00     0.5  0.67        2
+    T       0.67     1.0  0.80        2
+    """
+    truth, predicted = _paired(y_true, y_pred)
+    labels = sorted(set(truth) | set(predicted))
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
+    return pd.DataFrame(
+        {"precision": precision, "recall": recall, "f1": f1, "support": support}, index=pd.Index(labels, name="label")
+    )
+
+
+def _paired(y_true: "ArrayLike", y_pred: "ArrayLike") -> "tuple[StrArray, StrArray]":
+    truth, predicted = as_text(y_true, "y_true"), as_text(y_pred, "y_pred")
+    if len(truth) != len(predicted):
+        raise ValueError(
+            "Expected one prediction for each true label; "
+            f"found {len(truth)} in `y_true` and {len(predicted)} in `y_pred`. Pass the same cells in the same order."
+        )
+    if len(truth) == 0:
+        raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
+    return truth, predicted
 
 
 def as_text(labels: "ArrayLike", argument: str) -> "StrArray":

@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.decomposition import PCA
 
 from scmpt_scverse import encoders, metrics
 from scmpt_scverse._checks import check_key
 from scmpt_scverse.encoders import ScGPTEncoder
+from scmpt_scverse.metrics._replicates import mean_interval
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._normalisation import Normalisation
 from scmpt_scverse.tl._embed import compute_embedding
@@ -91,7 +91,9 @@ def linear_probe(
     if isinstance(encoder, ScGPTEncoder):
         rows["random weights"] = [score(embed(encoder.with_random_weights(seed)), seed) for seed in seeds]
     rows[f"{components.shape[1]} principal components"] = [score(components, seed) for seed in seeds]
-    table = pd.DataFrame.from_dict({name: _interval(scores) for name, scores in rows.items()}, orient="index")
+    intervals = {name: mean_interval(scores) for name, scores in rows.items()}
+    table = pd.DataFrame.from_dict(intervals, orient="index", columns=["mean", "lower", "upper"])
+    table = table.rename(columns={"mean": "macro_f1"})
     return table.assign(n_cells=int(used.sum()), n_labels=truth.nunique()).rename_axis("features")
 
 
@@ -102,10 +104,3 @@ def _components(reader: ExpressionReader) -> "FloatArray":
     normalised = Normalisation.of(matrix)(matrix)
     components: FloatArray = PCA(n_components, svd_solver="arpack", random_state=0).fit_transform(normalised)
     return components
-
-
-def _interval(scores: list[float]) -> dict[str, float]:
-    """Mean and its 95 % interval by Student's t."""
-    mean = float(np.mean(scores))
-    margin = float(stats.t.ppf(0.975, len(scores) - 1) * stats.sem(scores)) if len(scores) > 1 else float("nan")
-    return {"macro_f1": mean, "lower": mean - margin, "upper": mean + margin}

@@ -1,0 +1,172 @@
+"""Whether a probability can be taken at its word."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_positive, list_some
+from scmpt_scverse._reliability import N_BINS, reliability_bins
+from scmpt_scverse.metrics._classification import as_text
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+
+#: How far the probabilities of a cell may be from 1 in sum; float32 softmax and rounded files stay below.
+_TOLERANCE = 1e-3
+
+
+def calibration_metrics(
+    y_true: "ArrayLike",
+    probabilities: "pd.DataFrame | FloatArray",
+    *,
+    labels: Sequence[object] | None = None,
+    n_bins: int = N_BINS,
+) -> pd.Series:
+    """How far predicted probabilities are from what they claim.
+
+    Parameters
+    ----------
+    y_true
+        True label of each cell, shape `(n_obs,)`; compared as text.
+    probabilities
+        Of each cell and label, shape `(n_obs, n_labels)`, in the same order; rows sum to 1. A row that holds NaN, as
+        of a cell that no encoder can read, is left out and counted.
+    labels
+        Labels of the columns of an array; a DataFrame has its own.
+    n_bins
+        Bins of equal width for `ece`.
+
+    Returns
+    -------
+    Series of floats:
+
+    `ece`
+        Expected calibration error, in [0, 1]: mean distance, over cells, between the mean confidence of their bin and
+        the share that is right in it.
+    `brier`
+        Brier score over all labels, in [0, 2]: mean squared distance of the probabilities from the truth.
+    `nll`
+        Mean negative logarithm of the probability of the true label, at least 0; infinite if one has probability 0.
+        NaN if no cell has a known label.
+    `n_cells`, `n_unknown`, `n_unreadable`
+        Cells that count; those among them whose true label is none of the columns; cells left out.
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, an array has no `labels`, rows are no probabilities, or no cell is left.
+
+    Notes
+    -----
+    A cell whose true label is none of the columns is wrong whatever is predicted, so it counts as such in `ece`, and
+    in `brier` as if its label had a column of zeros. It is left out of `nll`, which it would make infinite. `ece` and
+    its bins are those of :cite:t:`guo2017calibration`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from scmpt_scverse import metrics
+    >>> probabilities = pd.DataFrame({"B": [0.8, 0.8, 0.2, 0.2, 0.2], "T": [0.2, 0.2, 0.8, 0.8, 0.8]})
+    >>> metrics.calibration_metrics(["B", "T", "T", "T", "T"], probabilities)[["ece", "brier"]].round(3)
+    ece      0.00
+    brier    0.32
+    dtype: float64
+    """
+    values, codes, is_readable = _checked(y_true, probabilities, labels)
+    is_known = codes >= 0
+    confidence, is_correct = values.max(axis=1), values.argmax(axis=1) == codes
+    bins = reliability_bins(confidence, is_correct, n_bins)
+    of_truth = values[np.flatnonzero(is_known), codes[is_known]]
+    # sum_k (p_k - y_k)^2, with one y_k of 1, that of a column of zeros where the label is unknown.
+    brier = (values**2).sum(axis=1) + 1
+    brier[is_known] -= 2 * of_truth
+    with np.errstate(divide="ignore"):
+        nll = -np.log(of_truth).mean() if len(of_truth) else np.nan
+    return pd.Series(
+        {
+            "ece": float((bins["confidence"] - bins["accuracy"]).abs() @ bins["n_cells"] / len(values)),
+            "brier": float(brier.mean()),
+            "nll": float(nll),
+            "n_cells": float(len(values)),
+            "n_unknown": float((~is_known).sum()),
+            "n_unreadable": float((~is_readable).sum()),
+        }
+    )
+
+
+def reliability_curve(
+    y_true: "ArrayLike",
+    probabilities: "pd.DataFrame | FloatArray",
+    *,
+    labels: Sequence[object] | None = None,
+    n_bins: int = N_BINS,
+) -> pd.DataFrame:
+    """Confidence and accuracy, bin by bin; arguments and errors as for :func:`calibration_metrics`.
+
+    Returns
+    -------
+    One row a bin that holds cells, columns `confidence` and `accuracy` (means over its cells) and `n_cells`; the index
+    holds the bins as intervals.
+    """
+    values, codes, _ = _checked(y_true, probabilities, labels)
+    check_positive(n_bins, "n_bins")
+    return reliability_bins(values.max(axis=1), values.argmax(axis=1) == codes, n_bins)
+
+
+def columns_and_codes(
+    y_true: "ArrayLike", probabilities: "pd.DataFrame | FloatArray", labels: Sequence[object] | None
+) -> "tuple[FloatArray, IntArray, StrArray]":
+    """Probabilities as an array, the column of each true label (-1 where it has none), and the labels of the columns.
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, or an array has no `labels`.
+    """
+    truth = as_text(y_true, "y_true")
+    values = np.asarray(probabilities, dtype=np.float64)
+    if isinstance(probabilities, pd.DataFrame):
+        labels = list(probabilities.columns)
+    if labels is None:
+        raise ValueError(
+            "Expected the labels of the columns; found an array without. Pass a DataFrame whose columns are labels, or "
+            "`labels=`."
+        )
+    if values.shape != (len(truth), len(labels)):
+        raise ValueError(
+            f"Expected probabilities of {len(truth)} cells and {len(labels)} labels; found shape {values.shape}. Pass "
+            "the same cells in the same order, one column a label."
+        )
+    names = np.array([str(label) for label in labels], dtype=object)
+    return values, pd.Index(names).get_indexer(truth), names
+
+
+def _checked(
+    y_true: "ArrayLike", probabilities: "pd.DataFrame | FloatArray", labels: Sequence[object] | None
+) -> "tuple[FloatArray, IntArray, BoolArray]":
+    """Probabilities and codes of readable cells, and which cells these are."""
+    values, codes, _ = columns_and_codes(y_true, probabilities, labels)
+    is_readable = np.asarray(~np.isnan(values).any(axis=1))
+    values, codes = values[is_readable], codes[is_readable]
+    if len(values) == 0:
+        raise ValueError(
+            f"Expected at least one cell with probabilities; found none among {len(is_readable)}. Pass cells that "
+            "could be predicted."
+        )
+    check_probabilities(values)
+    return values, codes, is_readable
+
+
+def check_probabilities(values: "FloatArray") -> None:
+    """Raise `ValueError` unless every row is a distribution."""
+    is_broken = (values < 0).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > _TOLERANCE)
+    if is_broken.any():
+        raise ValueError(
+            f"Expected rows that are at least 0 and sum to 1; found others in {int(is_broken.sum())} of {len(values)} "
+            f"cells, with sums such as {list_some(values[is_broken].sum(axis=1).round(3), limit=3)}. Pass "
+            "probabilities, not logits."
+        )

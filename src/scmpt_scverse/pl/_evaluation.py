@@ -1,0 +1,70 @@
+"""Predictors beside one another, each with its interval."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scmpt_scverse._checks import check_choice, check_key, list_some
+from scmpt_scverse.pl._figure import new_axes, show_if_asked
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+_INCHES_PER_ROW = 0.3
+_INCHES_PER_LETTER = 0.08
+
+
+def evaluation(
+    summary: "pd.DataFrame",
+    *,
+    metric: str = "macro_f1",
+    ax: "Axes | None" = None,
+    show: bool | None = None,
+) -> "Axes":
+    """Each predictor's figure as a point, with its 95 % interval.
+
+    Parameters
+    ----------
+    summary
+        From :func:`scmpt_scverse.metrics.replicate_summary`, by predictor.
+    metric
+        Which of its figures to draw.
+    ax
+        Axes to draw on; `None` makes a figure whose size fits the number of predictors.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes. Predictors stand in the order of their mean, the highest on top; one with a single replicate has no
+    interval.
+
+    Raises
+    ------
+    KeyError
+        A column is missing.
+    ValueError
+        There is no such figure, or a predictor has it more than once.
+    """
+    for column in ("predictor", "metric", "mean", "lower", "upper"):
+        check_key(column, summary.columns, "summary", hint=" Pass what `metrics.replicate_summary` gives.")
+    check_choice(metric, list(summary["metric"].unique()), "metric")
+    rows = summary[summary["metric"] == metric]
+    twice = rows["predictor"][rows["predictor"].duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"Expected one row for each predictor; found several for {list_some(twice.unique(), limit=3)}. Pass the "
+            "rows of one data set."
+        )
+    rows = rows.sort_values("mean")
+    if ax is None:
+        letters = max(map(len, rows["predictor"]))
+        ax = new_axes((4 + _INCHES_PER_LETTER * letters, 1 + _INCHES_PER_ROW * len(rows)))
+    margins = rows[["lower", "upper"]].sub(rows["mean"], axis=0).abs().to_numpy().T
+    ax.errorbar(rows["mean"], np.arange(len(rows)), xerr=margins, fmt="o", capsize=3, color="C0")
+    ax.set_yticks(np.arange(len(rows)), list(rows["predictor"]))
+    ax.set_xlabel(metric.replace("_", " "))
+    ax.grid(axis="x", alpha=0.4)
+    show_if_asked(show)
+    return ax
