@@ -1,37 +1,57 @@
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
 
 from scmpt_scverse.datasets import pbmc68k_reduced
-from scmpt_scverse.metrics import baseline_predictions, classification_metrics
+from scmpt_scverse.metrics import baseline_predictions, baseline_probabilities, classification_metrics
+from scmpt_scverse.metrics._baselines import BASELINES
+
+CELLS = pbmc68k_reduced()
+LABELS = CELLS.obs["bulk_labels"].astype(str).to_numpy()
+IS_TEST = np.arange(CELLS.n_obs) % 3 == 0
+#: What a baseline has to reach on these cells, well below what it does; majority is at 0.34.
+FLOOR = {"logistic_regression": 0.8, "knn": 0.6, "pca_logistic_regression": 0.78, "pca_knn": 0.75, "celltypist": 0.8}
 
 
-def test_logistic_regression_reads_the_cells_and_majority_does_not() -> None:
-    cells = pbmc68k_reduced()
-    labels = cells.obs["bulk_labels"]
-    is_test = np.arange(cells.n_obs) % 3 == 0
-
-    predicted = baseline_predictions(cells.X[~is_test], labels[~is_test], cells.X[is_test])
-
-    assert len(predicted) == is_test.sum()
-    assert set(predicted["majority"]) == {"Dendritic"}
-    truth = labels[is_test]
-    assert classification_metrics(truth, predicted["majority"])["accuracy"] == np.mean(truth == "Dendritic")
-    assert classification_metrics(truth, predicted["logistic_regression"])["accuracy"] > 0.75
+def _probabilities(baseline: str, rows: "np.ndarray | None" = None) -> pd.DataFrame:
+    if baseline == "celltypist":
+        pytest.importorskip("celltypist", reason="needs the extra `baselines`")
+    test = CELLS.X[IS_TEST]
+    return baseline_probabilities(baseline, CELLS.X[~IS_TEST], LABELS[~IS_TEST], test if rows is None else test[rows])
 
 
-def test_rows_keep_the_order_of_the_test_cells() -> None:
+@pytest.mark.parametrize("baseline", sorted(FLOOR))
+def test_baselines_predict_real_cells(baseline: str) -> None:
+    soft = _probabilities(baseline)
+
+    assert soft.columns.tolist() == sorted(set(LABELS))
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-6)
+    figures = classification_metrics(LABELS[IS_TEST], soft.idxmax(axis=1))
+    assert figures["accuracy"] > FLOOR[baseline]
+
+
+@pytest.mark.parametrize("baseline", sorted(FLOOR))
+def test_a_prediction_does_not_depend_on_the_other_test_cells(baseline: str) -> None:
+    """Nothing is learned from test cells: not the scale, not the genes, not the components."""
+    few = np.array([7, 100, 3])
+    np.testing.assert_allclose(_probabilities(baseline, few), _probabilities(baseline).iloc[few], atol=1e-5)
+
+
+def test_majority_gives_the_shares_and_the_first_of_equals() -> None:
+    soft = _probabilities("majority")
+    shares = pd.Series(LABELS[~IS_TEST]).value_counts(normalize=True).sort_index()
+    np.testing.assert_allclose(soft, np.tile(shares, (len(soft), 1)))
     features = np.array([[0.0], [1.0], [10.0], [11.0]])
-
     predicted = baseline_predictions(features, ["low", "low", "high", "high"], features[[3, 0, 2]])
-
     assert predicted["logistic_regression"].tolist() == ["high", "low", "high"]
     assert predicted["majority"].tolist() == ["high"] * 3  # a tie: first in alphabetical order
 
 
 def test_scale_of_a_feature_does_not_matter_and_sparse_stays_sparse() -> None:
-    features = pbmc68k_reduced().X[:100]
+    features = CELLS.X[:100]
     labels = pd.Series(["even", "odd"] * 50)
     scaled = sparse.csr_matrix(features.multiply(np.linspace(0.1, 10, features.shape[1])))
 
@@ -40,6 +60,34 @@ def test_scale_of_a_feature_does_not_matter_and_sparse_stays_sparse() -> None:
     assert (predicted[0] == predicted[1]).mean() > 0.98
 
 
-def test_one_label_is_refused() -> None:
+def test_few_cells_are_enough() -> None:
+    for baseline in ("knn", "pca_knn", "pca_logistic_regression", "logistic_regression"):
+        soft = baseline_probabilities(baseline, CELLS.X[:6], ["B", "T"] * 3, CELLS.X[6:8])
+        assert soft.shape == (2, 2)
+
+
+def test_celltypist_leaves_logging_as_it_was() -> None:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    _probabilities("celltypist", np.array([0]))
+    assert (root.handlers, root.level) == (handlers, level)
+
+
+@pytest.mark.slow
+def test_scanvi_reads_counts_and_leaves_random_states_as_they_were() -> None:
+    rng = np.random.default_rng(0)
+    counts = sparse.csr_matrix(rng.poisson(np.expm1(CELLS.X.toarray())))  # counts of the same profiles
+    state = np.random.get_state(legacy=False)["state"]["key"]  # noqa: NPY002
+    soft = baseline_probabilities("scanvi", counts[~IS_TEST], LABELS[~IS_TEST], counts[IS_TEST])
+    assert classification_metrics(LABELS[IS_TEST], soft.idxmax(axis=1))["accuracy"] > 0.6
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], state)  # noqa: NPY002
+
+
+def test_bad_input() -> None:
     with pytest.raises(ValueError, match="at least two different labels to learn from; found 1"):
         baseline_predictions(np.eye(3), ["B", "B", "B"], np.eye(3))
+    with pytest.raises(ValueError, match="Unknown `baseline='knnn'`. Choose one of .* Did you mean 'knn'?"):
+        baseline_probabilities("knnn", np.eye(3), ["B", "B", "T"], np.eye(3))
+    with pytest.raises(ValueError, match="Expected counts for the baseline 'scanvi'; found fractions"):
+        baseline_probabilities("scanvi", CELLS.X, LABELS, CELLS.X)
+    assert "majority" in BASELINES.names()

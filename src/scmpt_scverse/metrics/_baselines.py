@@ -1,23 +1,111 @@
 """Simple predictors on the same split: a number means little without them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.dummy import DummyClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scmpt_scverse._registry import Registry
 from scmpt_scverse.metrics._classification import as_text
+from scmpt_scverse.metrics._components import VariableComponents
+from scmpt_scverse.metrics._rotation import RotatedLogisticRegression
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from scmpt_scverse._types import FloatArray
+    from scmpt_scverse._types import FloatArray, StrArray
 
-#: lbfgs needs 50 to 300 steps on standardised expression; with room, for many cell types.
-_MAX_ITER = 2000
+_HERE = "scmpt_scverse.metrics._baselines"
+#: Each entry is a function from a seed to a classifier of scikit-learn: what it learns, it learns from training cells.
+BASELINES = Registry(
+    "baseline",
+    {
+        "majority": f"{_HERE}:_majority",
+        "logistic_regression": f"{_HERE}:_logistic_regression",
+        "knn": f"{_HERE}:_knn",
+        "pca_logistic_regression": f"{_HERE}:_pca_logistic_regression",
+        "pca_knn": f"{_HERE}:_pca_knn",
+        "celltypist": f"{_HERE}:_celltypist",
+        "scanvi": f"{_HERE}:_scanvi",
+    },
+)
+#: Those that read counts; all others read features, of expression log-normalised ones.
+COUNT_BASELINES = frozenset({"scanvi"})
+_N_NEIGHBORS = 15
+
+
+def baseline_probabilities(
+    baseline: str,
+    train_features: "FloatArray | sparse.csr_matrix",
+    train_labels: "ArrayLike",
+    test_features: "FloatArray | sparse.csr_matrix",
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Train a simple predictor on some cells and predict others.
+
+    Parameters
+    ----------
+    baseline
+        What to train:
+
+        `"majority"`
+            The shares of the labels among the training cells, for every cell.
+        `"logistic_regression"`, `"knn"`
+            Logistic regression on standardised features, or the 15 nearest cells: of embeddings or expression.
+        `"pca_logistic_regression"`, `"pca_knn"`
+            The same on 50 principal components of the 2,000 most variable genes, each as does it good: of scaled genes
+            for the former, of unscaled ones for the latter, and components as they are.
+        `"celltypist"`
+            CellTypist :cite:p:`dominguezconde2022celltypist` with its defaults; needs the extra `baselines`.
+        `"scanvi"`
+            scANVI :cite:p:`xu2021scanvi` on counts; takes about a minute for some thousand cells.
+    train_features
+        Expression or embeddings of the training cells, shape `(n_train, n_features)`; sparse stays sparse. Expression
+        is log-normalised, except that `"scanvi"` reads counts.
+    train_labels
+        Their labels, shape `(n_train,)`.
+    test_features
+        The same features of the test cells, shape `(n_test, n_features)`.
+    seed
+        Of what is random.
+
+    Returns
+    -------
+    DataFrame `(n_test, n_labels)` of probabilities, one row a test cell in order, one column a training label in
+    alphabetical order; rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        An unknown baseline, fewer than two labels to tell apart, a missing one, or fractions for one that reads counts.
+    ImportError
+        The package of the baseline is not installed.
+
+    Notes
+    -----
+    Standardisation, choice of genes, components and classifier see the training cells only. Where features outnumber
+    cells, logistic regression is solved in the space that the cells span, which changes nothing but the time.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import datasets, metrics
+    >>> adata = datasets.pbmc68k_reduced()
+    >>> train, test = metrics.cell_splits(adata.obs["bulk_labels"])[0]
+    >>> labels = adata.obs["bulk_labels"].to_numpy()
+    >>> soft = metrics.baseline_probabilities("pca_knn", adata.X[train], labels[train], adata.X[test])
+    >>> soft.shape
+    (140, 10)
+    """
+    classifier = BASELINES.load(baseline)(seed)
+    labels = _checked_labels(train_labels)
+    classifier.fit(train_features, labels)
+    return pd.DataFrame(classifier.predict_proba(test_features), columns=pd.Index(classifier.classes_.astype(object)))
 
 
 def baseline_predictions(
@@ -27,40 +115,78 @@ def baseline_predictions(
 ) -> pd.DataFrame:
     """Predict the labels of test cells by the most frequent label and by logistic regression.
 
-    Parameters
-    ----------
-    train_features
-        Expression (log-normalised) or embeddings of the training cells, shape `(n_train, n_features)`; sparse stays
-        sparse.
-    train_labels
-        Their labels, shape `(n_train,)`.
-    test_features
-        The same features of the test cells, shape `(n_test, n_features)`.
+    Arguments and errors as for :func:`baseline_probabilities`.
 
     Returns
     -------
     One row per test cell, columns `majority` (the most frequent training label; of equally frequent ones the first in
-    alphabetical order) and `logistic_regression` (on features standardised by the training cells).
-
-    Raises
-    ------
-    ValueError
-        Fewer than two labels to tell apart, or a missing one.
+    alphabetical order) and `logistic_regression`.
     """
-    labels = as_text(train_labels, "train_labels").astype(str)
-    names, counts = np.unique(labels, return_counts=True)
-    if len(names) < 2:
-        raise ValueError(
-            f"Expected at least two different labels to learn from; found {len(names)}. Pass more labelled cells."
-        )
-    # Centring would densify a sparse matrix.
-    scaler = StandardScaler(with_mean=not sparse.issparse(train_features))
-    classifier = make_pipeline(scaler, LogisticRegression(max_iter=_MAX_ITER))
-    classifier.fit(train_features, labels)
-    predicted = classifier.predict(test_features)
     return pd.DataFrame(
         {
-            "majority": np.full(len(predicted), names[counts.argmax()], dtype=object),
-            "logistic_regression": predicted.astype(object),
+            name: baseline_probabilities(name, train_features, train_labels, test_features)
+            .idxmax(axis=1)
+            .astype(object)
+            for name in ("majority", "logistic_regression")
         }
     )
+
+
+def _checked_labels(train_labels: "ArrayLike") -> "StrArray":
+    labels = as_text(train_labels, "train_labels").astype(str)
+    n_labels = len(np.unique(labels))
+    if n_labels < 2:
+        raise ValueError(
+            f"Expected at least two different labels to learn from; found {n_labels}. Pass more labelled cells."
+        )
+    return labels
+
+
+class _Standardised(StandardScaler):
+    """Standardisation that leaves sparse features sparse, which is to say, does not centre them."""
+
+    def fit(self, X: "FloatArray | sparse.csr_matrix", y: object = None, sample_weight: Any = None) -> "_Standardised":
+        self.with_mean = not sparse.issparse(X)
+        super().fit(X, y, sample_weight)
+        return self
+
+
+class _Neighbors(KNeighborsClassifier):
+    """As many neighbours as there are, where cells are fewer."""
+
+    def fit(self, X: "FloatArray", y: "StrArray") -> "_Neighbors":
+        self.n_neighbors = min(_N_NEIGHBORS, len(y))
+        super().fit(X, y)
+        return self
+
+
+def _majority(seed: int) -> DummyClassifier:
+    return DummyClassifier(strategy="prior")
+
+
+def _logistic_regression(seed: int) -> Pipeline:
+    return make_pipeline(_Standardised(), RotatedLogisticRegression())
+
+
+def _knn(seed: int) -> KNeighborsClassifier:
+    return _Neighbors()
+
+
+def _pca_logistic_regression(seed: int) -> Pipeline:
+    return make_pipeline(VariableComponents(seed=seed), RotatedLogisticRegression())
+
+
+def _pca_knn(seed: int) -> Pipeline:
+    return make_pipeline(VariableComponents(is_scaled=False, seed=seed), _Neighbors())
+
+
+def _celltypist(seed: int) -> Any:
+    from scmpt_scverse.metrics._celltypist import CellTypistClassifier
+
+    return CellTypistClassifier()
+
+
+def _scanvi(seed: int) -> Any:
+    from scmpt_scverse.metrics._scanvi import ScanviClassifier
+
+    return ScanviClassifier(seed=seed)
