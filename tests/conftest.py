@@ -9,14 +9,14 @@ from tests._adata import LABELS_KEY
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import SCMPT, datasets, encoders, tl
-from scmpt_scverse.streaming._embedding_cache import FOLDER_VARIABLE
+from scmpt_scverse._folders import CACHE_VARIABLE
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps the tests out of the user's cache of embeddings."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -13,10 +13,11 @@ import pytest
 from anndata import AnnData
 
 from scmpt_scverse import tl
+from scmpt_scverse._folders import CACHE_VARIABLE
 from scmpt_scverse._types import FloatArray
 from scmpt_scverse.encoders import ScGPTEncoder
 from scmpt_scverse.pp._gene_tokens import GeneTokens
-from scmpt_scverse.streaming._embedding_cache import FOLDER_VARIABLE, SIZE_VARIABLE, EmbeddingCache, Space
+from scmpt_scverse.streaming._embedding_cache import SIZE_VARIABLE, EmbeddingCache, Space
 
 SPACE = Space("some", "0" * 64, "float32", 4)
 
@@ -32,7 +33,7 @@ def rows(*numbers: int, dim: int = 4) -> FloatArray:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "cache"
-    monkeypatch.setenv(FOLDER_VARIABLE, str(folder))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
     return folder
 
 
@@ -194,9 +195,9 @@ def test_without_permission_cells_are_embedded_without_cache(
     tmp_path: Path, cells: AnnData, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file" / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
 
-    with pytest.warns(UserWarning, match=f"cannot be used .* Set the environment variable {FOLDER_VARIABLE}") as caught:
+    with pytest.warns(UserWarning, match=f"cannot be used .* Set the environment variable {CACHE_VARIABLE}") as caught:
         embedding = embed(cells, scgpt_folder)
 
     assert len(caught) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.encoders._hashing import fingerprint_of
+from scmpt_scverse._hashing import fingerprint_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,8 +1,6 @@
 """Frozen text encoder: cell sentences through the sentence-transformers library."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,9 +8,10 @@ import numpy as np
 
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
+from scmpt_scverse._hashing import file_sha256, fingerprint_of
+from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
-from scmpt_scverse.encoders._hashing import file_sha256, fingerprint_of
 from scmpt_scverse.encoders._length_batches import length_batches
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
@@ -166,7 +165,7 @@ class SentenceTransformerEncoder(Encoder):
         if device.type == "cpu":
             # On sentences of a few hundred tokens, torch's fused attention is a tenth slower there.
             options["attn_implementation"] = "eager"
-        with _no_loading_bar():
+        with no_loading_bar():
             model = SentenceTransformer(
                 str(self.folder), device=str(device), local_files_only=True, model_kwargs=options
             )
@@ -241,20 +240,6 @@ def _forward(model: "SentenceTransformer", features: "dict[str, torch.Tensor]") 
     for module in others:
         features = module(features)
     return features["sentence_embedding"]  # (batch, embedding_dim)
-
-
-@contextmanager
-def _no_loading_bar() -> Iterator[None]:
-    """Without the bar that transformers shows for reading weights: it takes seconds, and ours counts cells."""
-    from transformers.utils import logging
-
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
-import platformdirs
+
+from scmpt_scverse._folders import CACHE_VARIABLE, cache_folder
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
 
-#: Environment variables that say where the cache is, and how many GB it may hold.
-FOLDER_VARIABLE, SIZE_VARIABLE = "SCMPT_CACHE", "SCMPT_CACHE_GB"
+#: Environment variable that says how many GB the cache may hold.
+SIZE_VARIABLE = "SCMPT_CACHE_GB"
 #: The number is raised when encoders come to compute otherwise from the same weights, so that old rows are not found.
 _FILE = "embeddings-1.sqlite"
 _DEFAULT_GB = 10.0
@@ -86,8 +87,7 @@ class EmbeddingCache:
     def __init__(self, folder: Path | None = None, *, max_gb: float | None = None) -> None:
         self._connection: sqlite3.Connection | None = None
         self._is_given_up = False
-        root = folder or os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse")
-        self.path = Path(root) / _FILE
+        self.path = (folder or cache_folder()) / _FILE
         self._max_bytes = int((_default_gb() if max_gb is None else max_gb) * 1e9)
 
     def get(self, space: "Space", keys: Sequence[bytes]) -> "tuple[BoolArray, FloatArray]":
@@ -167,7 +167,7 @@ class EmbeddingCache:
         self._is_given_up = True
         warnings.warn(
             f"The embedding cache {self.path} cannot be used ({error}); cells are computed without it. Set the "
-            f"environment variable {FOLDER_VARIABLE} to a folder with room that can be written, or pass `cache=False`.",
+            f"environment variable {CACHE_VARIABLE} to a folder with room that can be written, or pass `cache=False`.",
             UserWarning,
             stacklevel=2,
         )

@@ -1,0 +1,18 @@
+"""Keep a bar of transformers off the screen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def no_loading_bar() -> Iterator[None]:
+    """Without the bar that transformers shows for reading weights: it takes seconds, and ours counts cells."""
+    from transformers.utils import logging
+
+    was_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            logging.enable_progress_bar()
