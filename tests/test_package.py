@@ -30,7 +30,7 @@ def test_import_is_quick_and_loads_nothing_heavy() -> None:
 
 
 def test_public_names() -> None:
-    assert set(scmpt_scverse.__all__) == {"SCMPT", "datasets", "encoders", "metrics", "pl", "pp", "tl"}
+    assert set(scmpt_scverse.__all__) == {"SCMPT", "datasets", "encoders", "llm", "metrics", "pl", "pp", "tl"}
     for name in scmpt_scverse.__all__:
         assert name in dir(scmpt_scverse)
         assert getattr(scmpt_scverse, name) is not None
@@ -39,7 +39,7 @@ def test_public_names() -> None:
 
 
 def test_rooms_export_what_they_say() -> None:
-    for room in ("datasets", "encoders", "metrics", "pl", "pp", "tl"):
+    for room in ("datasets", "encoders", "llm", "metrics", "pl", "pp", "tl"):
         module = getattr(scmpt_scverse, room)
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"
@@ -75,7 +75,7 @@ def test_importing_sets_no_warning_filter_and_no_log_handler() -> None:
     code = (
         "import logging, warnings, scanpy, scvi, sentence_transformers; "
         "before = (list(warnings.filters), list(logging.root.handlers)); "
-        "import scmpt_scverse; from scmpt_scverse import SCMPT, datasets, encoders, metrics, pl, pp, tl; "
+        "import scmpt_scverse; from scmpt_scverse import SCMPT, datasets, encoders, llm, metrics, pl, pp, tl; "
         "print((list(warnings.filters), list(logging.root.handlers)) == before)"
     )
     assert run_python(code).strip().endswith("True")

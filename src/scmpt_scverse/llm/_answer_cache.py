@@ -1,0 +1,158 @@
+"""Every answer in a file that people can read, share and shorten: one JSON object a line."""
+
+import hashlib
+import json
+import os
+import warnings
+from dataclasses import asdict
+from datetime import UTC, datetime
+from math import isclose
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from scmpt_scverse._folders import cache_folder
+from scmpt_scverse.llm._base import Answer, LLMClient, Request, plain_text
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+
+_FILE = "llm-answers-1.jsonl"
+
+
+def request_key(client: LLMClient, request: Request) -> str:
+    """Hexadecimal sha256 of model, prompt and parameters, by which an answer is found again."""
+    return hashlib.sha256(json.dumps(_question(client, request), sort_keys=True).encode()).hexdigest()
+
+
+class AnswerCache:
+    """Answers by model, prompt and parameters, in a file of JSON lines.
+
+    A line holds the prompt as it was sent, the answer, the tokens that it took and the time; never a key. It is on disk
+    before the next answer is taken, so a killed run loses only what was under way. A last line that was cut short is
+    passed over, others that cannot be read are too, with a warning. Take lines out to have them asked again.
+
+    Parameters
+    ----------
+    path
+        The file, which need not exist; `None` takes `llm-answers-1.jsonl` in the cache folder of this package
+        (environment variable `SCMPT_CACHE`, else the user's cache folder).
+    """
+
+    def __init__(self, path: "StrPath | None" = None) -> None:
+        self.path = cache_folder() / _FILE if path is None else Path(path)
+        self._answers: dict[str, Answer] = {}
+        self._file: int | None = None
+        self._read()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, client: LLMClient, request: Request) -> Answer | None:
+        """The answer, if this client was asked this before."""
+        answer = self._answers.get(request_key(client, request))
+        if answer is None or (answer.status == "answered" and len(answer.probabilities) != len(request.candidates)):
+            return None
+        return answer
+
+    def put(self, client: LLMClient, request: Request, answer: Answer) -> None:
+        """Add an answer; it is on disk when this returns."""
+        key = request_key(client, request)
+        line = {
+            "key": key,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            **_question(client, request),
+            "instruction": client.instruction,
+            "answer": asdict(answer),
+        }
+        # One write, so that lines of two processes do not mix.
+        os.write(self._open(), _canonical(line) + b"\n")
+        os.fsync(self._open())
+        self._answers[key] = answer
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self) -> int:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            size = os.fstat(self._file).st_size
+            if size and os.pread(self._file, 1, size - 1) != b"\n":
+                os.write(self._file, b"\n")  # a line cut short stays by itself
+        return self._file
+
+    def _read(self) -> None:
+        if not self.path.exists():
+            return
+        *lines, last = self.path.read_bytes().split(b"\n")
+        unread = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                self._add(line)
+            except (ValueError, KeyError, TypeError):
+                unread.append(number)
+        if unread:
+            numbers = ", ".join(map(str, unread[:5])) + (", ..." if len(unread) > 5 else "")
+            warnings.warn(
+                f"{len(unread)} lines of {self.path} are no answers and are passed over: {numbers}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        # A file that somebody edited may lack the last end of line.
+        try:
+            self._add(last)
+        except (ValueError, KeyError, TypeError):
+            return
+
+    def _add(self, line: bytes) -> None:
+        if line.strip():
+            content = json.loads(line)
+            self._answers[str(content["key"])] = _answer_of(content["answer"])
+
+
+def _question(client: LLMClient, request: Request) -> dict[str, Any]:
+    return {
+        "model": client.model,
+        "parameters": client.parameters,
+        "seed": request.seed,
+        "messages": [asdict(message) for message in request.messages],
+        "candidates": list(request.candidates),
+    }
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
+def _answer_of(content: dict[str, Any]) -> Answer:
+    """An answer as it was written; `ValueError` if somebody wrote something else. The file may come from anyone."""
+    answer = Answer(
+        content["status"],
+        tuple(map(float, content["probabilities"])),
+        plain_text(str(content["rationale"])),
+        plain_text(str(content["reason"])),
+        int(content["input_tokens"]),
+        int(content["output_tokens"]),
+        plain_text(str(content["served_model"])),
+        tuple(map(str, content["refused_parameters"])),
+    )
+    is_answered = answer.status == "answered"
+    is_distribution = all(part >= 0 for part in answer.probabilities) and isclose(sum(answer.probabilities), 1)
+    if (is_answered and not is_distribution) or (not is_answered and answer.status != "abstained"):
+        raise ValueError(f"Expected an answer with probabilities, or an abstention; found {content!r}.")
+    return answer

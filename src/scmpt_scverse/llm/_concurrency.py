@@ -1,0 +1,65 @@
+"""Several requests at a time: taken as fast as they are answered, kept to a rate, and stopped without loss."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+
+from tqdm import tqdm
+
+from scmpt_scverse.llm._base import Answer, Answers, Request
+
+
+def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Request], n_at_a_time: int) -> Answers:
+    """Requests with their answers, as they come.
+
+    On Ctrl-C no further request is taken; those under way are waited for and given, since they are paid for, before the
+    interrupt goes on. A second one drops them.
+    """
+    source = iter(requests)
+    under_way: dict[Future[Answer], Request] = {}
+    wait_for_threads = True
+    pool = ThreadPoolExecutor(n_at_a_time)
+    try:
+        while True:
+            while len(under_way) < n_at_a_time and (request := next(source, None)) is not None:
+                under_way[pool.submit(ask, request)] = request
+            if not under_way:
+                return
+            for done in wait(under_way, return_when=FIRST_COMPLETED).done:
+                yield under_way.pop(done), done.result()
+    except KeyboardInterrupt:
+        wait_for_threads = False
+        tqdm.write(
+            f"Stopping: waiting for {len(under_way)} answers that are paid for. Interrupt again to drop them.",
+            file=sys.stderr,
+        )
+        for done in as_completed(list(under_way)):
+            yield under_way.pop(done), done.result()
+        wait_for_threads = True
+        raise
+    finally:
+        pool.shutdown(wait=wait_for_threads, cancel_futures=True)
+
+
+class Pace:
+    """Lets the requests of several threads pass at even distances.
+
+    Parameters
+    ----------
+    per_minute
+        How many; `None` lets all pass at once.
+    """
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._interval = 0.0 if per_minute is None else 60 / per_minute
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Return when it is this request's turn."""
+        with self._lock:
+            turn = max(time.monotonic(), self._next)
+            self._next = turn + self._interval
+        time.sleep(max(0.0, turn - time.monotonic()))

@@ -1,0 +1,69 @@
+"""The form of an answer in JSON: its schema for the server, and the check of what came back."""
+
+import re
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from scmpt_scverse.llm._base import Answer, Request, plain_text
+
+#: The choice that none of the candidates can be right.
+NO_CANDIDATE = "none"
+_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
+
+
+class MalformedAnswer(Exception):
+    """An answer that is not what was asked for; the message says why, for the model to read."""
+
+
+def answer_form(request: Request) -> type[BaseModel]:
+    """The form that an answer to this request must have: its choice is a key of a candidate or `none`."""
+    choices: Any = Literal[(*request.keys, NO_CANDIDATE)]
+    # The rationale comes first, so that a model which does not think beforehand thinks while it writes.
+    return create_model(
+        "cell_type",
+        __config__=ConfigDict(json_schema_extra={"additionalProperties": False}),
+        rationale=(str, ...),
+        choice=(choices, ...),
+        confidence=(float, ...),
+    )
+
+
+def response_format(form: type[BaseModel]) -> dict[str, Any]:
+    """The form as the `response_format` of a request."""
+    schema = form.model_json_schema()
+    return {"type": "json_schema", "json_schema": {"name": "cell_type", "strict": True, "schema": schema}}
+
+
+def read_answer(text: str, request: Request) -> Answer:
+    """The answer that a text holds; abstained where the model chose none of the candidates.
+
+    Raises
+    ------
+    MalformedAnswer
+        The text is not such an answer.
+    """
+    written = _THOUGHTS.sub("", text)
+    start, stop = written.find("{"), written.rfind("}")
+    if stop < max(start, 0):
+        raise MalformedAnswer("it holds no JSON object")
+    try:
+        values = answer_form(request).model_validate_json(written[start : stop + 1]).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise MalformedAnswer(plain_text(f"{where}: {first['msg']}", 200)) from None
+    if not 0 <= values["confidence"] <= 1:
+        raise MalformedAnswer("confidence must be from 0 to 1")
+    rationale = plain_text(values["rationale"])
+    if values["choice"] == NO_CANDIDATE:
+        return Answer("abstained", rationale=rationale, reason="the model chose no candidate")
+    chosen = request.keys.index(values["choice"])
+    return Answer("answered", _spread(chosen, values["confidence"], len(request.keys)), rationale)
+
+
+def _spread(chosen: int, confidence: float, n_candidates: int) -> tuple[float, ...]:
+    """The confidence for the chosen candidate, never less than for the others, which share the rest equally."""
+    confidence = max(confidence, 1 / n_candidates)
+    rest = (1 - confidence) / (n_candidates - 1)
+    return tuple(confidence if index == chosen else rest for index in range(n_candidates))

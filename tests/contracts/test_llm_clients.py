@@ -1,0 +1,133 @@
+"""What every language model promises, over every registered client."""
+
+import json
+import pickle
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from tests._llm import KEY, ChatServer, make_language_model, request_about, running_chat_server
+
+from scmpt_scverse import llm
+from scmpt_scverse.llm._get import CLIENTS
+
+Build = Callable[[], llm.LLMClient]
+
+N_REQUESTS = 6
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ChatServer]:
+    pytest.importorskip("openai", reason="needs the extra `llm`")
+    with running_chat_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def recorded(server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recorded") / "answers.jsonl"
+    with llm.AnswerCache(path) as cache:
+        for request, answer in server.client().answer(requests_to(server.client())):
+            cache.put(server.client(), request, answer)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_language_model(tmp_path_factory.mktemp("llm") / "tiny")
+
+
+@pytest.fixture(params=CLIENTS.names())
+def build(request: pytest.FixtureRequest, server: ChatServer, recorded: Path, folder: Path) -> Build:
+    builders: dict[str, Build] = {
+        "openai": server.client,
+        "transformers": lambda: llm.get("transformers", model=folder, precision="float32", device="cpu"),
+        "recorded": lambda: llm.get("recorded", path=recorded),
+    }
+    return builders[request.param]
+
+
+def requests_to(client: llm.LLMClient) -> list[llm.Request]:
+    labels = ("B cell", "T cell", "monocyte", "NK cell", "dendritic cell")
+    return [request_about(client, number, labels=labels[: 2 + number % 4]) for number in range(N_REQUESTS)]
+
+
+def answers_of(client: llm.LLMClient) -> dict[llm.Request, llm.Answer]:
+    return dict(client.answer(requests_to(client)))
+
+
+def test_every_request_is_answered_with_a_distribution(build: Build) -> None:
+    client = build()
+    answers = answers_of(client)
+    assert set(answers) == set(requests_to(client))
+    for request, answer in answers.items():
+        assert answer.status == "answered"
+        assert len(answer.probabilities) == len(request.candidates)
+        assert sum(answer.probabilities) == pytest.approx(1)
+        assert min(answer.probabilities) >= 0
+        assert answer.rationale == answer.rationale[:500]
+        assert answer.rationale == "" or answer.rationale.isprintable()
+
+
+def test_same_question_same_answer_whatever_is_asked_beside_it(build: Build) -> None:
+    together = answers_of(build())
+    client = build()
+    alone = dict(pair for request in reversed(requests_to(client)) for pair in client.answer([request]))
+    assert alone == together
+
+
+def test_takes_requests_only_as_it_answers(build: Build) -> None:
+    client, taken = build(), []
+
+    def requests() -> Iterator[llm.Request]:
+        for request in requests_to(client):
+            taken.append(request)
+            yield request
+
+    answers = client.answer(requests())
+    assert taken == []
+    next(answers)
+    assert len(taken) < N_REQUESTS
+    answers.close()
+    assert list(client.answer(islice(requests(), 0))) == []
+
+
+def test_describes_itself_in_plain_values_without_secrets(build: Build) -> None:
+    client = build()
+    assert json.loads(json.dumps(client.parameters)) == client.parameters
+    assert client.model
+    assert client.instruction
+    for text in (repr(client), json.dumps(client.parameters), pickle.dumps(client).decode("latin1")):
+        assert KEY not in text
+
+
+def test_pickles(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = build()
+    restored: llm.LLMClient = pickle.loads(pickle.dumps(client))
+    assert (restored.model, restored.parameters, restored.price) == (client.model, client.parameters, client.price)
+    assert answers_of(restored) == answers_of(client)
+
+
+def test_counts_tokens_and_price(build: Build) -> None:
+    client = build()
+    short, long = request_about(client), request_about(client, context="healthy blood of three donors")
+    assert 0 < client.count_tokens(short) < client.count_tokens(long)
+    price = client.price_of(1_000_000, 1_000_000)
+    assert price == (None if client.price is None else sum(client.price))
+
+
+def test_check_passes_where_it_can_answer(build: Build) -> None:
+    build().check()
+
+
+def test_get_passes_on_a_client(build: Build) -> None:
+    client = build()
+    assert llm.get(client) is client
+    with pytest.raises(TypeError, match="cannot change a client that exists"):
+        llm.get(client, model="other")
+
+
+def test_get_knows_names() -> None:
+    with pytest.raises(ValueError, match="Unknown `client='openia'`.*Did you mean 'openai'"):
+        llm.get("openia")
