@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import anndata
 import numpy as np
@@ -69,10 +70,78 @@ def test_errors_leave_the_files_as_they_were(source: Path, scgpt_folder: Path, m
     assert source.read_bytes() == before
 
 
+def test_a_disk_without_room_is_told_first(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(OSError, match=r"Expected room for 0\.0 GB in .*; found 0\.0 GB. Make room"):
+        tl.embed_file(source, source.with_name("out.h5ad"), scgpt_folder, layer="log", progress=False)
+    assert [path.name for path in source.parent.iterdir()] == [source.name]
+
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from scmpt_scverse import tl
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then fails, as on a full disk
+size = Path(sys.argv[1]).stat().st_size + 50_000
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+try:
+    tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], cache=False, progress=False)
+except OSError as error:
+    print("OSError", error)
+"""
+
+
+def test_a_disk_that_has_filled_up_when_writing_begins(source: Path, scgpt_folder: Path) -> None:
+    before, output = source.read_bytes(), source.with_name("out.h5ad")
+    output.write_bytes(b"an older result")
+    done = run(FILL, source, output, scgpt_folder)
+
+    assert done.startswith("OSError")
+    assert {path.name for path in source.parent.iterdir()} == {source.name, output.name}
+    assert source.read_bytes() == before
+    assert output.read_bytes() == b"an older result"
+
+
+SLOW = """
+import sys, time
+from scmpt_scverse import encoders, tl
+encode = encoders.ScGPTEncoder.encode
+def slow(self, inputs, **options):
+    print(len(inputs), flush=True); rows = encode(self, inputs, **options); time.sleep(0.3); return rows
+encoders.ScGPTEncoder.encode = slow
+tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], precision="float32", progress=False)
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SCMPT_CACHE", str(source.with_name("cache")))
+    output = source.with_name("out.h5ad")
+    arguments = [sys.executable, "-c", SLOW, str(source), str(output), str(scgpt_folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            assert process.stdout.readline()
+        process.kill()
+    assert not output.exists()
+
+    assert run(SLOW, source, output, scgpt_folder).split() == ["188"]  # 700 cells, of which two chunks of 256 were done
+
+    assert {path.name for path in source.parent.iterdir()} == {source.name, output.name, "cache"}
+    expected = anndata.read_h5ad(source)
+    tl.embed(expected, scgpt_folder, precision="float32", progress=False, cache=False)
+    embedding = anndata.read_h5ad(output).obsm["X_scgpt-small"]
+    np.testing.assert_allclose(embedding, expected.obsm["X_scgpt-small"], atol=1e-5)
+
+
+def run(code: str, *arguments: Path) -> str:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 MEASURE = """
 import resource, sys
-from scmpt_scverse import tl
-tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], cache=False, progress=False)
+from scmpt_scverse.cli import app
+app(["embed", sys.argv[1], sys.argv[2], "--encoder", sys.argv[3], "--no-cache"], standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
@@ -84,9 +153,7 @@ def test_memory_does_not_grow_with_the_file(pbmc: AnnData, scgpt_folder: Path, t
         rows = np.arange(n_cells) % pbmc.n_obs
         cells = AnnData(sparse.csr_matrix(pbmc.X[rows]), var=pbmc.var[[]])
         cells.write_h5ad(tmp_path / "cells.h5ad")
-        files = [str(path) for path in (tmp_path / "cells.h5ad", tmp_path / "out.h5ad", scgpt_folder)]
-        done = subprocess.run([sys.executable, "-c", MEASURE, *files], capture_output=True, text=True, check=True)
-        peaks.append(float(done.stdout))
+        peaks.append(float(run(MEASURE, tmp_path / "cells.h5ad", tmp_path / "out.h5ad", scgpt_folder).split()[-1]))
         assert anndata.read_h5ad(tmp_path / "out.h5ad", backed="r").obsm["X_scgpt-small"].shape[0] == n_cells
     print(f"peak memory in MB: {peaks}")
     assert peaks[1] - peaks[0] < 200

@@ -1,7 +1,7 @@
 """The commands about encoders. What is heavy to import is imported inside them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from rich.console import Console
@@ -26,6 +26,9 @@ def embed(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither use nor fill the cache of embeddings.")] = False,
+    executor: Annotated[
+        str, typer.Option(help="serial, or ray: an encoder on each GPU or core of a cluster.")
+    ] = "serial",
     force: Force = False,
 ) -> None:
     """Embed every cell with a frozen encoder; adds .obsm["X_ENCODER"].
@@ -47,6 +50,7 @@ def embed(
         device=device,
         precision=cast("Precision", precision),
         cache=not no_cache,
+        executor=cast("Literal['serial', 'ray']", executor),
         progress=is_interactive(),
     )
     typer.echo(f"Embedded {n_cells} cells with {encoder}: {output}")

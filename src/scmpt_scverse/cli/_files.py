@@ -1,11 +1,10 @@
 """Read and write the files that commands are given: refuse early, never leave half a file."""
 
-import os
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmpt_scverse._h5ad import check_suffix
+from scmpt_scverse._h5ad import check_suffix, written_whole
 from scmpt_scverse.cli._group import quiet_libraries
 
 if TYPE_CHECKING:
@@ -68,12 +67,8 @@ def check_model_dir(path: Path, *, force: bool) -> None:
 
 def write_cells(adata: "AnnData", path: Path) -> None:
     """Write an .h5ad file whole or not at all: a file beside it takes its place when it is complete."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.h5ad")
-    try:
+    with written_whole(path) as partial:
         adata.write_h5ad(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check_parent(path: Path) -> None:

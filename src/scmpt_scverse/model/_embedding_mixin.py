@@ -37,7 +37,7 @@ class EmbeddingMixin:
         adata
             Cells; `None` takes the data that the model was made with.
         **options
-            `batch_size`, `device`, `precision`, `cache` and `progress` of :func:`scmpt_scverse.tl.embed`.
+            `batch_size`, `device`, `precision`, `cache`, `executor` and `progress` of :func:`scmpt_scverse.tl.embed`.
 
         Returns
         -------

@@ -1,17 +1,20 @@
 """From expression to embeddings, chunk by chunk and in order; rows that the cache has are not computed again."""
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import CacheableCells
 from scmpt_scverse.streaming._embedding_cache import EmbeddingCache, Space, content_key
+from scmpt_scverse.streaming._executors import EncodingTask, Executor
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, Precision
+    from scmpt_scverse._types import FloatArray, IntArray, Precision
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.pp._expression import ExpressionReader
 
@@ -19,34 +22,79 @@ if TYPE_CHECKING:
 _CHUNK_SIZE = 256
 
 
+@dataclass(frozen=True)
+class EmbeddedChunk:
+    """Some cells that follow one another.
+
+    Attributes
+    ----------
+    rows
+        Their embeddings, shape `(n_cells, embedding_dim)`.
+    n_cached
+        How many of them came from the cache.
+    """
+
+    rows: "FloatArray"
+    n_cached: int
+
+
 def embed_chunks(
     reader: "ExpressionReader",
     encoder: "Encoder",
     *,
+    executor: Executor,
     cache: bool,
     batch_size: "int | Literal['auto']",
     device: str,
     precision: "Precision",
-) -> "Iterator[FloatArray]":
+) -> Generator[EmbeddedChunk]:
     """The embeddings of a reader's cells, in chunks of rows."""
-    dtype = str(resolve_precision(precision, resolve_device(device))).removeprefix("torch.")
+    dtype = cast("Precision", str(resolve_precision(precision, resolve_device(device))).removeprefix("torch."))
+    task = EncodingTask(encoder, batch_size, device, dtype)
     space = Space(encoder.name, encoder.fingerprint, dtype, encoder.embedding_dim)
+    with closing(EmbeddingCache()) as store:
+        under_way: deque[_Chunk] = deque()
 
-    def encode(inputs: Any) -> "FloatArray":
-        return encoder.encode(inputs, batch_size=batch_size, device=device, precision=precision)
+        def missing() -> Iterator[Any]:
+            for expression in reader.chunks(_CHUNK_SIZE):
+                inputs = encoder.prepare(expression)
+                if cache and isinstance(inputs, CacheableCells):
+                    under_way.append(_CachedChunk(store, space, inputs))
+                else:
+                    under_way.append(_Chunk(inputs))
+                yield under_way[-1].missing
 
-    with closing(EmbeddingCache()) as rows:
-        for chunk in reader.chunks(_CHUNK_SIZE):
-            inputs = encoder.prepare(chunk)
-            if not cache or not isinstance(inputs, CacheableCells):
-                yield encode(inputs)
-                continue
-            keys = [content_key(content) for content in inputs.contents()]
-            is_cached, cached = rows.get(space, keys)
-            embedding = np.empty((len(inputs), encoder.embedding_dim), dtype=np.float32)
-            embedding[is_cached] = cached
-            missing = np.flatnonzero(~is_cached)
-            if missing.size:
-                embedding[missing] = encode(inputs.take(missing))
-                rows.put(space, [keys[row] for row in missing], embedding[missing])
-            yield embedding
+        with closing(executor.map(task, missing())) as results:
+            for computed in results:
+                yield under_way.popleft().complete(computed)
+
+
+class _Chunk:
+    """Cells that are all computed."""
+
+    def __init__(self, inputs: Any) -> None:
+        self.missing: Any = inputs  # what is left to compute; `None` for nothing
+
+    def complete(self, computed: "FloatArray | None") -> EmbeddedChunk:
+        """All rows, from the computed ones."""
+        return EmbeddedChunk(cast("FloatArray", computed), 0)
+
+
+class _CachedChunk(_Chunk):
+    """Cells of which some may be in the cache."""
+
+    def __init__(self, store: EmbeddingCache, space: Space, inputs: CacheableCells) -> None:
+        self._store, self._space = store, space
+        self._keys = [content_key(content) for content in inputs.contents()]
+        is_cached, cached = store.get(space, self._keys)
+        self._rows = np.empty((len(inputs), space.embedding_dim), dtype=np.float32)
+        self._rows[is_cached] = cached
+        self._missing: IntArray = np.flatnonzero(~is_cached)
+        super().__init__(inputs.take(self._missing) if self._missing.size else None)
+
+    def complete(self, computed: "FloatArray | None") -> EmbeddedChunk:
+        """All rows; those that were computed are in the cache from now on."""
+        if computed is not None:
+            self._rows[self._missing] = computed
+            self._store.put(self._space, [self._keys[row] for row in self._missing], self._rows[self._missing])
+        return EmbeddedChunk(self._rows, len(self._rows) - self._missing.size)

@@ -1,11 +1,10 @@
 """Write the embeddings of a frozen encoder, and where they come from, into AnnData."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from scmpt_scverse import __version__, encoders
 from scmpt_scverse._hardware import resolve_device, resolve_precision
@@ -13,12 +12,15 @@ from scmpt_scverse._keys import UNS_KEYS, embedding_key
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_names import GeneOverlap, nearest_cause
 from scmpt_scverse.streaming._embed_chunks import embed_chunks
+from scmpt_scverse.streaming._executors import executor_for
+from scmpt_scverse.streaming._progress import rows_with_bar
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.streaming import Executor
 
 
 def embed(
@@ -32,6 +34,7 @@ def embed(
     device: str = "auto",
     precision: "Precision" = "auto",
     cache: bool = True,
+    executor: "Literal['serial', 'ray'] | Executor" = "serial",
     progress: bool = True,
 ) -> None:
     """Embed every cell with a frozen encoder.
@@ -57,8 +60,11 @@ def embed(
     cache
         Keep rows on disk and take those that are there, so that cells which were embedded before cost nothing again;
         where, and how many, is in the user guide. `scmpt cache` shows and clears it.
+    executor
+        Where cells are encoded: `"serial"`, in this process; `"ray"`, one encoder on each GPU or core of a Ray cluster;
+        or an executor (see :class:`scmpt_scverse.streaming.RayExecutor`).
     progress
-        Show a progress bar.
+        Show a progress bar with cells per second and the time left; cells from the cache do not count as speed.
 
     Returns
     -------
@@ -74,6 +80,8 @@ def embed(
     ------
     KeyError
         `layer` or `gene_symbols` is not there.
+    ImportError
+        Ray is asked for and not installed.
     ValueError
         Negative or non-finite expression, fractions in a layer named `counts`, gene names that the encoder does not
         know, a slot of that name that this function did not write, or data that cannot be written to (a view of a
@@ -100,6 +108,7 @@ def embed(
         device=device,
         precision=precision,
         cache=cache,
+        executor=executor,
         progress=progress,
     )
     write_embedding(adata, key, embedding, record)
@@ -116,6 +125,7 @@ def compute_embedding(
     device: str = "auto",
     precision: "Precision" = "auto",
     cache: bool = True,
+    executor: "Literal['serial', 'ray'] | Executor" = "serial",
     progress: bool = True,
 ) -> "tuple[FloatArray, dict[str, Any]]":
     """The embedding of every cell and its provenance, without writing; arguments as in :func:`embed`.
@@ -133,6 +143,7 @@ def compute_embedding(
         device=device,
         precision=precision,
         cache=cache,
+        executor=executor,
         progress=progress,
     )
     embedding = np.empty((adata.n_obs, encoder.embedding_dim), dtype=np.float32)
@@ -154,9 +165,11 @@ def stream_embedding(
     device: str,
     precision: "Precision",
     cache: bool,
+    executor: "Literal['serial', 'ray'] | Executor",
     progress: bool,
-) -> "tuple[Iterator[FloatArray], dict[str, Any]]":
+) -> "tuple[Generator[FloatArray], dict[str, Any]]":
     """Check the data; then the embedding in chunks of rows, and its provenance."""
+    runs_on = executor_for(executor)
     reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names)
     overlap = _checked_overlap(reader, encoder)
     record = {
@@ -172,19 +185,13 @@ def stream_embedding(
     chunks = embed_chunks(
         reader,
         encoder,
+        executor=runs_on,
         cache=cache,
         batch_size=batch_size,
         device=device,
         precision=precision,
     )
-    return _with_bar(chunks, reader.n_obs, encoder.name, progress), record
-
-
-def _with_bar(chunks: "Iterator[FloatArray]", n_obs: int, name: str, progress: bool) -> "Iterator[FloatArray]":
-    with tqdm(total=n_obs, desc=f"Embedding with {name}", unit="cell", disable=not progress) as bar:
-        for rows in chunks:
-            yield rows
-            bar.update(len(rows))
+    return rows_with_bar(chunks, reader.n_obs, encoder.name, progress=progress), record
 
 
 def check_writable(adata: "AnnData", key: str) -> None:

@@ -1,7 +1,9 @@
 """From file to file: embed an `.h5ad` of any size in constant memory."""
 
+import errno
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,13 +11,17 @@ import h5py
 from anndata.io import read_elem, write_elem
 
 from scmpt_scverse import encoders
-from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._h5ad import read_cells, written_whole
 from scmpt_scverse._keys import UNS_KEYS, embedding_key
 from scmpt_scverse.tl._embed import check_key_is_ours, check_writable, stream_embedding, with_record
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import Precision, StrPath
     from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.streaming import Executor
+
+#: Room for what is written beside the embedding: its provenance, and what HDF5 itself needs.
+_RECORDS_BYTES = 1_000_000
 
 
 def embed_file(
@@ -30,6 +36,7 @@ def embed_file(
     device: str = "auto",
     precision: "Precision" = "auto",
     cache: bool = True,
+    executor: "Literal['serial', 'ray'] | Executor" = "serial",
     progress: bool = True,
 ) -> int:
     """Copy an `.h5ad` file and add the embedding of every cell, never holding the matrix or the embedding in memory.
@@ -41,7 +48,7 @@ def embed_file(
     output
         File to write, over one that exists; may be `source`. It appears when it is complete. With the cache, an
         interrupted run goes on where it was.
-    encoder, layer, gene_symbols, key_added, batch_size, device, precision, cache, progress
+    encoder, layer, gene_symbols, key_added, batch_size, device, precision, cache, executor, progress
         As in :func:`embed`.
 
     Returns
@@ -61,10 +68,11 @@ def embed_file(
     encoder = encoders.get(encoder)
     key = key_added if key_added is not None else embedding_key(encoder.name)
     adata = read_cells(source, backed=True)
-    partial = output.with_name(f".{output.stem}.{os.getpid()}.partial.h5ad")
     try:
         check_writable(adata, key)
         check_key_is_ours(adata, key)
+        n_bytes = source.stat().st_size + 4 * adata.n_obs * encoder.embedding_dim
+        _check_room(output.parent, n_bytes)
         chunks, record = stream_embedding(
             adata,
             encoder,
@@ -74,23 +82,41 @@ def embed_file(
             device=device,
             precision=precision,
             cache=cache,
+            executor=executor,
             progress=progress,
         )
-        shutil.copyfile(source, partial)
-        with h5py.File(partial, "r+") as file:
-            rows = _new_array(file.require_group("obsm"), key, (adata.n_obs, encoder.embedding_dim))
-            done = 0
-            for chunk in chunks:
-                rows[done : done + len(chunk)] = chunk
-                done += len(chunk)
-            uns = file.require_group("uns")
-            ours = read_elem(uns[UNS_KEYS.root]) if UNS_KEYS.root in uns else {}
-            write_elem(uns, UNS_KEYS.root, with_record(ours, key, record))
-        os.replace(partial, output)
+        with closing(chunks), written_whole(output) as partial:
+            shutil.copyfile(source, partial)
+            _reserve(partial, n_bytes + _RECORDS_BYTES)
+            with h5py.File(partial, "r+") as file:
+                rows = _new_array(file.require_group("obsm"), key, (adata.n_obs, encoder.embedding_dim))
+                done = 0
+                for chunk in chunks:
+                    rows[done : done + len(chunk)] = chunk
+                    done += len(chunk)
+                uns = file.require_group("uns")
+                ours = read_elem(uns[UNS_KEYS.root]) if UNS_KEYS.root in uns else {}
+                write_elem(uns, UNS_KEYS.root, with_record(ours, key, record))
         return int(adata.n_obs)
     finally:
         adata.file.close()
-        partial.unlink(missing_ok=True)
+
+
+def _check_room(folder: Path, n_bytes: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < n_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"Expected room for {n_bytes / 1e9:.1f} GB in {folder}, the size of the input with its embedding; found "
+            f"{free / 1e9:.1f} GB. Make room, or write elsewhere.",
+        )
+
+
+def _reserve(path: Path, n_bytes: int) -> None:
+    """Take the room on the disk now: HDF5 does not survive a disk that is full hours later. It cuts off the rest."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
 
 
 def _new_array(group: h5py.Group, key: str, shape: tuple[int, int]) -> h5py.Dataset:
