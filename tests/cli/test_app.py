@@ -74,6 +74,24 @@ def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, 
     assert scores.loc["scmpt", "accuracy"] == pytest.approx(np.mean(predicted.astype(str) == truth[350:].astype(str)))
 
 
+def test_cross_validation_of_a_file(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+    csv, figure = cells_file.with_name("splits.csv"), cells_file.with_name("splits.png")
+    cells = anndata.read_h5ad(cells_file)[::3].copy()
+    cells.obs["donor"] = [f"donor{number % 2}" for number in range(cells.n_obs)]
+    cells.write_h5ad(cells_file.with_name("some.h5ad"))
+    arguments = ["evaluate", str(model_dir), str(cells_file.with_name("some.h5ad")), "--group-key", "donor"]
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "--cross-validate" in result.stderr
+    outputs = ["--csv", str(csv), "--figure", str(figure)]
+    result = runner.invoke(app, [*arguments, "--cross-validate", "2", *outputs])
+    assert result.exit_code == 0, result.output
+    scores = pd.read_csv(csv, index_col="predictor")
+    assert scores.loc["scmpt", "lower"] < scores.loc["scmpt", "macro_f1"] < scores.loc["scmpt", "upper"]
+    assert scores.loc["scmpt", "macro_f1"] > scores.loc["majority", "macro_f1"]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_table_does_not_replace_cells(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
     before = cells_file.read_bytes()
     arguments = ["evaluate", str(model_dir), str(cells_file), "--csv"]

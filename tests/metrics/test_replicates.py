@@ -44,6 +44,13 @@ def test_one_replicate_has_no_interval_and_missing_figures_do_not_count(table: p
     assert metrics.paired_differences(table, reference="weak", metric="f1").loc["strong", "n_replicates"] == 1
 
 
+def test_an_infinite_figure_has_an_infinite_mean_and_no_interval(table: pd.DataFrame) -> None:
+    table.loc[0, "f1"] = np.inf
+    row = metrics.replicate_summary(table).iloc[0]
+    assert row["mean"] == np.inf
+    assert np.isnan(row["upper"])
+
+
 def test_several_columns_name_a_row(table: pd.DataFrame) -> None:
     both = pd.concat([table.assign(cells="one"), table.assign(cells="two")])
     with pytest.raises(ValueError, match="one row for each replicate; found 'weak', 'strong' more than once"):

@@ -12,7 +12,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
 from tests._model import probabilities
 
-from scmpt_scverse import SCMPT, encoders, metrics, tl
+from scmpt_scverse import SCMPT, encoders, tl
 from scmpt_scverse.tl import _embed
 
 
@@ -176,24 +176,6 @@ def test_latent_representation(trained: SCMPT, embedded: AnnData) -> None:
     assert isinstance(output, torch.nn.Linear)
     logits = latent @ output.weight.detach().numpy().T + output.bias.detach().numpy()
     assert (trained.labels[logits.argmax(1)] == trained.predict(embedded)).all()
-
-
-def test_evaluate(trained: SCMPT, query: AnnData) -> None:
-    table = trained.evaluate(query)
-    expected = metrics.classification_metrics(query.obs[LABELS_KEY], trained.predict(query))
-    assert table.loc["scmpt"].to_dict() == pytest.approx(expected.to_dict())
-    assert table.loc["majority", "accuracy"] == pytest.approx((query.obs[LABELS_KEY] == "Dendritic").mean())
-    held_out = trained.evaluate()
-    assert trained.validation_indices is not None
-    assert held_out.loc["scmpt", "n_cells"] == len(trained.validation_indices)
-    with pytest.warns(UserWarning, match="158 of 175 cells were trained on"):
-        trained.evaluate(indices=np.arange(175))
-    query.obs[LABELS_KEY] = "Unknown"
-    with pytest.raises(ValueError, match="Expected labels in .* to compare with; found none in the 21 cells"):
-        trained.evaluate(query)
-    del query.obs[LABELS_KEY]
-    with pytest.raises(KeyError, match="No 'bulk_labels' in `adata.obs`"):
-        trained.evaluate(query)
 
 
 def test_untrained_model_does_not_predict(embedded: AnnData) -> None:

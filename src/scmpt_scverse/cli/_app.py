@@ -147,22 +147,42 @@ def annotate(
 def evaluate(
     model_dir: ModelDir,
     source: InFile,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table there too.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the whole table there.")] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Train new heads on N splits of these cells, and score those."),
+    ] = None,
+    group_key: Annotated[
+        str | None, typer.Option(help="Column of .obs with donors or studies, never on both sides of a split.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the macro F1 of the splits, with intervals.")
+    ] = None,
     force: Force = False,
 ) -> None:
-    """Compare predictions with the labels of cells that were not learned from, and with the majority label.
+    """Compare predictions with the labels of cells that were not learned from, beside simpler predictors.
 
     Labels are read from the column that the model learned from.
 
-    Example: `scmpt evaluate my_model labelled.h5ad --csv scores.csv`
+    Examples: `scmpt evaluate my_model labelled.h5ad --csv scores.csv`, `scmpt evaluate my_model labelled.h5ad
+    --cross-validate 5 --group-key donor --figure scores.png`
     """
-    if csv is not None:
-        check_output(csv, source=source, force=force, suffix=".csv")
+    if cross_validate is None and (group_key is not None or figure is not None):
+        raise typer.BadParameter("It needs --cross-validate.", param_hint="--group-key, --figure")
+    for output, suffix in ((csv, ".csv"), (figure, ".png")):
+        if output is not None:
+            check_output(output, source=source, force=force, suffix=suffix)
     adata = read_cells(source)
     model = read_model(model_dir)
     model.embed(adata, progress=is_interactive())
-    scores = model.evaluate(adata)
-    Console().print(table_of(scores, str(source), index="predictor"))
+    if cross_validate is None:
+        scores = model.evaluate(adata)
+    else:
+        from scmpt_scverse.cli._cross_validate import cross_validated
+
+        scores = cross_validated(model, adata, cross_validate, group_key, figure)
+    shown = [name for name in ("accuracy", "macro_f1", "lower", "upper", "ece", "n_cells") if name in scores]
+    Console().print(table_of(scores[shown], str(source), index="predictor"))
     if csv is not None:
         scores.to_csv(csv, index_label="predictor")
 

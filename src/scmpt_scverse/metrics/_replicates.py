@@ -123,7 +123,8 @@ def mean_interval(values: "ArrayLike") -> dict[str, float]:
     figures = figures[~np.isnan(figures)]
     n = len(figures)
     mean = float(figures.mean()) if n else float("nan")
-    margin = float(stats.t.ppf((1 + _COVERAGE) / 2, n - 1) * stats.sem(figures)) if n > 1 else float("nan")
+    has_margin = n > 1 and np.isfinite(mean)  # a likelihood can be infinite
+    margin = float(stats.t.ppf((1 + _COVERAGE) / 2, n - 1) * stats.sem(figures)) if has_margin else float("nan")
     return {"mean": mean, "lower": mean - margin, "upper": mean + margin, "n_replicates": n}
 
 

@@ -1,7 +1,6 @@
-"""Predict from embeddings: labels, probabilities, the fused representation, and figures on cells not trained on."""
+"""Predict from embeddings: labels, probabilities and the fused representation."""
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -9,11 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scmpt_scverse._checks import check_key, check_positive
+from scmpt_scverse._checks import check_positive
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse.metrics import classification_metrics
 from scmpt_scverse.model._embedding_mixin import EmbeddingMixin, rows_of
-from scmpt_scverse.model._fields import as_text
 from scmpt_scverse.tl._embed import check_writable
 
 if TYPE_CHECKING:
@@ -168,79 +165,10 @@ class PredictionMixin(EmbeddingMixin):
         adata = self._adata_or_own(adata)
         return self._apply(self.module.represent, adata, rows_of(adata, indices), batch_size)
 
-    def evaluate(
-        self, adata: "AnnData | None" = None, indices: "Sequence[int] | IntArray | None" = None
-    ) -> pd.DataFrame:
-        """Compare predictions with labels, beside the majority label of the training cells as a baseline.
-
-        Parameters
-        ----------
-        adata
-            Cells with the label column; `None` takes the data that the model was made with.
-        indices
-            Row numbers or a mask. `None` takes all cells of `adata`; for the data that the model was trained on, which
-            it knows by the names of the cells, those held out from training (the test cells if there are any, else the
-            validation cells, on which early stopping looked).
-
-        Returns
-        -------
-        One row a predictor (`"scmpt"`, `"majority"`), columns as in
-        :func:`scmpt_scverse.metrics.classification_metrics`. Cells without a label are left out; a cell whose label
-        the model does not know, or that it leaves unlabelled, counts as wrong.
-
-        Raises
-        ------
-        RuntimeError
-            The model is not trained.
-        KeyError
-            The label column is missing.
-        ValueError
-            No labelled cell was held out, or none is in `adata`.
-        """
-        self._check_if_trained(warn=False)
-        adata = self._adata_or_own(adata)
-        own = cells_digest(adata) == self.training_digest_
-        labels_key = self.registry["setup_args"]["labels_key"]
-        check_key(labels_key, adata.obs.columns, "adata.obs")
-        if own and indices is None:
-            indices = self._held_out()
-        rows = rows_of(adata, indices)
-        n_trained_on = int(np.isin(rows, self.trained_on_).sum()) if own else 0
-        if n_trained_on:
-            warnings.warn(
-                f"{n_trained_on} of {len(rows)} cells were trained on; figures on them say little about new cells.",
-                UserWarning,
-                stacklevel=2,
-            )
-        truth = as_text(adata.obs[labels_key], self.unlabeled_category)[rows]
-        is_labelled = truth != self.unlabeled_category
-        if not is_labelled.any():
-            raise ValueError(
-                f"Expected labels in `adata.obs[{labels_key!r}]` to compare with; found none in the {len(rows)} cells."
-            )
-        rows, truth = rows[is_labelled], truth[is_labelled]
-        majority = max(self.label_counts_, key=lambda label: self.label_counts_[label])
-        predictions = {
-            "scmpt": self._decode(self._probabilities(adata, rows, None)),
-            "majority": np.full(len(rows), majority, dtype=object),
-        }
-        table = {name: classification_metrics(truth, predicted) for name, predicted in predictions.items()}
-        return pd.DataFrame(table).T
-
     @property
     def _categories(self) -> "StrArray":
         state: dict[str, Any] = self.registry["field_registries"]["labels"]["state_registry"]
         return np.asarray(state["categorical_mapping"], dtype=object)
-
-    def _held_out(self) -> "IntArray":
-        for held_out in (self.test_indices, self.validation_indices):
-            never_trained_on = np.setdiff1d([] if held_out is None else held_out, self.trained_on_).astype(np.int64)
-            if len(never_trained_on):
-                return never_trained_on
-        raise ValueError(
-            "No cell was held out from training. Pass `adata=` with cells that were not trained on, or train with "
-            "`train_size` below 1."
-        )
 
     def _decode(self, probabilities: "FloatArray") -> "StrArray":
         predicted = np.full(len(probabilities), self.unlabeled_category, dtype=object)

@@ -11,9 +11,10 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name, check_positive
+from scmpt_scverse.model._evaluation_mixin import EvaluationMixin
 from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField, label_text
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
-from scmpt_scverse.model._training_mixin import TrainingMixin, random_seed
+from scmpt_scverse.model._training_mixin import random_seed
 from scmpt_scverse.module._scmpt_module import SCMPTModule
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _UNSEEN_BATCH = "unseen"
 
 
-class SCMPT(TrainingMixin, BaseModelClass):
+class SCMPT(EvaluationMixin, BaseModelClass):
     """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
 
     Parameters

@@ -1,0 +1,39 @@
+"""Figures of several splits as one table, and as a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+
+from scmpt_scverse import metrics, pl
+from scmpt_scverse.cli._group import quiet_libraries
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from scmpt_scverse import SCMPT
+
+_SHOWN = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "ece", "brier", "nll")
+_DPI = 150
+
+
+def cross_validated(
+    model: "SCMPT", adata: "AnnData", n_splits: int, group_key: str | None, figure: Path | None
+) -> "pd.DataFrame":
+    """Mean figures of each predictor over the splits, the 95 % interval of macro F1, and the picture of it."""
+    quiet_libraries()
+    table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits)
+    summary = metrics.replicate_summary(table)
+    means = summary.pivot(index="predictor", columns="metric", values="mean").loc[table["predictor"].unique()]
+    macro_f1 = summary[summary["metric"] == "macro_f1"].set_index("predictor")
+    if figure is not None:
+        plt.switch_backend("agg")  # a file only, also where there is no display
+        pl.evaluation(summary, show=False)
+        plt.savefig(figure, dpi=_DPI)
+        plt.close("all")
+    columns = [name for name in _SHOWN if name in means]
+    scores = means[columns].rename_axis(columns=None)
+    scores.insert(columns.index("macro_f1") + 1, "lower", macro_f1["lower"])
+    scores.insert(columns.index("macro_f1") + 2, "upper", macro_f1["upper"])
+    return scores
