@@ -11,10 +11,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench clean
+.PHONY: help demo test docs lint bench bench-accuracy clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.offline ## annotate 210 real cells, offline, and print how well it went
 	$(BIN)/scmpt demo $(DEMO_ARGS)
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## check style, types and the direction of imports
 bench: $(VENV)/.offline ## measure cells per second beside simpler code, and store the figures
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
+bench-accuracy: $(VENV)/.offline $(VENV)/.baselines ## measure accuracy beside baselines on real cells, and write the page about it
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
+
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) dist docs/_build docs/api/generated docs/tutorials
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -45,6 +48,10 @@ $(VENV)/.pip:
 
 $(VENV)/.offline: $(VENV)/.pip pyproject.toml
 	$(PIP) install --editable ".[offline]"
+	@touch $@
+
+$(VENV)/.baselines: $(VENV)/.pip pyproject.toml
+	$(PIP) install --editable ".[baselines]"
 	@touch $@
 
 $(VENV)/.test $(VENV)/.dev $(VENV)/.doc: $(VENV)/.%: $(VENV)/.offline

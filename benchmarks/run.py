@@ -6,20 +6,19 @@ with scanpy, repeated to the asked number of cells.
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
 import torch
+from _machine import machine_record
 from anndata import AnnData
 from sentence_transformers import SentenceTransformer
 from transformers import AutoTokenizer
@@ -192,11 +191,8 @@ def main() -> None:
         "import_s": seconds,
         "matmul_gflops": {name: matmul_gflops(getattr(torch, name)) for name in ("float32", "bfloat16")},
         "n_cells": arguments.cells // 700 * 700,
-        "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "device": str(device)},
         "has_fast_bfloat16": has_fast_bfloat16(device),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        **machine_record(PACKAGES),
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{platform.system().lower()}-{platform.machine()}-{device.type}.json"

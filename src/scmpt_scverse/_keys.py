@@ -17,6 +17,25 @@ class PredictionKeys:
 
 
 @dataclass(frozen=True)
+class OntologyKeys:
+    """Where `tl.back_off` writes, for one `key_added` prefix; all in .obs."""
+
+    identifier: str  # categorical, such as CL:0000084
+    term: str  # categorical, its name
+    probability: str  # summed over the labels of its kind
+    is_backed_off: str  # whether it is wider than the predicted label
+
+    @classmethod
+    def from_prefix(cls, key_added: str) -> "OntologyKeys":
+        return cls(
+            f"{key_added}_ontology_id",
+            f"{key_added}_ontology_term",
+            f"{key_added}_ontology_probability",
+            f"{key_added}_is_backed_off",
+        )
+
+
+@dataclass(frozen=True)
 class UnsKeys:
     """Our corner of `.uns`: `adata.uns["scmpt"]["embeddings"][<obsm key>]` is the provenance of an embedding."""
 

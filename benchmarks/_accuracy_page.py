@@ -1,0 +1,118 @@
+"""The page of the documentation that shows the figures as they came out."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from _accuracy_predictors import BASELINES, OPTIONAL, PREDICTORS, SINGLE
+from _accuracy_sets import SETS
+
+from scmpt_scverse import metrics
+
+PAGE = Path(__file__).parents[1] / "docs" / "user_guide" / "accuracy.md"
+_BEGIN, _END = "<!-- tables -->\n", "<!-- /tables -->\n"
+
+
+def write_page(record: dict[str, Any]) -> None:
+    """Put the tables into the page, between its marks."""
+    before, rest = PAGE.read_text().split(_BEGIN)
+    PAGE.write_text(before + _BEGIN + tables(record) + _END + rest.split(_END)[1])
+
+
+def tables(record: dict[str, Any]) -> str:
+    """All tables as Markdown."""
+    rows = pd.DataFrame(record["rows"])
+    known = rows[rows["hidden"].isna()].drop(columns="hidden")
+    parts = [
+        f"Measured in {record['seconds'] / 60:.0f} minutes on {record['hardware']['cores']} cores; versions: "
+        + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+        + ".\n",
+        "### Macro F1\n",
+        "Mean over the replicates; below the name of a set, how many there are. The highest figure of a set is bold.\n",
+        by_set(known, "macro_f1", best=True),
+        "Half the width of the 95 % interval:\n",
+        by_set(known, "macro_f1", half_width=True),
+        "### Differences in macro F1\n",
+        "Mean difference over all sets to the predictor at the top of the column, each set counted once, and in "
+        "parentheses the lowest of a set.\n",
+        differences(known),
+        "### Calibration\n",
+        "Expected calibration error; lower is better.\n",
+        by_set(known, "ece"),
+    ]
+    if "coverage" in known:
+        parts += [
+            "### Conformal sets\n",
+            "Share of cells whose set holds the true label, where 0.90 was asked for: sets are calibrated on one "
+            "half of the test cells and tried on the other. Sets of fewer than 40 test cells are left out.\n",
+            by_set(known, "coverage"),
+            "Labels in a set:\n",
+            by_set(known, "set_size"),
+        ]
+    scores = [column for column in rows if column.startswith("auroc")]
+    if scores:
+        parts += [
+            "### Labels that were not learned\n",
+            "Area under the ROC curve with which a score tells cells of a hidden label from the others; mean over the "
+            "labels hidden.\n",
+            hidden(rows[rows["hidden"].notna()], scores),
+        ]
+    parts += ["### Seconds to train and predict\n", by_set(known, "seconds", digits=1)]
+    return "\n".join(parts) + "\n"
+
+
+def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: bool = False, digits: int = 3) -> str:
+    """One row a predictor, one column a set, and the mean over the sets."""
+    summary = metrics.replicate_summary(known, by=["set", "predictor"])
+    summary = summary[summary["metric"] == metric]
+    summary["half"] = summary["upper"] - summary["mean"]
+    wide = summary.pivot(index="predictor", columns="set", values="half" if half_width else "mean")
+    n_replicates = summary.groupby("set")["n_replicates"].max()
+    wide = _in_order(wide)
+    text = wide.map(lambda value: "" if pd.isna(value) else f"{value:.{digits}f}")
+    if best:
+        for name in wide:
+            winner = wide[name].idxmax()
+            text.loc[winner, name] = f"**{text.loc[winner, name]}**"
+    if not half_width:
+        complete = wide.notna().all(axis=1)
+        text["mean"] = [
+            f"{mean:.{digits}f}" if ok else "" for mean, ok in zip(wide.mean(axis=1), complete, strict=True)
+        ]
+    text.columns = [f"{name} ({n_replicates[name]})" if name in n_replicates else name for name in text]
+    return _markdown(text)
+
+
+def differences(known: pd.DataFrame) -> str:
+    """Each predictor less each baseline and single modality, means of sets."""
+    means = _in_order(known.pivot_table(index="predictor", columns="set", values="macro_f1"))
+    references = [name for name in (*BASELINES, *SINGLE) if name in means.index and name != "majority"]
+    lines = {}
+    for name in means.index:
+        gaps = means.loc[name] - means.loc[references]
+        lines[name] = [
+            "" if name == reference else f"{gaps.loc[reference].mean():+.3f} ({gaps.loc[reference].min():+.3f})"
+            for reference in references
+        ]
+    return _markdown(pd.DataFrame.from_dict(lines, orient="index", columns=references))
+
+
+def hidden(rows: pd.DataFrame, scores: list[str]) -> str:
+    """One row a predictor and score, one column a set."""
+    means = rows.groupby(["predictor", "set"])[scores].mean().stack().rename("auroc").reset_index()
+    means["predictor"] += ": " + means.pop("level_2").str.removeprefix("auroc ")
+    wide = means.pivot(index="predictor", columns="set", values="auroc")
+    wide = wide[[cell_set.name for cell_set in SETS if cell_set.name in wide]]
+    wide["mean"] = wide.mean(axis=1)
+    return _markdown(wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}"))
+
+
+def _in_order(wide: pd.DataFrame) -> pd.DataFrame:
+    predictors = [name for name in PREDICTORS | OPTIONAL if name in wide.index]
+    return wide.loc[predictors, [cell_set.name for cell_set in SETS if cell_set.name in wide]]
+
+
+def _markdown(text: pd.DataFrame) -> str:
+    lines = ["| | " + " | ".join(text.columns) + " |", "|---|" + "---|" * len(text.columns)]
+    lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(text.index, text.to_numpy(), strict=True)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,93 @@
+"""Labelled cells to measure accuracy on, and how they are split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+
+from scmpt_scverse import datasets, metrics, tl
+from scmpt_scverse._types import IntArray
+
+#: Column of `.obs` that every set has its labels in.
+LABELS_KEY = "label"
+#: The frozen encoders that need no download, by modality.
+ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
+#: Folds, and with them replicates; fewer where there are fewer groups to hold out.
+N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class CellSet:
+    """One line of the tables.
+
+    Attributes
+    ----------
+    name
+        As in the tables.
+    files
+        What it is read from; several are joined over the genes and labels that they share.
+    labels_key
+        Column of `.obs` with labels.
+    group_key
+        Column of `.obs` whose groups are held out whole; `None` splits by cell.
+    unlabeled
+        The value that means: no label.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    labels_key: str = "cell_type"
+    group_key: str | None = None
+    unlabeled: str = "unlabelled"
+
+
+#: In the order of the tables. The first comes with scanpy; the others are files of a folder.
+SETS = (
+    CellSet("scanpy PBMC", (), "bulk_labels"),
+    CellSet("zheng", ("pbmc_zheng_facs.h5ad",)),
+    CellSet("kang, donors", ("pbmc_kang_ifnb.h5ad",), group_key="donor"),
+    CellSet("kang, by cell", ("pbmc_kang_ifnb.h5ad",)),
+    CellSet("kang condition, donors", ("pbmc_kang_ifnb.h5ad",), "condition", group_key="donor"),
+    CellSet("kang 114 cells", ("pbmc_kang_harmony_partly_labelled.h5ad",), group_key="condition"),
+    CellSet("headneck", ("headneck_puram.h5ad",)),
+    CellSet("pbmc3k", ("pbmc3k_clustifyr.h5ad",)),
+    CellSet("pancreas xin", ("pancreas_xin.h5ad",)),
+    CellSet("pancreas wang", ("pancreas_wang.h5ad",)),
+    CellSet("pancreas, other study", ("pancreas_xin.h5ad", "pancreas_wang.h5ad"), group_key="batch"),
+    CellSet("cell lines, batches", ("celllines_sc_mixology.h5ad",), group_key="batch"),
+    CellSet("embryo", ("embryo_yan.h5ad",)),
+    CellSet("brain nuclei, donors", ("brain_allen_neun_facs.h5ad",), group_key="donor"),
+)
+
+
+def read(cell_set: CellSet, folder: Path | None) -> ad.AnnData | None:
+    """Labelled cells with embeddings, labels in `.obs[LABELS_KEY]`; `None` where a file is absent."""
+    if not cell_set.files:
+        cells = datasets.pbmc68k_reduced()
+    else:
+        paths = [folder / name for name in cell_set.files] if folder is not None else []
+        if not paths or not all(path.is_file() for path in paths):
+            return None
+        cells = ad.concat([ad.read_h5ad(path) for path in paths], join="inner", index_unique="-")
+    labels = cells.obs[cell_set.labels_key].astype(str)
+    is_kept = (labels != cell_set.unlabeled).to_numpy()
+    if len(cell_set.files) > 1:
+        studies = labels.groupby(cells.obs[cell_set.group_key].astype(str))
+        shared = set.intersection(*(set(of_study) for _, of_study in studies))
+        is_kept &= labels.isin(shared).to_numpy()
+    cells = cells[is_kept].copy()
+    cells.obs[LABELS_KEY] = labels[is_kept].to_numpy(dtype=object)
+    for encoder in ENCODERS.values():
+        tl.embed(cells, encoder, progress=False)
+    return cells
+
+
+def splits_of(cell_set: CellSet, cells: ad.AnnData) -> Iterator[tuple[IntArray, IntArray]]:
+    """`(train, test)` rows: replicate s is fold s of one partition."""
+    groups, n_folds = None, N_FOLDS
+    if cell_set.group_key is not None:
+        groups = cells.obs[cell_set.group_key].astype(str).to_numpy()
+        n_folds = min(N_FOLDS, len(np.unique(groups)))
+    yield from metrics.cell_splits(cells.obs[LABELS_KEY], groups, n_splits=n_folds, seed=0)

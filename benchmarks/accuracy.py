@@ -1,0 +1,141 @@
+"""Measure accuracy on real cells, every predictor on the same splits: `make bench-accuracy`.
+
+Results are appended line by line to `results/accuracy.partial.jsonl`, so a run that was interrupted goes on where it
+was. When it is complete, they are stored as `results/accuracy.json`, and the page of the documentation is written anew.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from _accuracy_page import write_page
+from _accuracy_predictors import OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
+from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, splits_of
+from _machine import machine_record
+from anndata import AnnData
+from sklearn.metrics import roc_auc_score
+
+from scmpt_scverse import metrics
+from scmpt_scverse._types import StrArray
+
+RESULTS = Path(__file__).parent / "results"
+PARTIAL, STORED = RESULTS / "accuracy.partial.jsonl", RESULTS / "accuracy.json"
+PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools", "celltypist")
+DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
+#: Nominal miss rate of the conformal sets.
+ALPHA = 0.1
+#: Labels that are hidden in turn, the most frequent ones, in the first replicate of a set.
+N_HIDDEN = 3
+#: Fewer cells on either side say nothing about a share.
+_MIN_CELLS = 20
+
+
+def rows_of(cell_set: CellSet, cells: AnnData, names: list[str], done: set[tuple[object, ...]]) -> Iterator[dict]:
+    """Figures of each predictor on each split, those that are `done` left out."""
+    predictors = PREDICTORS | OPTIONAL
+    for replicate, (train_rows, test_rows) in enumerate(splits_of(cell_set, cells)):
+        for name in names:
+            for hidden in (None, *hidden_labels(cells, replicate, name)):
+                key = {"set": cell_set.name, "replicate": replicate, "predictor": name, "hidden": hidden}
+                if tuple(key.values()) in done:
+                    continue
+                train, test = cells[train_rows], cells[test_rows].copy()
+                if hidden is not None:
+                    train = train[train.obs[LABELS_KEY] != hidden]
+                start = time.perf_counter()
+                try:
+                    prediction = predictors[name](train.copy(), test, replicate)
+                except Exception as error:  # noqa: BLE001  (a predictor that fails is a row that says so)
+                    yield {**key, "error": f"{type(error).__name__}: {error}"}
+                    continue
+                seconds = time.perf_counter() - start
+                truth = test.obs[LABELS_KEY].to_numpy(dtype=object)
+                figures = known_figures(truth, prediction) if hidden is None else novelty(truth == hidden, prediction)
+                yield {**key, "seconds": round(seconds, 2), **figures}
+
+
+def hidden_labels(cells: AnnData, replicate: int, predictor: str) -> list[str]:
+    """Labels to hide: of the most frequent ones, as long as two others are left to learn."""
+    if replicate or predictor not in WITH_HIDDEN_LABELS:
+        return []
+    counts = cells.obs[LABELS_KEY].value_counts()
+    return list(counts.index[: min(N_HIDDEN, len(counts) - 2)])
+
+
+def known_figures(truth: StrArray, prediction: Prediction) -> dict[str, float]:
+    """Accuracy, calibration, and conformal sets calibrated on one half of the test cells and tried on the other."""
+    soft = prediction.probabilities
+    figures = metrics.classification_metrics(truth, soft.idxmax(axis=1)).to_dict()
+    figures |= metrics.calibration_metrics(truth, soft)[["ece", "brier", "nll"]].to_dict()
+    order = np.random.default_rng(0).permutation(len(truth))
+    calibration, fresh = order[: len(order) // 2], order[len(order) // 2 :]
+    if len(calibration) >= _MIN_CELLS:
+        threshold = metrics.conformal_threshold(soft.iloc[calibration], truth[calibration], ALPHA)
+        sets = metrics.conformal_sets(soft.iloc[fresh], threshold)
+        holds = [bool(row.get(label, False)) for label, (_, row) in zip(truth[fresh], sets.iterrows(), strict=True)]
+        figures |= {"coverage": float(np.mean(holds)), "set_size": float(sets.sum(axis=1).mean())}
+    return figures | dict(prediction.figures)
+
+
+def novelty(is_hidden: "np.ndarray", prediction: Prediction) -> dict[str, float]:
+    """Area under the ROC curve of every score that should be higher for cells of a label that was not learned."""
+    if not 0 < is_hidden.sum() < len(is_hidden):
+        return {}
+    scores = {"1 - confidence": 1 - prediction.probabilities.max(axis=1).to_numpy(), **prediction.novelty}
+    return {f"auroc {name}": float(roc_auc_score(is_hidden, score)) for name, score in scores.items()}
+
+
+def main() -> None:
+    """Measure what is missing, store, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help=f"folder, or ${DATA_VARIABLE}")
+    parser.add_argument("--sets", nargs="+", help="names of sets; all by default")
+    parser.add_argument("--predictors", nargs="+", help=f"names; all by default, without {', '.join(OPTIONAL)}")
+    parser.add_argument("--again", nargs="*", help="forget what is stored of these predictors, or of all, first")
+    arguments = parser.parse_args()
+    names = arguments.predictors or list(PREDICTORS)
+    chosen = [cell_set for cell_set in SETS if arguments.sets is None or cell_set.name in arguments.sets]
+    rows = stored_rows()
+    if arguments.again is not None:
+        rows = [row for row in rows if arguments.again and row["predictor"] not in arguments.again]
+    RESULTS.mkdir(exist_ok=True)
+    PARTIAL.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = {(row["set"], row["replicate"], row["predictor"], row["hidden"]) for row in rows if "error" not in row}
+    rows = [row for row in rows if "error" not in row]
+    start = time.perf_counter()
+    with PARTIAL.open("a") as partial:
+        for cell_set in chosen:
+            cells = read(cell_set, arguments.data)
+            if cells is None:
+                print(f"{cell_set.name}: left out, {', '.join(cell_set.files)} not found; pass --data", flush=True)
+                continue
+            for row in rows_of(cell_set, cells, names, done):
+                rows.append(row)
+                partial.write(json.dumps(row) + "\n")
+                partial.flush()
+            print(f"{cell_set.name}: done after {time.perf_counter() - start:.0f} s", flush=True)
+    record = {"rows": rows, "seconds": sum(row.get("seconds", 0) for row in rows), **machine_record(PACKAGES)}
+    STORED.write_text(json.dumps(record, indent=1) + "\n")
+    PARTIAL.unlink()
+    write_page(record)
+    failed = pd.DataFrame([row for row in rows if "error" in row])
+    if len(failed):
+        print(failed[["set", "replicate", "predictor", "error"]].to_string())
+        sys.exit(1)
+
+
+def stored_rows() -> list[dict]:
+    """What an interrupted run left, else what the last complete one stored."""
+    if PARTIAL.exists():
+        return [json.loads(line) for line in PARTIAL.read_text().splitlines()]
+    return json.loads(STORED.read_text())["rows"] if STORED.exists() else []
+
+
+if __name__ == "__main__":
+    main()
