@@ -1,0 +1,100 @@
+"""Clusters and batches in an embedding, by the measures of the single-cell integration benchmark."""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._optional import import_optional
+from scmpt_scverse.metrics._classification import as_text
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from scmpt_scverse._types import FloatArray, IntArray
+
+#: Neighbours that the local measures look at, as in the benchmark; fewer where there are fewer cells.
+_N_NEIGHBORS = 90
+
+
+def embedding_metrics(
+    embedding: "FloatArray", labels: "ArrayLike", batches: "ArrayLike | None" = None, *, seed: int = 0
+) -> pd.Series:
+    """How well an embedding keeps labels apart and, with `batches`, mixes batches.
+
+    Parameters
+    ----------
+    embedding
+        Finite, shape `(n_obs, embedding_dim)`.
+    labels
+        Label of each cell, at least two different ones.
+    batches
+        Batch of each cell, at least two different ones; `None` leaves out what needs them.
+    seed
+        Of the search for neighbours.
+
+    Returns
+    -------
+    Series of floats in [0, 1], higher is better:
+
+    `nmi`, `ari`
+        Agreement of the labels with k-means clusters, as many as there are labels.
+    `silhouette_label`, `clisi`
+        How far labels are apart: over all cells, and among the nearest.
+    `graph_connectivity`
+        Whether the cells of a label are connected to one another.
+    `silhouette_batch`, `ilisi`, `kbet`
+        How well batches are mixed: within labels, and among the nearest cells by two measures. With `batches` only.
+
+    Raises
+    ------
+    ImportError
+        The package `scib-metrics`, of the extra `scib`, is not installed.
+    ValueError
+        Values are not finite, lengths differ, or there are fewer than two labels or batches.
+
+    Notes
+    -----
+    The measures are those of :cite:t:`luecken2022benchmarking`, as `scib-metrics` computes them. Batches that differ in
+    their labels cannot be mixed perfectly by an embedding that keeps labels apart.
+    """
+    values = np.ascontiguousarray(embedding, dtype=np.float32)
+    if values.ndim != 2 or not np.isfinite(values).all():
+        raise ValueError(
+            f"Expected a finite embedding of shape (n_obs, embedding_dim); found shape {values.shape}"
+            f"{'' if np.isfinite(values).all() else ' with NaN or infinite values'}. Leave out cells that could not be "
+            "embedded."
+        )
+    label_codes = _codes(labels, "labels", len(values))
+    batch_codes = None if batches is None else _codes(batches, "batches", len(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of third parties, about one another
+        scib = import_optional("scib_metrics", extra="scib", purpose="Measuring clusters and batches of an embedding")
+        neighbors = scib.nearest_neighbors.pynndescent(values, min(_N_NEIGHBORS, len(values) - 1), random_state=seed)
+        clusters = scib.nmi_ari_cluster_labels_kmeans(values, label_codes)
+        figures = {
+            "nmi": clusters["nmi"],
+            "ari": clusters["ari"],
+            "silhouette_label": scib.silhouette_label(values, label_codes),
+            "clisi": scib.clisi_knn(neighbors, label_codes),
+            "graph_connectivity": scib.graph_connectivity(neighbors, label_codes),
+        }
+        if batch_codes is not None:
+            figures |= {
+                "silhouette_batch": scib.silhouette_batch(values, label_codes, batch_codes),
+                "ilisi": scib.ilisi_knn(neighbors, batch_codes),
+                "kbet": scib.kbet(neighbors, batch_codes)[0],
+            }
+    return pd.Series({name: float(value) for name, value in figures.items()})
+
+
+def _codes(values: "ArrayLike", argument: str, n_obs: int) -> "IntArray":
+    text = as_text(values, argument)
+    if len(text) != n_obs:
+        raise ValueError(f"Expected {n_obs} values in `{argument}`, one a cell; found {len(text)}.")
+    codes, names = pd.factorize(text)
+    if len(names) < 2:
+        raise ValueError(f"Expected at least two different values in `{argument}`; found {list_some(names)}.")
+    return codes
