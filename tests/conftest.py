@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from anndata import AnnData
 from tests._adata import LABELS_KEY
+from tests._llm import ChatServer, make_language_model, running_chat_server
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import SCMPT, datasets, encoders, tl
@@ -72,3 +73,23 @@ def saved(_trained: tuple[SCMPT, AnnData], tmp_path_factory: pytest.TempPathFact
 def scgpt_folder(_pbmc: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small scGPT checkpoint with random weights that knows the genes of `pbmc`; not to be changed."""
     return make_scgpt_folder(tmp_path_factory.mktemp("scgpt") / "scGPT_small", _pbmc.var_names)
+
+
+@pytest.fixture(scope="session")
+def _chat_server() -> Iterator[ChatServer]:
+    pytest.importorskip("openai", reason="needs the extra `llm`")
+    with running_chat_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(_chat_server: ChatServer) -> ChatServer:
+    """A server that speaks the chat-completions protocol, in a process of its own, and has received nothing yet."""
+    _chat_server.forget()
+    return _chat_server
+
+
+@pytest.fixture(scope="session")
+def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a causal language model with random weights; not to be changed."""
+    return make_language_model(tmp_path_factory.mktemp("language_model") / "tiny")

@@ -1,5 +1,6 @@
 """Every key that this package writes into AnnData, in one place."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -36,11 +37,37 @@ class OntologyKeys:
 
 
 @dataclass(frozen=True)
+class LLMKeys:
+    """Where the second opinion of a language model is written, for one `key_added` prefix."""
+
+    prediction: str  # .obs, categorical
+    rationale: str  # .obs, plain text
+    probabilities: str  # .obsm, DataFrame (n_obs, n_labels)
+    mixed_prediction: str  # .obs, categorical: head and language model
+    mixed_confidence: str  # .obs, probability of the mixed prediction
+
+    @classmethod
+    def from_prefix(cls, key_added: str) -> "LLMKeys":
+        return cls(
+            f"{key_added}_llm_prediction",
+            f"{key_added}_llm_rationale",
+            f"{key_added}_llm_probabilities",
+            f"{key_added}_mixed_prediction",
+            f"{key_added}_mixed_confidence",
+        )
+
+
+@dataclass(frozen=True)
 class UnsKeys:
-    """Our corner of `.uns`: `adata.uns["scmpt"]["embeddings"][<obsm key>]` is the provenance of an embedding."""
+    """Our corner of `.uns["scmpt"]`: how what was written came about.
+
+    `["embeddings"][<obsm key>]` is the provenance of an embedding, `["llm"][<key_added>]` the record of a second
+    opinion.
+    """
 
     root: str = "scmpt"
     embeddings: str = "embeddings"
+    llm: str = "llm"
 
 
 UNS_KEYS = UnsKeys()
@@ -50,3 +77,16 @@ DEFAULT_KEY_ADDED = "scmpt"
 def embedding_key(encoder_name: str) -> str:
     """The `.obsm` key of an encoder's embedding, `X_<encoder>`."""
     return f"X_{encoder_name}"
+
+
+def storable_names(labels: Iterable[object], reserved: str | None) -> list[str]:
+    """Labels as distinct column names that HDF5 and zarr can hold beside an index that is called `reserved`."""
+    names: list[str] = []
+    for label in labels:
+        name = str(label).replace("/", "|")
+        if name in {".", "..", "_index", reserved}:
+            name += "_"
+        while name in names:
+            name += "_"
+        names.append(name)
+    return names

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from tests._llm import KEY, ChatServer, make_language_model, request_about, running_chat_server
+from tests._llm import KEY, ChatServer, request_about
 
 from scmpt_scverse import llm
 from scmpt_scverse.llm._get import CLIENTS
@@ -17,32 +17,20 @@ Build = Callable[[], llm.LLMClient]
 N_REQUESTS = 6
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[ChatServer]:
-    pytest.importorskip("openai", reason="needs the extra `llm`")
-    with running_chat_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def recorded(server: ChatServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("recorded") / "answers.jsonl"
+@pytest.fixture
+def recorded(server: ChatServer, tmp_path: Path) -> Path:
+    path = tmp_path / "answers.jsonl"
     with llm.AnswerCache(path) as cache:
         for request, answer in server.client().answer(requests_to(server.client())):
             cache.put(server.client(), request, answer)
     return path
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_language_model(tmp_path_factory.mktemp("llm") / "tiny")
-
-
 @pytest.fixture(params=CLIENTS.names())
-def build(request: pytest.FixtureRequest, server: ChatServer, recorded: Path, folder: Path) -> Build:
+def build(request: pytest.FixtureRequest, server: ChatServer, recorded: Path, language_model: Path) -> Build:
     builders: dict[str, Build] = {
         "openai": server.client,
-        "transformers": lambda: llm.get("transformers", model=folder, precision="float32", device="cpu"),
+        "transformers": lambda: llm.get("transformers", model=language_model, precision="float32", device="cpu"),
         "recorded": lambda: llm.get("recorded", path=recorded),
     }
     return builders[request.param]

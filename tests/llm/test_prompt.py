@@ -71,3 +71,10 @@ def test_place_of_a_candidate_says_nothing() -> None:
 def test_needs_different_candidates(candidates: list[str]) -> None:
     with pytest.raises(ValueError, match="Expected at least two different candidates"):
         llm.build_request(["CD3D"], candidates, instruction="")
+
+
+def test_answers_are_distributions_or_nothing() -> None:
+    assert llm.Answer("answered", (0.25, 0.75)).probabilities == (0.25, 0.75)
+    for status, values in (("answered", (0.5, 0.6)), ("answered", ()), ("abstained", (1.0,)), ("maybe", ())):
+        with pytest.raises(ValueError, match="Expected probabilities that sum to 1 with the status 'answered'"):
+            llm.Answer(status, values)  # type: ignore[arg-type]

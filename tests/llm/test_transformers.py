@@ -7,30 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests._llm import make_language_model, request_about
+from tests._llm import request_about
 
 from scmpt_scverse import llm
 
 
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_language_model(tmp_path_factory.mktemp("llm") / "tiny")
-
-
 @pytest.fixture
-def client(folder: Path) -> llm.TransformersClient:
-    return llm.TransformersClient(folder, precision="float32", device="cpu")
+def client(language_model: Path) -> llm.TransformersClient:
+    return llm.TransformersClient(language_model, precision="float32", device="cpu")
 
 
 @pytest.mark.parametrize("normalisation", ["mean", "sum"])
-def test_scores_are_the_log_likelihoods_of_the_labels(folder: Path, normalisation: str) -> None:
+def test_scores_are_the_log_likelihoods_of_the_labels(language_model: Path, normalisation: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    client = llm.get("transformers", model=folder, normalisation=normalisation, precision="float32", device="cpu")
+    client = llm.get(
+        "transformers", model=language_model, normalisation=normalisation, precision="float32", device="cpu"
+    )
     request = request_about(client)
     ((_, answer),) = client.answer([request])
     # The same, label by label, in the simplest way.
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(language_model),
+        AutoTokenizer.from_pretrained(language_model),
+    )
     prompt = tokenizer("\n\n".join(message.content for message in request.messages) + "\n\nLabel:")["input_ids"]
     scores = []
     for label in request.candidates:
@@ -44,9 +44,9 @@ def test_scores_are_the_log_likelihoods_of_the_labels(folder: Path, normalisatio
     assert answer.input_tokens == len(prompt) == client.count_tokens(request)
 
 
-def test_chat_template_is_used(folder: Path, tmp_path: Path) -> None:
+def test_chat_template_is_used(language_model: Path, tmp_path: Path) -> None:
     chat = tmp_path / "chat"
-    shutil.copytree(folder, chat)
+    shutil.copytree(language_model, chat)
     template = (
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[me]{% endif %}"
     )
@@ -57,18 +57,18 @@ def test_chat_template_is_used(folder: Path, tmp_path: Path) -> None:
     assert client.count_tokens(request) == len(f"[system]{system}[user]{user}[me]".encode())
     ((_, answer),) = client.answer([request])
     assert answer.status == "answered"
-    assert client.model != llm.TransformersClient(folder).model
+    assert client.model != llm.TransformersClient(language_model).model
 
 
-def test_identity_follows_the_weights_and_not_the_place(folder: Path, tmp_path: Path) -> None:
+def test_identity_follows_the_weights_and_not_the_place(language_model: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     copy = tmp_path / "tiny"
-    shutil.copytree(folder, copy)
-    assert llm.TransformersClient(copy).model == llm.TransformersClient(folder).model
+    shutil.copytree(language_model, copy)
+    assert llm.TransformersClient(copy).model == llm.TransformersClient(language_model).model
     weights = load_file(copy / "model.safetensors")
     save_file({name: value + 1 for name, value in weights.items()}, copy / "model.safetensors", {"format": "pt"})
-    assert llm.TransformersClient(copy).model != llm.TransformersClient(folder).model
+    assert llm.TransformersClient(copy).model != llm.TransformersClient(language_model).model
 
 
 def test_prompt_longer_than_the_model_reads(client: llm.TransformersClient) -> None:

@@ -77,6 +77,16 @@ class Report:
         return "\n".join(lines)
 
 
+def check_limits(client: LLMClient, max_calls: int | None, max_cost: float | None) -> None:
+    """Raise `ValueError` for limits that cannot be kept."""
+    if max_calls is not None:
+        check_positive(max_calls, "max_calls")
+    if max_cost is not None and (client.price is None or not max_cost > 0):
+        raise ValueError(
+            f"`max_cost` must be above 0 and needs a client with a `price`; found {max_cost} and {client.price}."
+        )
+
+
 def ask(
     client: LLMClient,
     requests: Sequence[Request],
@@ -121,12 +131,7 @@ def ask(
     PermissionError, ValueError
         As :meth:`LLMClient.answer`.
     """
-    if max_calls is not None:
-        check_positive(max_calls, "max_calls")
-    if max_cost is not None and (client.price is None or not max_cost > 0):
-        raise ValueError(
-            f"`max_cost` must be above 0 and needs a client with a `price`; found {max_cost} and {client.price}."
-        )
+    check_limits(client, max_calls, max_cost)
     by_key = {request_key(client, request): request for request in requests}
     answers = {key: found for key, request in by_key.items() if (found := cache.get(client, request)) is not None}
     n_cached = len(answers)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from itertools import count, islice, product
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 #: What a parameter may be, so that it can be written as JSON.
 Plain: TypeAlias = str | int | float | bool | list[str] | None
@@ -81,6 +81,11 @@ class Answer:
         As the server called the model.
     refused_parameters
         Parameters that the server did not take, so the request went without.
+
+    Raises
+    ------
+    ValueError
+        The probabilities are none, or there are some without an answer.
     """
 
     status: Status
@@ -91,6 +96,14 @@ class Answer:
     output_tokens: int = 0
     served_model: str = ""
     refused_parameters: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        is_distribution = all(part >= 0 for part in self.probabilities) and abs(sum(self.probabilities) - 1) < 1e-6
+        if self.status not in get_args(Status) or is_distribution != (self.status == "answered"):
+            raise ValueError(
+                "Expected probabilities that sum to 1 with the status 'answered', and none with 'abstained' or "
+                f"'failed'; found {self.probabilities} with {self.status!r}."
+            )
 
 
 #: Requests with their answers, as they come.

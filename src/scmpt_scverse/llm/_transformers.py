@@ -1,6 +1,7 @@
 """Language models on this machine: how likely each candidate label is to follow the prompt. Nothing is parsed."""
 
 from collections.abc import Iterable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -49,9 +50,9 @@ class TransformersClient(LLMClient):
 
     Notes
     -----
-    The label probabilities are the softmax over the candidates of their log-likelihoods, so normalised. The
-    candidates of a cell are one batch; cells do not share one, so neighbours change nothing. There is no rationale, and
-    the model never abstains. Code that comes with a model is not run.
+    The label probabilities are the softmax over the candidates of their log-likelihoods, so normalised. The prompt is
+    read once and the candidates in one batch after it; cells do not share a batch, so neighbours change nothing. There
+    is no rationale, and the model never abstains. Code that comes with a model is not run.
     """
 
     instruction = "Answer with the label of that candidate and nothing else."
@@ -105,6 +106,7 @@ class TransformersClient(LLMClient):
     def _scores(self, prompt: list[int], labels: list[list[int]]) -> "FloatArray":
         """Normalised log-likelihood of each label after the prompt, shape `(n_labels,)`."""
         import torch
+        from transformers import DynamicCache
 
         model = self._load_model()
         lengths = [len(ids) for ids in labels]
@@ -115,19 +117,18 @@ class TransformersClient(LLMClient):
                 "markers or context."
             )
         # Padding comes after the label, where a causal model has not looked yet.
-        rows = [prompt + ids + [0] * (max(lengths) - len(ids)) for ids in labels]
-        mask = [[1] * (len(prompt) + length) + [0] * (max(lengths) - length) for length in lengths]
+        padded = [ids + [0] * (max(lengths) - len(ids)) for ids in labels]
+        cache = DynamicCache(config=model.config)
+        # Its name changed in transformers 5.
+        named = {"cache" if "cache" in signature(model.forward).parameters else "past_key_values": cache}
         with torch.inference_mode():
-            tokens = torch.tensor(rows, device=model.device)  # (n_labels, n_tokens)
-            after_prompt = tokens[:, len(prompt) :]
-            output = model(
-                input_ids=tokens,
-                attention_mask=torch.tensor(mask, device=model.device),
-                logits_to_keep=max(lengths) + 1,  # from the last token of the prompt on
-                use_cache=False,
-            )
-            log_likelihoods = output.logits[:, :-1].float().log_softmax(-1)  # (n_labels, n_label_tokens, vocabulary)
-            each = log_likelihoods.gather(-1, after_prompt[..., None])[..., 0].cpu().double().numpy()
+            tokens = torch.tensor(padded, device=model.device)  # (n_labels, n_label_tokens)
+            read = model(input_ids=torch.tensor([prompt], device=model.device), logits_to_keep=1, **named)
+            cache.batch_repeat_interleave(len(labels))
+            further = model(input_ids=tokens, **named).logits[:, :-1]
+            # The first token of a label follows the prompt, each other one the token before it.
+            logits = torch.cat([read.logits.expand(len(labels), 1, -1), further], dim=1).float()
+            each = logits.log_softmax(-1).gather(-1, tokens[..., None])[..., 0].cpu().double().numpy()
         sums = np.array([row[:length].sum() for row, length in zip(each, lengths, strict=True)])
         return sums / lengths if self.normalisation == "mean" else sums
 

@@ -15,7 +15,7 @@ from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenanc
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.model._modalities import Modality
 
@@ -186,7 +186,7 @@ def _identity(encoder: "Encoder") -> dict[str, str]:
     return {"encoder": encoder.name, "fingerprint": encoder.fingerprint}
 
 
-def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | None") -> "IntArray":
+def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None") -> "IntArray":
     """Row numbers from `indices`: whole numbers, a mask of length `n_obs`, or `None` for all."""
     if indices is None:
         return np.arange(adata.n_obs)

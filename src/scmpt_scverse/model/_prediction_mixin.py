@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from scmpt_scverse._checks import check_positive
-from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys, storable_names
 from scmpt_scverse.model._embedding_mixin import EmbeddingMixin, rows_of
 from scmpt_scverse.tl._embed import check_writable
 
@@ -203,16 +203,3 @@ class PredictionMixin(EmbeddingMixin):
 def cells_digest(adata: "AnnData") -> str:
     """Hexadecimal sha256 of the names of the cells, in order: recognises data, however often it was copied."""
     return hashlib.sha256("\n".join(map(str, adata.obs_names)).encode()).hexdigest()
-
-
-def storable_names(labels: "StrArray", reserved: str | None) -> "pd.Index[str]":
-    """Labels as distinct column names that HDF5 and zarr can hold beside an index that is called `reserved`."""
-    names: list[str] = []
-    for label in labels:
-        name = str(label).replace("/", "|")
-        if name in {".", "..", "_index", reserved}:
-            name += "_"
-        while name in names:
-            name += "_"
-        names.append(name)
-    return pd.Index(names)
