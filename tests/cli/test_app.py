@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scmpt_scverse.cli import app
 
-COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "cache", "info")
+COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "cache", "refine", "info")
 TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--obsm", "expression=X_pca", "--max-epochs", "30"]
 
 

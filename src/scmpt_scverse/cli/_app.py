@@ -22,6 +22,7 @@ from scmpt_scverse.cli._options import (
     choose_encoders,
     parse_obsm_keys,
 )
+from scmpt_scverse.cli._refine import refine
 from scmpt_scverse.cli._tables import table_of
 
 app = typer.Typer(
@@ -59,7 +60,7 @@ def demo(
     run_demo(out, seed=seed, n_splits=splits, max_epochs=max_epochs, console=Console())
 
 
-for _command in (embed, pretrain, probe, cache):
+for _command in (embed, pretrain, probe, cache, refine):
     app.command()(_command)
 
 

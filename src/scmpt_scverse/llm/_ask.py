@@ -172,6 +172,7 @@ def _answered(
     with tqdm(total=len(missing), desc=f"Asking {client.model}", unit="question", disable=not progress) as bar:
         # A request that was too dear while others were under way may fit when these have cost less than they could.
         while left and budget.has_room(next(iter(left.values()))):
+            n_left = len(left)
             with closing(client.answer(budget.affordable(list(left.values())))) as new:
                 for request, answer in new:
                     key = request_key(client, request)
@@ -187,6 +188,8 @@ def _answered(
                         )
                     bar.update()
                     yield key, answer
+            if len(left) == n_left:
+                raise RuntimeError(f"{client!r} took no request; a client must answer every one that it can have.")
 
 
 class _Budget:

@@ -1,0 +1,92 @@
+"""The command that asks a language model. What is heavy to import is imported inside it."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse.cli._files import check_output, read_model, write_cells
+from scmpt_scverse.cli._group import is_interactive
+from scmpt_scverse.cli._options import Force, InFile, ModelDir, OutFile
+from scmpt_scverse.cli._tables import table_of
+
+
+class ClientKind(StrEnum):
+    """What language models are asked through."""
+
+    openai = "openai"
+    transformers = "transformers"
+    recorded = "recorded"
+
+
+def refine(
+    model_dir: ModelDir,
+    source: InFile,
+    output: OutFile,
+    llm: Annotated[
+        str, typer.Option(help="Chat model, folder of a local one, or file of answers.", show_default=False)
+    ],
+    client: Annotated[ClientKind, typer.Option(help="What it is asked through.")] = ClientKind.openai,
+    base_url: Annotated[str | None, typer.Option(help="Address of the server.", show_default="OpenAI's")] = None,
+    api_key_variable: Annotated[
+        str | None,
+        typer.Option(help="Environment variable with the key.", show_default="OPENAI_API_KEY, for OpenAI only"),
+    ] = None,
+    price: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Per million input and output tokens.", metavar="IN OUT", show_default=False),
+    ] = None,
+    weight: Annotated[
+        float | None, typer.Option(help="Share of the language model.", show_default="fitted on labelled cells")
+    ] = None,
+    cluster_key: Annotated[str | None, typer.Option(help="Ask about these clusters instead of cells.")] = None,
+    candidates: Annotated[int, typer.Option(min=2, help="Labels that it chooses among.")] = 3,
+    confidence_below: Annotated[float, typer.Option(help="Ask where the confidence is below.")] = 0.9,
+    context: Annotated[str | None, typer.Option(help="Tissue, condition and the like; sent as it is.")] = None,
+    max_calls: Annotated[int, typer.Option(min=1, help="The most requests to send.")] = 1000,
+    max_cost: Annotated[float | None, typer.Option(help="What they may cost; needs --price.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="File of answers.", metavar="FILE.jsonl", show_default="in the cache folder")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, ask and write nothing.")] = False,
+    force: Force = False,
+) -> None:
+    """Ask a language model where the saved model is unsure, and mix both.
+
+    Only gene symbols, labels, their probabilities and the context are sent. Answers are kept, and not paid for twice.
+
+    Example: `scmpt refine my_model cells.h5ad refined.h5ad --llm qwen3:8b --base-url http://localhost:11434/v1`
+    """
+    check_output(output, source=source, force=force)
+    adata = read_cells(source)
+    model = read_model(model_dir)
+    from scmpt_scverse.llm import get
+
+    options: dict[str, Any] = {"base_url": base_url, "api_key_variable": api_key_variable, "price": price}
+    given = {name: value for name, value in options.items() if value is not None}
+    asked = get(client.value, **{"path" if client is ClientKind.recorded else "model": llm}, **given)
+    report = model.refine(
+        adata,
+        asked,
+        candidates=candidates,
+        cells="uncertain" if cluster_key is None else "clusters",
+        cluster_key=cluster_key,
+        confidence_below=confidence_below,
+        max_calls=max_calls,
+        max_cost=max_cost,
+        dry_run=dry_run,
+        context=context,
+        weight=weight,
+        cache_path=answers,
+        progress=is_interactive(),
+    )
+    typer.echo(report)
+    if dry_run:
+        return
+    if report.scores is not None:
+        Console().print(table_of(report.scores, "On the labelled cells that it was asked about", index="predictor"))
+    write_cells(adata, output)
+    typer.echo(f"Mixed with weight {report.weight:g}: {output}")
