@@ -62,8 +62,8 @@ SETS = (
 )
 
 
-def read(cell_set: CellSet, folder: Path | None) -> ad.AnnData | None:
-    """Labelled cells with embeddings, labels in `.obs[LABELS_KEY]`; `None` where a file is absent."""
+def read(cell_set: CellSet, folder: Path | None, *, is_embedded: bool) -> ad.AnnData | None:
+    """Labelled cells, with embeddings where asked for, labels in `.obs[LABELS_KEY]`; `None` where a file is absent."""
     if not cell_set.files:
         cells = datasets.pbmc68k_reduced()
     else:
@@ -79,7 +79,7 @@ def read(cell_set: CellSet, folder: Path | None) -> ad.AnnData | None:
         is_kept &= labels.isin(shared).to_numpy()
     cells = cells[is_kept].copy()
     cells.obs[LABELS_KEY] = labels[is_kept].to_numpy(dtype=object)
-    for encoder in ENCODERS.values():
+    for encoder in ENCODERS.values() if is_embedded else ():
         tl.embed(cells, encoder, progress=False)
     return cells
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _accuracy_page import write_page
-from _accuracy_predictors import OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
+from _accuracy_predictors import BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
 from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, splits_of
 from _machine import machine_record
 from anndata import AnnData
@@ -25,7 +25,6 @@ from scmpt_scverse import metrics
 from scmpt_scverse._types import StrArray
 
 RESULTS = Path(__file__).parent / "results"
-PARTIAL, STORED = RESULTS / "accuracy.partial.jsonl", RESULTS / "accuracy.json"
 PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools", "celltypist")
 DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
 #: Nominal miss rate of the conformal sets.
@@ -98,20 +97,24 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", help="names of sets; all by default")
     parser.add_argument("--predictors", nargs="+", help=f"names; all by default, without {', '.join(OPTIONAL)}")
     parser.add_argument("--again", nargs="*", help="forget what is stored of these predictors, or of all, first")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="folder; the page is written for the default only"
+    )
     arguments = parser.parse_args()
+    partial_path, stored_path = (arguments.results / f"accuracy{end}" for end in (".partial.jsonl", ".json"))
     names = arguments.predictors or list(PREDICTORS)
     chosen = [cell_set for cell_set in SETS if arguments.sets is None or cell_set.name in arguments.sets]
-    rows = stored_rows()
+    rows = stored_rows(partial_path, stored_path)
     if arguments.again is not None:
         rows = [row for row in rows if arguments.again and row["predictor"] not in arguments.again]
-    RESULTS.mkdir(exist_ok=True)
-    PARTIAL.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments.results.mkdir(exist_ok=True)
+    partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = {(row["set"], row["replicate"], row["predictor"], row["hidden"]) for row in rows if "error" not in row}
     rows = [row for row in rows if "error" not in row]
     start = time.perf_counter()
-    with PARTIAL.open("a") as partial:
+    with partial_path.open("a") as partial:
         for cell_set in chosen:
-            cells = read(cell_set, arguments.data)
+            cells = read(cell_set, arguments.data, is_embedded=not set(names) <= set(BASELINES | OPTIONAL))
             if cells is None:
                 print(f"{cell_set.name}: left out, {', '.join(cell_set.files)} not found; pass --data", flush=True)
                 continue
@@ -121,20 +124,21 @@ def main() -> None:
                 partial.flush()
             print(f"{cell_set.name}: done after {time.perf_counter() - start:.0f} s", flush=True)
     record = {"rows": rows, "seconds": sum(row.get("seconds", 0) for row in rows), **machine_record(PACKAGES)}
-    STORED.write_text(json.dumps(record, indent=1) + "\n")
-    PARTIAL.unlink()
-    write_page(record)
+    stored_path.write_text(json.dumps(record, indent=1) + "\n")
+    partial_path.unlink()
+    if arguments.results == RESULTS:
+        write_page(record)
     failed = pd.DataFrame([row for row in rows if "error" in row])
     if len(failed):
         print(failed[["set", "replicate", "predictor", "error"]].to_string())
         sys.exit(1)
 
 
-def stored_rows() -> list[dict]:
+def stored_rows(partial_path: Path, stored_path: Path) -> list[dict]:
     """What an interrupted run left, else what the last complete one stored."""
-    if PARTIAL.exists():
-        return [json.loads(line) for line in PARTIAL.read_text().splitlines()]
-    return json.loads(STORED.read_text())["rows"] if STORED.exists() else []
+    if partial_path.exists():
+        return [json.loads(line) for line in partial_path.read_text().splitlines()]
+    return json.loads(stored_path.read_text())["rows"] if stored_path.exists() else []
 
 
 if __name__ == "__main__":

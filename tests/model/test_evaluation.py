@@ -55,6 +55,12 @@ def test_baselines_learn_from_the_training_cells_alone(trained: SCMPT, query: An
     assert table.loc["logistic_regression (expression)", expected.index].tolist() == pytest.approx(expected.tolist())
 
 
+def test_other_baselines_are_asked_for_by_name(trained: SCMPT, query: AnnData) -> None:
+    table = trained.evaluate(query, baselines=["expression_logistic_regression"])
+    assert table.index.tolist() == ["scmpt", "expression_logistic_regression"]
+    assert table.loc["expression_logistic_regression", "accuracy"] > 0.6
+
+
 def test_genes_of_a_query_are_found_by_name(trained: SCMPT, query: AnnData) -> None:
     expected = trained.evaluate(query)
     order = np.random.default_rng(0).permutation(query.n_vars)

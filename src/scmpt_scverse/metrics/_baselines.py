@@ -28,6 +28,7 @@ BASELINES = Registry(
         "majority": f"{_HERE}:_majority",
         "logistic_regression": f"{_HERE}:_logistic_regression",
         "knn": f"{_HERE}:_knn",
+        "expression_logistic_regression": f"{_HERE}:_logistic_regression",
         "pca_logistic_regression": f"{_HERE}:_pca_logistic_regression",
         "pca_knn": f"{_HERE}:_pca_knn",
         "celltypist": f"{_HERE}:_celltypist",
@@ -58,6 +59,8 @@ def baseline_probabilities(
             The shares of the labels among the training cells, for every cell.
         `"logistic_regression"`, `"knn"`
             Logistic regression on standardised features, or the 15 nearest cells: of embeddings or expression.
+        `"expression_logistic_regression"`
+            The same as the former; where a model is evaluated, on the expression of all genes.
         `"pca_logistic_regression"`, `"pca_knn"`
             The same on 50 principal components of the 2,000 most variable genes, each as does it good: of scaled genes
             for the former, of unscaled ones for the latter, and components as they are.
