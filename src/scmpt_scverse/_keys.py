@@ -58,6 +58,17 @@ class LLMKeys:
 
 
 @dataclass(frozen=True)
+class AttributionKeys:
+    """What stands in `.uns["scmpt_attributions"]` beside the fields of `sc.tl.rank_genes_groups`."""
+
+    by_modality: str = "by_modality"  # modality to scores, in the order of `names`
+
+
+ATTRIBUTION_KEYS = AttributionKeys()
+DEFAULT_ATTRIBUTIONS_KEY = "scmpt_attributions"
+
+
+@dataclass(frozen=True)
 class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
+    from scmpt_scverse.encoders._gated_tokens import GatedTokens
     from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
     from scmpt_scverse.pp._expression import GeneExpression
 
@@ -163,6 +164,21 @@ class ScGPTEncoder(Encoder):
             rows = [network(*self._padded(inputs, cells, target)) for cells in batches]
             embeddings[np.concatenate(batches)] = torch.cat(rows).cpu().numpy()
         return embeddings
+
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GatedTokens":
+        """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""
+        import torch
+
+        from scmpt_scverse.encoders._gated_tokens import GatedTokens
+
+        tokens = self.prepare(expression)
+        gene_ids, bins, is_token = self._padded(tokens, np.arange(len(tokens)), device)
+        column = np.full(max(self._genes.values(), default=0) + 2, -1)  # by vocabulary id; the last one is for none
+        column[vocabulary_ids(expression.genes, self._genes)] = np.arange(len(expression.genes))
+        column[-1] = -1
+        genes = np.where(bins.cpu().numpy() > 0, column[gene_ids.cpu().numpy()], -1)
+        network = self._network(device, torch.float32)
+        return GatedTokens(network, genes, gene_ids, bins, torch.ones_like(bins) > 0 if is_token is None else is_token)
 
     def _padded(
         self, inputs: GeneTokens, cells: "IntArray", device: "torch.device"

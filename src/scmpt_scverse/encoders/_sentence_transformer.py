@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
+    from scmpt_scverse.encoders._gated_sentences import GatedSentences
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Sentences of a forward pass where the library makes the batches.
@@ -147,6 +148,14 @@ class SentenceTransformerEncoder(Encoder):
             rows = [_forward(model, tokenizer.padded(token_ids, indptr, batch, target)) for batch in batches]
         embeddings[usable[np.concatenate(batches)]] = torch.cat(rows).cpu().numpy()
         return embeddings
+
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GatedSentences":
+        """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""
+        import torch
+
+        from scmpt_scverse.encoders._gated_sentences import GatedSentences
+
+        return GatedSentences(self._model(torch.float32, device)[0], self.prepare(expression), device)
 
     def _model(
         self, dtype: "torch.dtype", device: "torch.device"

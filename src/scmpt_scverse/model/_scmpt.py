@@ -11,6 +11,7 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name, check_positive
+from scmpt_scverse.model._attribution_mixin import AttributionMixin
 from scmpt_scverse.model._evaluation_mixin import EvaluationMixin
 from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField, label_text
 from scmpt_scverse.model._late_fusion_mixin import LateFusionMixin
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _UNSEEN_BATCH = "unseen"
 
 
-class SCMPT(LateFusionMixin, EvaluationMixin, BaseModelClass):
+class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
     """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
 
     Parameters

@@ -61,6 +61,10 @@ class SCMPTModule(BaseModuleClass):
     def _standardised(self, inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         return {modality: self.standardise[_slot(modality)](values) for modality, values in inputs.items()}
 
+    def neutral(self, modality: str) -> "Tensor":
+        """The input of a modality that says nothing about a cell: the mean of the training cells, shape `(dim,)`."""
+        return cast("Standardiser", self.standardise[_slot(modality)]).mean
+
     @auto_move_data
     def forward(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
         """Logits of shape `(batch, n_labels)` from `{modality: (batch, dim)}`."""

@@ -29,6 +29,15 @@ def is_ensembl_id(name: str) -> bool:
     return _ENSEMBL_ID.match(name) is not None
 
 
+def looks_like_mouse(symbols: "StrArray") -> bool:
+    """Whether most symbols are written as those of mouse genes are: `Cd3d`, where the human gene is `CD3D`."""
+    return bool(len(symbols)) and sum(map(_is_capitalised, symbols)) > 0.5 * len(symbols)
+
+
+def _is_capitalised(symbol: str) -> bool:
+    return symbol[:1].isupper() and symbol[1:] != symbol[1:].upper() and symbol[1:] == symbol[1:].lower()
+
+
 def gene_symbols_of(adata: "AnnData", gene_symbols: str | None) -> "StrArray":
     """The symbol of every column of `adata`; `""` where a column has none.
 

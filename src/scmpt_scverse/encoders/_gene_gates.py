@@ -1,0 +1,58 @@
+"""The embedding of cells as a differentiable function of how much of each gene is there."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from scmpt_scverse._types import IntArray
+    from scmpt_scverse.pp._expression import GeneExpression
+
+
+class GeneGates(ABC):
+    """Some cells, ready to be embedded with their genes turned down.
+
+    Every position that an encoder reads (a token, as a rule) has a gate in [0, 1]: at 1 it is what the encoder reads,
+    at 0 a neutral stand-in, and in between a straight line. So the integral of the gradient along a gate is that along
+    the position's embedding, summed over its dimensions, at the price of one number.
+
+    Attributes
+    ----------
+    genes
+        Which gene each position belongs to, as a column of the expression; -1 for positions of no gene (special tokens,
+        padding). Shape `(n_cells, n_positions)`.
+    """
+
+    genes: "IntArray"
+
+    @abstractmethod
+    def __call__(self, gates: "Tensor", cells: "Tensor") -> "Tensor":
+        """Embed cells with gates, in float32.
+
+        Parameters
+        ----------
+        gates
+            Shape `(batch, n_positions)`; those of positions of no gene must be 1.
+        cells
+            Which of the cells each row is, shape `(batch,)`.
+
+        Returns
+        -------
+        Shape `(batch, embedding_dim)`; with gates of 1 what :meth:`Encoder.encode` gives in float32.
+        """
+
+
+@runtime_checkable
+class GeneDifferentiable(Protocol):
+    """An encoder through which gradients reach the genes."""
+
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> GeneGates:
+        """The cells of `expression`, each with at least one gene that the encoder reads, on `device`."""
+        ...
+
+
+def turned_down(embedded: "Tensor", neutral: "Tensor", gates: "Tensor") -> "Tensor":
+    """Between `neutral` and `embedded`, both `(batch, n_positions, dim)`, by `(batch, n_positions)` gates."""
+    return neutral + gates.unsqueeze(-1) * (embedded - neutral)

@@ -1,0 +1,204 @@
+"""Which genes decided: per label, per cell and per modality."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse._keys import DEFAULT_ATTRIBUTIONS_KEY, DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse.model._explain import Explainer, sample_cells
+from scmpt_scverse.model._fields import as_text
+from scmpt_scverse.model._prediction_mixin import PredictionMixin
+from scmpt_scverse.tl._embed import check_writable
+from scmpt_scverse.tl._rank_attributions import write_layer, write_ranking
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import StrArray
+
+
+class AttributionMixin(PredictionMixin):
+    """Explanations of a trained model."""
+
+    def rank_attributions(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        groupby: str | None = None,
+        groups: Sequence[str] | None = None,
+        method: str = "integrated_gradients",
+        n_cells_per_group: int | None = 30,
+        key_added: str = DEFAULT_ATTRIBUTIONS_KEY,
+        per_cell: bool = False,
+        seed: int = 0,
+        progress: bool = True,
+        **options: Any,
+    ) -> None:
+        """Rank genes by what they contribute to each label.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        groupby
+            Column of `.obs`. Where a group is called like a label of the model, that label's logit is explained in its
+            cells, else the label that each cell is given. `None` takes what :meth:`annotate` wrote, or the column of
+            labels if it did not.
+        groups
+            The groups to explain; `None` takes all.
+        method
+            `"integrated_gradients"`, `"occlusion"`, `"lime"`, `"kernel_shap"`, or `"random"` as a control.
+        n_cells_per_group
+            Cells of each group that are explained, at random; `None` takes all.
+        key_added
+            Key of `.uns`, and of `.layers`.
+        per_cell
+            Also write the scores of the explained cells.
+        seed
+            Of the choice of cells and of what the method draws.
+        progress
+            Show a progress bar.
+        **options
+            Options of the method: `n_steps` of integrated gradients, `n_samples` of LIME and KernelSHAP.
+
+        Returns
+        -------
+        Nothing; writes
+
+        `adata.uns["scmpt_attributions"]`
+            The form of `sc.tl.rank_genes_groups`, which all `sc.pl.rank_genes_groups*` and `sc.get` read: `names`
+            (`var_names`), `scores` (mean contribution to the logit), `logfoldchanges` (of expression, against the other
+            explained cells), `pvals` and `pvals_adj` (t-test of the cells' contributions against 0), `params` (with
+            method, cells, and the median completeness error as a share of the logit difference), and `by_modality`.
+        `adata.layers["scmpt_attributions"]`
+            With `per_cell`: sparse, shape `(n_obs, n_vars)`; cells that were not explained have empty rows.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        KeyError
+            The column is missing.
+        ValueError
+            A group without cells, an unknown method, a method that needs gradients where an encoder has none, or no
+            modality whose columns can be traced to genes.
+
+        Notes
+        -----
+        Modalities that you bring as arrays stay at their values: nothing is known of their genes.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._adata_or_own(adata)
+        check_writable(adata, key_added)
+        if n_cells_per_group is not None:
+            check_positive(n_cells_per_group, "n_cells_per_group")
+        groupby = self._groupby(adata, groupby)
+        column = as_text(adata.obs[groupby], self.unlabeled_category)
+        explainer = Explainer(self, adata, method, seed=seed, **options)
+        wanted = _wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
+        chosen = sample_cells(column, wanted, explainer.is_readable, n_cells_per_group, seed)
+        rows = np.sort(np.concatenate(list(chosen.values())))
+        labels = np.where(np.isin(column, self.labels), column, explainer.predicted)[rows]
+        attributions = explainer.explain(rows, labels, progress=progress)
+        params = {"groupby": groupby, "method": method, "modalities": list(attributions.by_modality), "seed": seed}
+        gene_symbols = self.registry["setup_args"]["gene_symbols"]
+        write_ranking(
+            adata,
+            attributions,
+            {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
+            key_added=key_added,
+            params={**params, **options},
+            gene_symbols=gene_symbols,
+        )
+        if per_cell:
+            write_layer(adata, attributions, key_added, gene_symbols)
+
+    def explain_cell(
+        self,
+        adata: "AnnData",
+        obs_name: str,
+        *,
+        label: str | None = None,
+        method: str = "integrated_gradients",
+        seed: int = 0,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """What each gene of one cell contributes to its label.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression.
+        obs_name
+            Name of the cell.
+        label
+            The label to explain; `None` takes the one that the model gives.
+        method, seed, **options
+            As for :meth:`rank_attributions`.
+
+        Returns
+        -------
+        One row a gene that the cell expresses, highest contribution first; columns `total`, then a column for each
+        modality, and `value`, its expression in the data. `.attrs` holds `label`, `difference` (what all genes
+        together add to the logit) and `completeness_error`.
+
+        Raises
+        ------
+        KeyError
+            No such cell.
+        ValueError
+            The model does not know the label, or no encoder can read the cell; else as :meth:`rank_attributions`.
+        """
+        self._check_if_trained(warn=False)
+        if obs_name not in adata.obs_names:
+            check_key(obs_name, adata.obs_names, "adata.obs_names")
+        row = np.flatnonzero(adata.obs_names == obs_name)[:1]
+        if label is not None and label not in self.labels:
+            raise ValueError(f"The model does not know the label {label!r}; it knows {list_some(self.labels)}.")
+        explainer = Explainer(self, adata[row].copy(), method, seed=seed, **options)
+        if not explainer.is_readable[0]:
+            raise ValueError(f"The encoders cannot read the cell {obs_name!r}: it expresses no gene that they know.")
+        target = explainer.predicted[:1] if label is None else np.array([label], dtype=object)
+        found = explainer.explain(np.array([0]), target, progress=False)
+        columns = {"total": found.total, **found.by_modality, "value": found.expression.matrix}
+        table = pd.DataFrame(
+            {name: np.asarray(values.todense()).ravel() for name, values in columns.items()},
+            index=pd.Index(found.expression.genes.astype(object), name="gene"),
+        )
+        table = table[table["value"] > 0].sort_values("total", ascending=False, kind="stable")
+        table.attrs.update(
+            label=str(target[0]),
+            difference=float(found.difference[0]),
+            completeness_error=float(found.completeness_error[0]),
+        )
+        return table
+
+    def _groupby(self, adata: "AnnData", groupby: str | None) -> str:
+        if groupby is None:
+            written = PredictionKeys.from_prefix(DEFAULT_KEY_ADDED).prediction
+            groupby = written if written in adata.obs else self.registry["setup_args"]["labels_key"]
+            hint = " Run `model.annotate(adata)` first, or pass `groupby=`."
+        else:
+            hint = ""
+        check_key(groupby, adata.obs.columns, "adata.obs", hint=hint)
+        return groupby
+
+
+def _wanted_groups(
+    values: pd.Series, column: "StrArray", groups: Sequence[str] | None, unlabeled: str, groupby: str
+) -> list[str]:
+    present = [str(group) for group in values.astype("category").cat.categories if str(group) != unlabeled]
+    if groups is None:
+        return [group for group in present if (column == group).any()]
+    if isinstance(groups, str):
+        groups = [groups]
+    missing = [group for group in groups if not (column == group).any()]
+    if missing:
+        raise ValueError(
+            f"No cell of `adata.obs[{groupby!r}]` is in the group {list_some(missing)}; "
+            f"groups are {list_some(present)}."
+        )
+    return list(groups)

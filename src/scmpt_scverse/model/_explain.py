@@ -1,0 +1,165 @@
+"""Bring data, encoders, head and method together, and explain cells in batches."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from tqdm import tqdm
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._hardware import resolve_device
+from scmpt_scverse.attribution import ATTRIBUTORS
+from scmpt_scverse.attribution._base import Attributor, total_difference
+from scmpt_scverse.encoders._gene_gates import GeneDifferentiable
+from scmpt_scverse.model._gene_forward import ExactForward, ExpressedGenes, GeneForward, SmoothForward
+from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
+from scmpt_scverse.pp._gene_names import looks_like_mouse, nearest_cause
+from scmpt_scverse.tl._rank_attributions import CellAttributions
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import BoolArray, IntArray, StrArray
+    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.model._prediction_mixin import PredictionMixin
+
+
+class Explainer:
+    """Explains cells of one AnnData.
+
+    Parameters
+    ----------
+    model
+        A trained model.
+    adata
+        Cells with expression.
+    method
+        Registered name of the attributor.
+    **options
+        Of the attributor.
+
+    Attributes
+    ----------
+    predicted
+        The label that the model gives each cell, shape `(n_obs,)`.
+    is_readable
+        Which cells all encoders can read, shape `(n_obs,)`.
+    """
+
+    def __init__(self, model: "PredictionMixin", adata: "AnnData", method: str, **options: Any) -> None:
+        self.attributor: Attributor = ATTRIBUTORS.load(method)(**options)
+        self._model = model
+        self._encoders = {
+            name: model._encoder(name, modality.encoder)
+            for name, modality in model._modalities.items()
+            if modality.encoder is not None
+        }
+        if not self._encoders:
+            raise ValueError(
+                f"None of the modalities {list_some(model._modalities)} can be traced to genes: they are arrays that "
+                "you brought. Explanations need a modality with an encoder."
+            )
+        without = [name for name, encoder in self._encoders.items() if not isinstance(encoder, GeneDifferentiable)]
+        if self.attributor.needs_gradients and without:
+            raise ValueError(
+                f"{method!r} needs gradients, which the encoder of the modality {list_some(without)} does not give. "
+                "Choose 'occlusion', 'lime' or 'kernel_shap', which only ask."
+            )
+        setup = model.registry["setup_args"]
+        self._reader = ExpressionReader(
+            adata,
+            layer=setup["layer"],
+            gene_symbols=setup["gene_symbols"],
+            reference_var_names=model.registry["field_registries"]["X"]["state_registry"]["column_names"],
+        )
+        _check_species(self._reader.genes, self._encoders)
+        probabilities = model.predict(adata, soft=True).to_numpy()
+        self.is_readable: BoolArray = np.isfinite(probabilities).all(axis=1)
+        self.predicted: StrArray = model.labels[np.nan_to_num(probabilities, nan=0).argmax(axis=1)]
+        inputs = model._inputs(adata)
+        self._held = {name: values for name, values in inputs.items() if name not in self._encoders}
+        self._device = resolve_device("auto")
+
+    def forward(self, rows: "IntArray", *, smooth: bool) -> "tuple[GeneForward, GeneExpression]":
+        """Logits of the genes of these cells, and their expression."""
+        module = self._model.module.to(self._device).eval()
+        expression = self._reader.take(rows)
+        held = {name: values[rows] for name, values in self._held.items()}
+        kind = SmoothForward if smooth else ExactForward
+        return kind(module, self._encoders, expression, held, self._device), expression  # type: ignore[arg-type]
+
+    def explain(self, rows: "IntArray", labels: "StrArray", *, progress: bool) -> CellAttributions:
+        """Attribute the label of each cell to its genes; `rows` ascend."""
+        index = {label: code for code, label in enumerate(self._model.labels)}
+        target = np.array([index[label] for label in labels], dtype=np.int64)
+        expression = self._reader.take(rows)
+        n_modalities = len(self._encoders)
+        blocks: list[sparse.coo_matrix] = []  # the modalities one after another, then the total
+        difference, error = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+        # Cells of similar size together, so that padding is little.
+        order = np.argsort(np.diff(expression.matrix.indptr), kind="stable")
+        with tqdm(total=len(rows), desc="Explaining", unit="cell", disable=not progress) as bar:
+            for start in range(0, len(rows), self.attributor.cells_per_call):
+                some = np.sort(order[start : start + self.attributor.cells_per_call])
+                forward, part = self.forward(rows[some], smooth=self.attributor.needs_gradients)
+                expressed = ExpressedGenes(part.matrix)
+                gates = expressed.gates(n_modalities, self._device)
+                targets = torch.from_numpy(target[some]).to(self._device)
+                found = self.attributor.attribute(forward, gates, targets)
+                scores = torch.cat([found.scores, found.total.unsqueeze(1)], dim=1).cpu().numpy()
+                difference[some] = total_difference(forward, gates, targets).cpu().numpy()
+                if self.attributor.is_complete:
+                    error[some] = np.abs(scores[:, -1].sum(-1) - difference[some]) / np.abs(difference[some])
+                cells, places = np.nonzero(expressed.is_gene)
+                for block in range(n_modalities + 1):
+                    where = (some[cells], expressed.columns[cells, places])
+                    values = (scores[cells, block, places], where)
+                    blocks.append(sparse.coo_matrix(values, shape=expression.matrix.shape))
+                bar.update(len(some))
+        summed = [sparse.csr_matrix(sum(blocks[block :: n_modalities + 1])) for block in range(n_modalities + 1)]
+        by_modality = dict(zip(self._encoders, summed[:-1], strict=True))
+        return CellAttributions(rows, expression, labels, summed[-1], by_modality, difference, error)
+
+
+def sample_cells(
+    column: "StrArray", groups: Sequence[str], is_usable: "BoolArray", n_cells: int | None, seed: int
+) -> "dict[str, IntArray]":
+    """Row numbers of at most `n_cells` cells of each group, ascending; groups without a readable cell are skipped."""
+    generator = np.random.default_rng(seed)
+    chosen: dict[str, IntArray] = {}
+    for group in groups:
+        cells = np.flatnonzero((column == group) & is_usable)
+        if n_cells is not None and len(cells) > n_cells:
+            cells = np.sort(generator.choice(cells, n_cells, replace=False))
+        chosen[group] = cells
+    empty = [group for group, cells in chosen.items() if not len(cells)]
+    if len(empty) == len(chosen):
+        raise ValueError(f"None of the groups {list_some(groups)} has a cell that the encoders can read.")
+    if empty:
+        warnings.warn(
+            f"The groups {list_some(empty)} are skipped: the encoders can read none of their cells.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {group: cells for group, cells in chosen.items() if len(cells)}
+
+
+def _check_species(genes: "StrArray", encoders: "Mapping[str, Encoder]") -> None:
+    """Refuse genes that an encoder does not know; warn of symbols that look like those of a mouse."""
+    for name, encoder in encoders.items():
+        known = encoder.known_genes(genes)
+        if known.sum() < encoder.min_genes:
+            raise ValueError(
+                f"The encoder of the {name!r} modality knows {known.sum()} of {len(genes)} genes; it needs "
+                f"{encoder.min_genes}. Nearest cause: {nearest_cause(genes, known, encoder.vocabulary)}."
+            )
+    if looks_like_mouse(genes):
+        warnings.warn(
+            f"Genes such as {list_some(genes, limit=3)} look like symbols of mouse. They are explained as they are; "
+            "encoders and marker tables of human genes do not know them.",
+            UserWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,215 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from anndata import AnnData
+from scipy import sparse
+from tests._adata import LABELS_KEY, snapshot
+
+from scmpt_scverse import SCMPT, encoders
+
+KEY = "scmpt_attributions"
+
+
+@pytest.fixture(scope="session")
+def _fused(_embedded: AnnData) -> tuple[SCMPT, AnnData]:
+    cells = _embedded.copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    given = {"text": {"encoder": "minilm", "max_genes": 10}, "expression": {"encoder": "scgpt-mini", "max_length": 60}}
+    model = SCMPT(cells, encoders=given, n_hidden=64)
+    model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
+    model.annotate(cells)
+    return model, cells
+
+
+@pytest.fixture
+def fused(_fused: tuple[SCMPT, AnnData]) -> tuple[SCMPT, AnnData]:
+    return _fused
+
+
+@pytest.fixture(scope="session")
+def _ranked(_fused: tuple[SCMPT, AnnData]) -> AnnData:
+    model, cells = _fused
+    cells = cells.copy()
+    # Which scanpy's dot plot needs of any column of categories.
+    cells.obs["scmpt_prediction"] = cells.obs["scmpt_prediction"].cat.remove_unused_categories()
+    model.rank_attributions(cells, n_cells_per_group=2, per_cell=True, progress=False)
+    return cells
+
+
+@pytest.fixture
+def ranked(_ranked: AnnData) -> AnnData:
+    return _ranked.copy()
+
+
+def test_form_of_rank_genes_groups(ranked: AnnData, fused: tuple[SCMPT, AnnData]) -> None:
+    record = ranked.uns[KEY]
+    groups = record["names"].dtype.names
+    assert set(groups) == set(ranked.obs["scmpt_prediction"].unique())
+    for field in ("names", "scores", "logfoldchanges", "pvals", "pvals_adj"):
+        assert record[field].dtype.names == groups
+        assert len(record[field]) == ranked.n_vars
+    table = sc.get.rank_genes_groups_df(ranked, groups[0], key=KEY)
+    assert set(table["names"]) == set(ranked.var_names)
+    assert table["scores"].is_monotonic_decreasing
+    assert table["pvals"].between(0, 1).all()
+    assert record["params"]["groupby"] == "scmpt_prediction"
+    assert record["params"]["completeness_error"] < 0.05
+    both = sum(record["by_modality"][modality][groups[0]] for modality in ("text", "expression"))
+    np.testing.assert_allclose(both, record["scores"][groups[0]], atol=1e-5)
+
+
+def test_scores_are_means_of_the_layer(ranked: AnnData) -> None:
+    layer = ranked.layers[KEY]
+    assert sparse.issparse(layer)
+    explained = np.flatnonzero(np.diff(layer.indptr))
+    assert len(explained) == sum(ranked.uns[KEY]["params"]["n_cells"])
+    group = ranked.uns[KEY]["names"].dtype.names[0]
+    cells = explained[(ranked.obs["scmpt_prediction"] == group).to_numpy()[explained]]
+    mean = pd.Series(np.asarray(layer[cells].mean(axis=0)).ravel(), index=ranked.var_names)
+    record = ranked.uns[KEY]
+    np.testing.assert_allclose(record["scores"][group], mean[record["names"][group]], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "_dotplot", "_matrixplot", "_heatmap", "_violin", "_stacked_violin", "_tracksplot"]
+)
+@pytest.mark.filterwarnings("ignore")  # of scanpy and seaborn
+def test_scanpy_draws_it(ranked: AnnData, kind: str) -> None:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    options = {} if kind in {"", "_violin"} else {"dendrogram": False}
+    getattr(sc.pl, f"rank_genes_groups{kind}")(ranked, key=KEY, n_genes=3, show=False, **options)
+    plt.close("all")
+
+
+def test_it_can_be_written(ranked: AnnData, tmp_path: "pytest.TempPathFactory") -> None:
+    path = f"{tmp_path}/cells.h5ad"
+    ranked.write_h5ad(path)
+    restored = sc.read_h5ad(path)
+    group = ranked.uns[KEY]["names"].dtype.names[0]
+    assert list(restored.uns[KEY]["names"][group]) == list(ranked.uns[KEY]["names"][group])
+
+
+def test_nothing_else_changes(fused: tuple[SCMPT, AnnData]) -> None:
+    model, cells = fused
+    cells = cells.copy()
+    before = snapshot(cells)
+    model.rank_attributions(cells, method="random", n_cells_per_group=1, progress=False)
+    before["uns"] = sorted([*before["uns"], KEY])  # type: ignore[misc]
+    assert snapshot(cells) == before
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion", "lime", "kernel_shap", "random"])
+def test_one_cell(fused: tuple[SCMPT, AnnData], method: str) -> None:
+    model, cells = fused
+    options: dict[str, Any] = {"n_samples": 20} if method in {"lime", "kernel_shap"} else {}
+    name = cells.obs_names[3]
+
+    table = model.explain_cell(cells, name, method=method, **options)
+
+    assert list(table.columns) == ["total", "text", "expression", "value"]
+    assert len(table) == np.count_nonzero(cells[name].X.toarray())
+    assert table["total"].is_monotonic_decreasing
+    assert table.attrs["label"] == cells.obs["scmpt_prediction"].iloc[3]
+
+
+def test_occlusion_is_exact(fused: tuple[SCMPT, AnnData]) -> None:
+    model, cells = fused
+    cell = cells[[3]].copy()
+    table = model.explain_cell(cell, cell.obs_names[0], method="occlusion")
+    gene = table.index[0]
+    without = cell.copy()
+    values = without.X.toarray()
+    values[0, without.var_names.get_loc(gene)] = 0
+    without.X = values
+    probabilities = []
+    for data in (cell, without):
+        del data.obsm["X_minilm"], data.obsm["X_scgpt-mini"]
+        model.embed(data, precision="float32", cache=False, progress=False)
+        logits = np.log(model.predict(data, soft=True))
+        probabilities.append(logits.iloc[0])
+    label = table.attrs["label"]
+    others = [other for other in model.labels if other != label]
+    # Log-probabilities are logits up to a constant of the cell, which differences between labels do not have.
+    change = probabilities[0] - probabilities[1]
+    beside = model.explain_cell(cell, cell.obs_names[0], label=others[0], method="occlusion")
+    expected = change[label] - change[others[0]]
+    found = table.loc[gene, "total"] - beside.loc[gene, "total"]
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_arrays_of_the_user_are_held(trained: SCMPT, embedded: AnnData) -> None:
+    table = trained.explain_cell(embedded, embedded.obs_names[0])
+    assert list(table.columns) == ["total", "text", "value"]
+    assert np.count_nonzero(table["total"]) <= 10
+    assert table.attrs["completeness_error"] < 0.05
+
+
+def test_groups_of_another_column_explain_the_predicted_label(trained: SCMPT, embedded: AnnData) -> None:
+    embedded.obs["half"] = np.where(np.arange(embedded.n_obs) % 2, "odd", "even")
+    trained.rank_attributions(embedded, groupby="half", n_cells_per_group=3, progress=False, key_added="mine")
+    assert embedded.uns["mine"]["names"].dtype.names == ("even", "odd")
+    assert np.isfinite(embedded.uns["mine"]["logfoldchanges"]["odd"]).any()
+
+
+def test_refusals(trained: SCMPT, embedded: AnnData, pbmc: AnnData) -> None:
+    with pytest.raises(ValueError, match="Unknown `method='shap'`"):
+        trained.rank_attributions(embedded, method="shap")
+    with pytest.raises(KeyError, match=r"No 'cluster' in `adata.obs`"):
+        trained.rank_attributions(embedded, groupby="cluster")
+    with pytest.raises(ValueError, match=r"No cell of `adata.obs\['bulk_labels'\]` is in the group 'T'"):
+        trained.rank_attributions(embedded, groups=["T"])
+    with pytest.raises(ValueError, match="does not know the label 'T'; it knows"):
+        trained.explain_cell(embedded, embedded.obs_names[0], label="T")
+    with pytest.raises(KeyError, match=r"No 'nobody' in `adata.obs_names`"):
+        trained.explain_cell(embedded, "nobody")
+    SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"expression": "X_pca"})
+    model = SCMPT(pbmc, n_hidden=8)
+    with pytest.raises(RuntimeError, match="train"):
+        model.rank_attributions()
+    model.train(max_epochs=1, enable_progress_bar=False)
+    with pytest.raises(ValueError, match="can be traced to genes"):
+        model.rank_attributions()
+
+
+def test_symbols_of_mouse(trained: SCMPT, fused: tuple[SCMPT, AnnData], embedded: AnnData) -> None:
+    mouse = embedded.copy()
+    mouse.var_names = mouse.var_names.str.capitalize()
+    with pytest.warns(UserWarning, match="look like symbols of mouse"):
+        trained.rank_attributions(mouse, method="random", n_cells_per_group=1, progress=False)
+    with pytest.raises(ValueError, match="match in upper case"):
+        fused[0].rank_attributions(mouse, method="random")
+
+
+class _WithoutGradients(encoders.Encoder):
+    """An encoder that only answers."""
+
+    def __init__(self, encoder: encoders.Encoder) -> None:
+        self._encoder = encoder
+        self.name, self.modality, self.embedding_dim = encoder.name, encoder.modality, encoder.embedding_dim
+
+    def known_genes(self, genes: Any) -> Any:
+        return self._encoder.known_genes(genes)
+
+    def prepare(self, expression: Any) -> Any:
+        return self._encoder.prepare(expression)
+
+    def encode(self, inputs: Any, **options: Any) -> Any:
+        return self._encoder.encode(inputs, **options)
+
+    def _compute_fingerprint(self) -> str:
+        return self._encoder.fingerprint
+
+
+def test_gradients_are_needed_only_where_they_are_used(
+    trained: SCMPT, embedded: AnnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(trained._encoders, "text", _WithoutGradients(trained._encoder("text", "minilm")))
+    name = embedded.obs_names[0]
+    with pytest.raises(ValueError, match="needs gradients, which the encoder of the modality 'text' does not give"):
+        trained.explain_cell(embedded, name)
+    assert len(trained.explain_cell(embedded, name, method="occlusion"))
