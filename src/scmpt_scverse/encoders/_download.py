@@ -9,8 +9,10 @@ from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE, EncoderCard, downlo
 #: Weights in safetensors, descriptions and tokenizers; not the same weights again for other frameworks.
 _HUGGINGFACE_FILES = ("*.json", "*.safetensors", "vocab.txt")
 #: Without these files a folder of that kind is not complete.
+_SENTENCE_TRANSFORMER_FILES = ("config.json", "modules.json", "model.safetensors")
 _REQUIRED_FILES = {
-    "sentence_transformer": ("config.json", "modules.json", "model.safetensors"),
+    "sentence_transformer": _SENTENCE_TRANSFORMER_FILES,
+    "gene_text": _SENTENCE_TRANSFORMER_FILES,
     "scgpt": ("args.json", "vocab.json", "best_model.pt"),
 }
 _HOSTS = {"huggingface": "https://huggingface.co/", "google_drive": "https://drive.google.com/drive/folders/"}

@@ -1,13 +1,14 @@
 """From a name, a hub id or a folder to an encoder."""
 
 import re
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._registry import Registry
-from scmpt_scverse.encoders._catalog import CARDS, EncoderCard
+from scmpt_scverse.encoders._catalog import CARDS, EncoderCard, EncoderKind, of_genes
 from scmpt_scverse.encoders._download import local_folder
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _KINDS = Registry(
     "kind",
     {
         "sentence_transformer": "scmpt_scverse.encoders._sentence_transformer:SentenceTransformerEncoder",
+        "gene_text": "scmpt_scverse.encoders._gene_text:GeneTextEncoder",
         "scgpt": "scmpt_scverse.encoders._scgpt:ScGPTEncoder",
     },
 )
@@ -36,7 +38,8 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
         checkpoint (its files tell which); or the Hugging Face id of a sentence-transformers model. An encoder is
         returned as it is.
     **options
-        Options of :class:`SentenceTransformerEncoder` or :class:`ScGPTEncoder`, for instance `max_genes=60`.
+        Options of :class:`SentenceTransformerEncoder` or :class:`ScGPTEncoder`, for instance `max_genes=60`. With
+        `gene_texts=`, any text encoder becomes a :class:`GeneTextEncoder`.
 
     Returns
     -------
@@ -70,15 +73,12 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
             )
         return encoder
     text = str(encoder)
-    if text in CARDS:
-        card = CARDS[text]
+    card = _card(text, options)
+    if card is not None:
         return _build(card.kind, local_folder(card), {"name": card.name, **card.options, **options})
     folder = Path(encoder).expanduser()
     if folder.is_dir():
-        return _build(_kind_of(folder), folder, {"name": slug(folder.resolve().name), **options})
-    if _is_hub_id(text):
-        card = _hub_card(text)
-        return _build(card.kind, local_folder(card), {"name": card.name, **options})
+        return _build(_kind_of(folder, options), folder, options)
     if folder.is_absolute() or text.startswith((".", "~")):
         raise FileNotFoundError(f"Expected the folder of an encoder at {folder}; there is none. Check the path.")
     raise ValueError(
@@ -114,15 +114,21 @@ def list_encoders() -> "pd.DataFrame":
 
 def name_and_dim(encoder: str, **options: Any) -> tuple[str, int]:
     """Name and width of an encoder; for a registered name nothing is fetched or loaded."""
-    if encoder in CARDS and "name" not in options:
-        return encoder, CARDS[encoder].embedding_dim
+    card = _card(encoder, options)
+    if (
+        encoder in CARDS
+        and card is not None
+        and "name" not in options
+        and isinstance(options.get("max_genes"), int | None)
+    ):
+        return card.name, card.embedding_dim
     built = get(encoder, **options)
     return built.name, built.embedding_dim
 
 
 def is_local(encoder: str) -> bool:
     """Whether :func:`get` needs no download for `encoder`."""
-    card = CARDS.get(encoder) or (_hub_card(encoder) if _is_hub_id(encoder) else None)
+    card = _card(encoder)
     return card is None or card.local_folder() is not None
 
 
@@ -131,16 +137,23 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "encoder"
 
 
-def _build(kind: Literal["sentence_transformer", "scgpt"], folder: Path, options: dict[str, Any]) -> "Encoder":
+def _card(encoder: str, options: Container[str] = ()) -> EncoderCard | None:
+    """The card of a registered name or a hub id; of its gene texts, where there is the option `gene_texts`."""
+    card = CARDS.get(encoder) or (_hub_card(encoder) if _is_hub_id(encoder) else None)
+    reads_genes = card is not None and card.kind == "sentence_transformer" and "gene_texts" in options
+    return of_genes(card) if card is not None and reads_genes else card
+
+
+def _build(kind: EncoderKind, folder: Path, options: dict[str, Any]) -> "Encoder":
     encoder: Encoder = _KINDS.load(kind)(folder, **options)
     return encoder
 
 
-def _kind_of(folder: Path) -> Literal["sentence_transformer", "scgpt"]:
+def _kind_of(folder: Path, options: Container[str]) -> EncoderKind:
     if (folder / "args.json").is_file():
         return "scgpt"
     if (folder / "config.json").is_file():
-        return "sentence_transformer"
+        return "gene_text" if "gene_texts" in options else "sentence_transformer"
     raise FileNotFoundError(
         f"{folder} is no encoder: a scGPT checkpoint has args.json, vocab.json and best_model.pt or model.safetensors, "
         "a sentence-transformers model has modules.json, config.json and model.safetensors. "

@@ -61,7 +61,8 @@ class SentenceTokenizer:
 
     def _tokenize_genes(self, sentences: "CellSentences") -> "tuple[IntArray, IntArray] | None":
         """Token ids of every gene, and where they start; `None` where sentences are more than their genes."""
-        ids = self._tokenizer(list(sentences.genes), add_special_tokens=False)["input_ids"]
+        options = {"add_special_tokens": False, "truncation": True, "max_length": self._max_length}
+        ids = self._tokenizer(list(sentences.genes), **options)["input_ids"]
         indptr = np.cumsum([0, *map(len, ids)])
         tokens = np.concatenate([np.empty(0, dtype=np.int64), *(np.array(some, dtype=np.int64) for some in ids)])
         sample = sentences.take(np.flatnonzero(np.diff(sentences.indptr))[:_N_PROVED])

@@ -1,6 +1,7 @@
 """Frozen text encoder: cell sentences through the sentence-transformers library."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,7 +46,8 @@ class SentenceTransformerEncoder(Encoder):
     name
         Name for slots; `None` takes the folder's name in lower case.
     max_genes
-        Genes per sentence, most expressed first. `None` takes as many as the model has tokens for.
+        Genes per sentence, most expressed first. `None` takes as many as the model has tokens for. Several numbers
+        give a sentence each; their embeddings stand side by side.
     pooling
         How token vectors become one vector; `None` keeps what the folder's own files say.
     min_genes, min_expression
@@ -72,7 +74,7 @@ class SentenceTransformerEncoder(Encoder):
         folder: "StrPath",
         *,
         name: str | None = None,
-        max_genes: int | None = None,
+        max_genes: int | Sequence[int] | None = None,
         pooling: Literal["cls", "mean", "max"] | None = None,
         min_genes: int = 50,
         min_expression: float = 0.2,
@@ -80,8 +82,6 @@ class SentenceTransformerEncoder(Encoder):
     ) -> None:
         self.folder = Path(folder)
         self.name = name or slug(self.folder.resolve().name)
-        if max_genes is not None:
-            check_positive(max_genes, "max_genes")
         if pooling is not None:
             check_choice(pooling, _POOLINGS, "pooling")
         check_positive(min_genes, "min_genes")
@@ -93,16 +93,16 @@ class SentenceTransformerEncoder(Encoder):
         description = _read_json(self.folder, "config.json")
         self._hidden_size = int(description["hidden_size"])
         self._max_seq_length = self._described_seq_length(description)
-        # A gene has at least one token, so more genes than tokens are never read.
-        self.max_genes = min(max_genes or self._max_seq_length, self._max_seq_length)
-        self.embedding_dim = self._described_dim()
+        self.sentence_lengths = _checked_lengths(max_genes, self._max_seq_length)
+        self.max_genes = max(self.sentence_lengths)
+        self.embedding_dim = self._described_dim() * len(self.sentence_lengths)
         self._loaded: tuple[torch.device, torch.dtype, SentenceTransformer, SentenceTokenizer | None] | None = None
 
     @property
     def options(self) -> dict[str, int | float | str]:
         """Genes per sentence, tokens per sentence and pooling (`"as saved"` unless overridden)."""
         return {
-            "max_genes": self.max_genes,
+            "max_genes": self.max_genes if len(self.sentence_lengths) == 1 else str(self.sentence_lengths),
             "max_seq_length": self._max_seq_length,
             "pooling": self.pooling or "as saved",
         }
@@ -124,8 +124,6 @@ class SentenceTransformerEncoder(Encoder):
         precision: "Precision" = "auto",
     ) -> "FloatArray":
         """See :meth:`Encoder.encode`; an empty sentence gives a row of NaN."""
-        import torch
-
         if batch_size != "auto":
             check_positive(batch_size, "batch_size")
         target = resolve_device(device)
@@ -133,20 +131,42 @@ class SentenceTransformerEncoder(Encoder):
         usable = np.flatnonzero(np.diff(inputs.indptr))
         if not usable.size:
             return embeddings
-        model, tokenizer = self._model(resolve_precision(precision, target), target)
+        parts = [
+            self._encode(part, batch_size, target, resolve_precision(precision, target))
+            for part in self._parts(inputs.take(usable))
+        ]
+        embeddings[usable] = np.hstack(parts)
+        return embeddings
+
+    def _parts(self, sentences: CellSentences) -> list[CellSentences]:
+        """The sentences at each length; the longest are as they were prepared."""
+        return [sentences if n == self.max_genes else sentences.cut(n) for n in self.sentence_lengths]
+
+    def _encode(
+        self,
+        sentences: CellSentences,
+        batch_size: "int | Literal['auto']",
+        device: "torch.device",
+        dtype: "torch.dtype",
+    ) -> "FloatArray":
+        """The embeddings of sentences that have a word each."""
+        import torch
+
+        model, tokenizer = self._model(dtype, device)
         if tokenizer is None:
-            embeddings[usable] = model.encode(
-                inputs.take(usable).texts(),
+            by_library: FloatArray = model.encode(
+                sentences.texts(),
                 batch_size=_LIBRARY_BATCH_SIZE if batch_size == "auto" else batch_size,
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )
-            return embeddings
-        token_ids, indptr = tokenizer(inputs.take(usable))
-        batches = length_batches(np.diff(indptr), batch_size, target)
+            return by_library
+        token_ids, indptr = tokenizer(sentences)
+        batches = length_batches(np.diff(indptr), batch_size, device)
         with torch.inference_mode():
-            rows = [_forward(model, tokenizer.padded(token_ids, indptr, batch, target)) for batch in batches]
-        embeddings[usable[np.concatenate(batches)]] = torch.cat(rows).cpu().numpy()
+            rows = torch.cat([_forward(model, tokenizer.padded(token_ids, indptr, batch, device)) for batch in batches])
+        embeddings = np.empty(rows.shape, dtype=np.float32)
+        embeddings[np.concatenate(batches)] = rows.cpu().numpy()
         return embeddings
 
     def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GatedSentences":
@@ -229,6 +249,21 @@ class SentenceTransformerEncoder(Encoder):
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
         return {**self.__dict__, "_loaded": None}
+
+
+def _checked_lengths(max_genes: int | Sequence[int] | None, max_seq_length: int) -> tuple[int, ...]:
+    """Genes of each sentence; a gene has at least one token, so more genes than tokens are never read."""
+    given = (max_genes,) if max_genes is None or isinstance(max_genes, int) else tuple(max_genes)
+    for length in given:
+        if length is not None:
+            check_positive(length, "max_genes")
+    lengths = tuple(min(length or max_seq_length, max_seq_length) for length in given)
+    if not lengths or len(set(lengths)) < len(lengths):
+        raise ValueError(
+            f"Several `max_genes` must be different numbers, of which those above the {max_seq_length} tokens that the "
+            f"model reads count as one; found {max_genes!r}."
+        )
+    return lengths
 
 
 def _sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | None:

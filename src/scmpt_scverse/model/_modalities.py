@@ -117,5 +117,20 @@ def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:
     encoder = (
         str(Path(encoder).resolve()) if Path(encoder).is_dir() and fspath(encoder) not in CARDS else fspath(encoder)
     )
+    options = {key: _plain(key, value) for key, value in options.items()}
     name, embedding_dim = name_and_dim(encoder, **options)
     return {"encoder": encoder, "options": options, "name": name, "embedding_dim": embedding_dim}
+
+
+def _plain(option: str, value: Any) -> object:
+    """An option of an encoder as a value that can be saved; files with their whole path, like folders."""
+    if isinstance(value, PathLike) or (option == "gene_texts" and Path(str(value)).is_file()):
+        return str(Path(value).expanduser().resolve())
+    is_plain = value is None or isinstance(value, str | int | float)
+    if not is_plain and not (isinstance(value, list | tuple) and all(isinstance(item, int) for item in value)):
+        raise TypeError(
+            f"The option `{option}` of an encoder is saved with the model, so it must be a text, a number or several "
+            f"numbers; found {type(value).__name__}. Write the table to a file and pass its path, or embed with "
+            "`tl.embed` and pass `obsm_keys=`."
+        )
+    return value

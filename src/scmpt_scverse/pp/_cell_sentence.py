@@ -55,6 +55,10 @@ class CellSentences:
         source = np.repeat(self.indptr[:-1][rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
         return CellSentences(indptr, self.ranked[source], self.genes)
 
+    def cut(self, max_genes: int) -> "CellSentences":
+        """At most the first `max_genes` genes of each sentence."""
+        return CellSentences(*_cut_rows(self.indptr, self.ranked, max_genes), self.genes)
+
 
 def cell_sentences(
     adata: "AnnData", *, layer: str | None = None, gene_symbols: str | None = None, max_genes: int | None = None
@@ -135,8 +139,11 @@ def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tu
     # Widened before negation: unsigned counts would wrap around.
     order = np.lexsort((-matrix.data.astype(np.float64), row))
     ranked = matrix.indices[order]
-    if max_genes is None:
-        return matrix.indptr, ranked
-    rank_in_row = np.arange(row.size) - np.repeat(matrix.indptr[:-1], n_expressed)
-    indptr = np.concatenate([[0], np.cumsum(np.minimum(n_expressed, max_genes))])
-    return indptr, ranked[rank_in_row < max_genes]
+    return (matrix.indptr, ranked) if max_genes is None else _cut_rows(matrix.indptr, ranked, max_genes)
+
+
+def _cut_rows(indptr: "IntArray", values: "IntArray", length: int) -> "tuple[IntArray, IntArray]":
+    """The first `length` values of each row."""
+    lengths = np.diff(indptr)
+    rank_in_row = np.arange(values.size) - np.repeat(indptr[:-1], lengths)
+    return np.concatenate([[0], np.cumsum(np.minimum(lengths, length))]), values[rank_in_row < length]

@@ -6,15 +6,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import numpy as np
-
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import CacheableCells
-from scmpt_scverse.streaming._embedding_cache import EmbeddingCache, Space, content_key
+from scmpt_scverse.encoders._cached_rows import CachedRows
+from scmpt_scverse.encoders._embedding_cache import EmbeddingCache, Space
 from scmpt_scverse.streaming._executors import EncodingTask, Executor
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, IntArray, Precision
+    from scmpt_scverse._types import FloatArray, Precision
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.pp._expression import ExpressionReader
 
@@ -59,7 +58,7 @@ def embed_chunks(
             for expression in reader.chunks(_CHUNK_SIZE):
                 inputs = encoder.prepare(expression)
                 if cache and isinstance(inputs, CacheableCells):
-                    under_way.append(_CachedChunk(store, space, inputs))
+                    under_way.append(_CachedChunk(CachedRows(store, space, inputs)))
                 else:
                     under_way.append(_Chunk(inputs))
                 yield under_way[-1].missing
@@ -83,18 +82,10 @@ class _Chunk:
 class _CachedChunk(_Chunk):
     """Cells of which some may be in the cache."""
 
-    def __init__(self, store: EmbeddingCache, space: Space, inputs: CacheableCells) -> None:
-        self._store, self._space = store, space
-        self._keys = [content_key(content) for content in inputs.contents()]
-        is_cached, cached = store.get(space, self._keys)
-        self._rows = np.empty((len(inputs), space.embedding_dim), dtype=np.float32)
-        self._rows[is_cached] = cached
-        self._missing: IntArray = np.flatnonzero(~is_cached)
-        super().__init__(inputs.take(self._missing) if self._missing.size else None)
+    def __init__(self, rows: CachedRows) -> None:
+        super().__init__(rows.missing)
+        self._rows = rows
 
     def complete(self, computed: "FloatArray | None") -> EmbeddedChunk:
         """All rows; those that were computed are in the cache from now on."""
-        if computed is not None:
-            self._rows[self._missing] = computed
-            self._store.put(self._space, [self._keys[row] for row in self._missing], self._rows[self._missing])
-        return EmbeddedChunk(self._rows, len(self._rows) - self._missing.size)
+        return EmbeddedChunk(self._rows.complete(computed), self._rows.n_cached)

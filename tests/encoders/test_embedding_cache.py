@@ -16,8 +16,8 @@ from scmpt_scverse import tl
 from scmpt_scverse._folders import CACHE_VARIABLE
 from scmpt_scverse._types import FloatArray
 from scmpt_scverse.encoders import ScGPTEncoder
+from scmpt_scverse.encoders._embedding_cache import SIZE_VARIABLE, EmbeddingCache, Space
 from scmpt_scverse.pp._gene_tokens import GeneTokens
-from scmpt_scverse.streaming._embedding_cache import SIZE_VARIABLE, EmbeddingCache, Space
 
 SPACE = Space("some", "0" * 64, "float32", 4)
 
@@ -225,7 +225,7 @@ def test_a_full_disk_is_not_the_end(
 def test_two_processes_share_a_cache(folder: Path) -> None:
     code = (
         "import sys; import numpy as np; from pathlib import Path\n"
-        "from scmpt_scverse.streaming._embedding_cache import EmbeddingCache, Space\n"
+        "from scmpt_scverse.encoders._embedding_cache import EmbeddingCache, Space\n"
         "cache, space = EmbeddingCache(Path(sys.argv[1])), Space('some', '0' * 64, 'float32', 4)\n"
         "for start in range(int(sys.argv[2]), 2000, 20):\n"
         "    keys = [number.to_bytes(16, 'big') for number in range(start, start + 10)]\n"

@@ -1,0 +1,99 @@
+"""Tables of texts about genes: symbol -> full name, summary, or whatever is known of a gene."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import pandas as pd
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse.pp._gene_names import is_ensembl_id
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrArray, StrPath
+
+    GeneTextTable: TypeAlias = StrPath | pd.DataFrame | pd.Series | Mapping[str, str]
+
+#: In place of a table: genes are read as their symbols.
+SYMBOLS = "symbols"
+
+
+@dataclass(frozen=True)
+class GeneTexts:
+    """What is said of genes.
+
+    Attributes
+    ----------
+    source
+        Where the texts come from, for people.
+    texts
+        Symbol to text; other genes are read as their symbol.
+    """
+
+    source: str = SYMBOLS
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, table: "GeneTextTable") -> "GeneTexts":
+        """Texts from `"symbols"`, a file, or a table in memory.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The table has no text, or Ensembl ids where symbols are expected.
+        """
+        if isinstance(table, str) and table == SYMBOLS:
+            return cls()
+        if isinstance(table, pd.DataFrame | pd.Series | Mapping):
+            source, texts = "a table in memory", _texts_of(table)
+        else:
+            source = str(Path(table).expanduser().resolve())
+            texts = _texts_of(_read_table(Path(source)))
+        if not texts or all(map(is_ensembl_id, texts)):
+            found = f"Ensembl ids such as {list_some(texts, limit=3)}" if texts else "no text"
+            raise ValueError(
+                f"Expected gene symbols and texts in the gene texts from {source}; found {found}. The first column "
+                "must hold symbols, the last one texts."
+            )
+        return cls(source, texts)
+
+    @property
+    def sha256(self) -> str:
+        """Hexadecimal sha256 of the content, whatever its order and source."""
+        return hashlib.sha256(json.dumps(dict(self.texts), sort_keys=True).encode()).hexdigest()
+
+    def of(self, genes: "StrArray") -> list[str]:
+        """What the text encoder reads for each gene: `SYMBOL: text`, or the symbol where there is no text."""
+        return [f"{gene}: {self.texts[gene]}" if gene in self.texts else str(gene) for gene in genes]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Expected a table of gene texts at {path}; there is none. Pass a TSV or CSV file, or 'symbols'."
+        )
+    separator = "," if ".csv" in path.suffixes else "\t"
+    # The gene NAN is no missing value.
+    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
+
+
+def _texts_of(table: "pd.DataFrame | pd.Series | Mapping[str, str]") -> dict[str, str]:
+    """Symbol to text without missing ones; of a symbol that occurs twice, the first text."""
+    if isinstance(table, pd.DataFrame):
+        if table.shape[1] < 2:
+            raise ValueError(
+                "Expected a table of gene texts with symbols in its first column and texts in its last one; found "
+                f"{table.shape[1]} columns: {list_some(table.columns)}. A file needs a header; its columns are "
+                "separated by tabs, or by commas where its name says `.csv`."
+            )
+        table = pd.Series(table.iloc[:, -1].to_numpy(), index=table.iloc[:, 0].to_numpy())
+    texts: dict[str, str] = {}
+    for symbol, text in table.items():
+        if isinstance(symbol, str) and isinstance(text, str) and text.strip():
+            texts.setdefault(symbol.strip(), text.strip())
+    return texts
