@@ -40,6 +40,8 @@ def tables(record: dict[str, Any]) -> str:
         "Expected calibration error; lower is better.\n",
         by_set(known, "ece"),
     ]
+    if "ece_before" in known:
+        parts += ["Before calibration:\n", by_set(known.dropna(subset="ece_before"), "ece_before")]
     if "coverage" in known:
         parts += [
             "### Conformal sets\n",

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from scmpt_scverse import SCMPT, metrics
 from scmpt_scverse._types import FloatArray
+from scmpt_scverse.module._scmpt_module import FUSIONS
 from scmpt_scverse.pp._normalisation import Normalisation
 
 
@@ -57,9 +58,19 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     model = SCMPT(train, encoders=encoders, **options)
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
         model.train(enable_progress_bar=False, accelerator="cpu")
-    soft = model.predict(test, soft=True)
-    assert isinstance(soft, pd.DataFrame)
-    return Prediction(soft.reset_index(drop=True))
+    soft = model.predict(test, soft=True).reset_index(drop=True)
+    model.annotate(test)
+    novelty = {"novelty": test.obs["scmpt_novelty"].to_numpy()} if "scmpt_novelty" in test.obs else {}
+    return Prediction(soft, novelty, uncalibrated(soft, test, getattr(model.module, "temperature", None)))
+
+
+def uncalibrated(soft: pd.DataFrame, test: AnnData, temperature: Any) -> dict[str, float]:
+    """Calibration error of the probabilities as they were before the logits were divided by a temperature."""
+    if temperature is None:
+        return {}
+    powers = soft.astype(float) ** float(temperature)
+    before = metrics.calibration_metrics(test.obs[LABELS_KEY], powers.div(powers.sum(axis=1), axis=0))
+    return {"ece_before": float(before["ece"])}
 
 
 #: Those that the others are compared with.
@@ -74,10 +85,12 @@ BASELINES: dict[str, Predictor] = {
 SINGLE: dict[str, Predictor] = {
     f"{modality} alone": partial(head, encoders={modality: encoder}) for modality, encoder in ENCODERS.items()
 }
-#: Both.
-FUSED: dict[str, Predictor] = {"concat": partial(head, encoders=ENCODERS)}
+#: Both, by every head that there is; with expression itself as a third modality where the best of them takes it.
+FUSED: dict[str, Predictor] = {name: partial(head, encoders=ENCODERS, fusion=name) for name in FUSIONS.names()}
+if "stacked" in FUSED:
+    FUSED["stacked + counts"] = partial(head, encoders={**ENCODERS, "counts": "counts"}, fusion="stacked")
 PREDICTORS = BASELINES | SINGLE | FUSED
 #: Slow; run when asked for by name.
 OPTIONAL: dict[str, Predictor] = {"scANVI": partial(baseline, name="scanvi")}
 #: Those that are trained once more for each hidden label.
-WITH_HIDDEN_LABELS = ("LR expression", "concat")
+WITH_HIDDEN_LABELS = ("LR expression", *list(FUSED)[-1:])

@@ -23,6 +23,7 @@ from sklearn.metrics import roc_auc_score
 
 from scmpt_scverse import metrics
 from scmpt_scverse._types import StrArray
+from scmpt_scverse.cli._group import quiet_libraries
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools", "celltypist")
@@ -111,6 +112,7 @@ def main() -> None:
     partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = {(row["set"], row["replicate"], row["predictor"], row["hidden"]) for row in rows if "error" not in row}
     rows = [row for row in rows if "error" not in row]
+    quiet_libraries()
     start = time.perf_counter()
     with partial_path.open("a") as partial:
         for cell_set in chosen:

@@ -39,6 +39,7 @@ def baselines_beside(
     test_inputs: "Mapping[str, FloatArray]",
     expression: "tuple[sparse.csr_matrix, sparse.csr_matrix] | None",
     *,
+    n_test: int,
     seed: int,
 ) -> dict[str, pd.DataFrame]:
     """Probabilities by each baseline of the test cells, NaN where an embedding is.
@@ -46,7 +47,6 @@ def baselines_beside(
     `expression` holds what was measured of training and test cells over the same genes; without it the baselines that
     read it are left out.
     """
-    n_test = len(next(iter(test_inputs.values())))
     normalised = None if expression is None else [Normalisation.of(each)(each) for each in expression]
     predictions = {}
     for name in baselines:

@@ -255,10 +255,11 @@ class EvaluationMixin(TrainingMixin):
         reading = {"layer": setup["layer"], "gene_symbols": setup["gene_symbols"]}
         return baselines_beside(
             baselines,
-            {name: values[train_rows] for name, values in train_inputs.items()},
+            {name: values[train_rows] for name, values in train_inputs.items() if isinstance(values, np.ndarray)},
             as_text(train.obs[setup["labels_key"]], self.unlabeled_category)[train_rows],
             {name: values[test_rows] for name, values in test_inputs.items()},
             shared_expression(train, train_rows, test, test_rows, **reading),
+            n_test=len(test_rows),
             seed=seed,
         )
 
