@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -86,14 +86,16 @@ def test_a_tokenizer_that_reads_more_than_genes_gets_the_text(tokenizer: Any, se
     assert [len(cell) for cell in expected] == np.diff(indptr).tolist()
 
 
-def test_embeddings_are_those_of_the_library(sentences: CellSentences) -> None:
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_embeddings_are_those_of_the_library(sentences: CellSentences, pooling: Literal["mean", "cls"]) -> None:
     from sentence_transformers import SentenceTransformer
-
-    from scmpt_scverse import encoders
+    from sentence_transformers.sentence_transformer.modules import Pooling
 
     model = SentenceTransformer(str(package.get_model_path()), device="cpu", local_files_only=True)
+    model[1] = Pooling(384, pooling)
     few = sentences.take(np.arange(20))
-    found = encoders.get("minilm").encode(few, precision="float32", device="cpu")
+    encoder = SentenceTransformerEncoder(package.get_model_path(), pooling=pooling)
+    found = encoder.encode(few, precision="float32", device="cpu")
 
     np.testing.assert_allclose(found, model.encode(few.texts(), show_progress_bar=False), atol=1e-5)
 

@@ -141,7 +141,7 @@ def run(code: str, *arguments: Path) -> str:
 MEASURE = """
 import resource, sys
 from scmpt_scverse.cli import app
-app(["embed", sys.argv[1], sys.argv[2], "--encoder", sys.argv[3], "--no-cache"], standalone_mode=False)
+app(["embed", sys.argv[1], sys.argv[2], "--encoder", sys.argv[3], "--no-cache", "--force"], standalone_mode=False)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

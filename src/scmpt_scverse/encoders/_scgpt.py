@@ -17,9 +17,9 @@ from scmpt_scverse.pp._gene_tokens import SELECTIONS, GeneTokens, Selection, tok
 if TYPE_CHECKING:
     import torch
 
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
+    from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders._gated_tokens import GatedTokens
-    from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
+    from scmpt_scverse.encoders._scgpt_network import PackedScGPT, ScGPTNetwork
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Part of every fingerprint; raised whenever the same options come to give other tokens.
@@ -105,7 +105,7 @@ class ScGPTEncoder(Encoder):
         self.min_genes = min_genes
         self.min_expression = min_expression
         self._random_seed: int | None = None
-        self._loaded: tuple[torch.device, torch.dtype, ScGPTNetwork] | None = None
+        self._loaded: tuple[torch.device, torch.dtype, bool, ScGPTNetwork | PackedScGPT] | None = None
 
     @property
     def vocabulary(self) -> frozenset[str]:
@@ -159,9 +159,10 @@ class ScGPTEncoder(Encoder):
         batches = length_batches(inputs.lengths, batch_size, target)
         if not batches:
             return embeddings
-        network = self._network(target, dtype)
+        packs = target.type == "cpu"
+        network, batch = self._network(target, dtype, packs), self._packed if packs else self._padded
         with torch.inference_mode():
-            rows = [network(*self._padded(inputs, cells, target)) for cells in batches]
+            rows = [network(*batch(inputs.take(cells), target)) for cells in batches]
             embeddings[np.concatenate(batches)] = torch.cat(rows).cpu().numpy()
         return embeddings
 
@@ -172,7 +173,7 @@ class ScGPTEncoder(Encoder):
         from scmpt_scverse.encoders._gated_tokens import GatedTokens
 
         tokens = self.prepare(expression)
-        gene_ids, bins, is_token = self._padded(tokens, np.arange(len(tokens)), device)
+        gene_ids, bins, is_token = self._padded(tokens, device)
         column = np.full(max(self._genes.values(), default=0) + 2, -1)  # by vocabulary id; the last one is for none
         column[vocabulary_ids(expression.genes, self._genes)] = np.arange(len(expression.genes))
         column[-1] = -1
@@ -180,38 +181,45 @@ class ScGPTEncoder(Encoder):
         network = self._network(device, torch.float32)
         return GatedTokens(network, genes, gene_ids, bins, torch.ones_like(bins) > 0 if is_token is None else is_token)
 
-    def _padded(
-        self, inputs: GeneTokens, cells: "IntArray", device: "torch.device"
-    ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]":
-        """Gene ids and bins with `<cls>` first, and where they are no padding; each `(n_cells, n_tokens)`."""
+    def _packed(self, tokens: GeneTokens, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor, list[int]]":
+        """Gene ids and bins of all cells in one row, `<cls>` first in each, `(n_tokens,)`; and how many each has."""
         import torch
 
-        tokens = inputs.take(cells)
-        lengths = tokens.lengths
-        is_gene = np.arange(lengths.max()) < lengths[:, None]
-        shape = (len(cells), lengths.max() + 1)
-        gene_ids = np.full(shape, self.checkpoint.vocabulary[self.checkpoint.settings.pad_token])
-        gene_ids[:, 0] = self.checkpoint.vocabulary[CLS_TOKEN]
-        gene_ids[:, 1:][is_gene] = tokens.gene_ids
-        bins = np.zeros(shape, dtype=np.int64)
-        bins[:, 1:][is_gene] = tokens.bins
-        is_token = np.pad(is_gene, ((0, 0), (1, 0)), constant_values=True)
+        starts = tokens.indptr[:-1]
+        gene_ids = np.insert(tokens.gene_ids, starts, self.checkpoint.vocabulary[CLS_TOKEN])
+        bins = np.insert(tokens.bins.astype(np.int64), starts, 0)
+        return torch.from_numpy(gene_ids).to(device), torch.from_numpy(bins).to(device), (tokens.lengths + 1).tolist()
+
+    def _padded(
+        self, tokens: GeneTokens, device: "torch.device"
+    ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]":
+        """Gene ids and bins, and where they are no padding; each `(n_cells, n_tokens)`."""
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        gene_ids, bins, lengths = self._packed(tokens, device)
+        pad = self.checkpoint.vocabulary[self.checkpoint.settings.pad_token]
+        is_token = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
         return (
-            torch.from_numpy(gene_ids).to(device),
-            torch.from_numpy(bins).to(device),
-            None if is_token.all() else torch.from_numpy(is_token).to(device),
+            pad_sequence(gene_ids.split(lengths), batch_first=True, padding_value=pad),
+            pad_sequence(bins.split(lengths), batch_first=True),
+            None if is_token.all() else is_token.to(device),
         )
 
-    def _network(self, device: "torch.device", dtype: "torch.dtype") -> "ScGPTNetwork":
-        if self._loaded is None or self._loaded[:2] != (device, dtype):
+    def _network(self, device: "torch.device", dtype: "torch.dtype", packs: bool = False) -> Any:
+        """The network with its weights: a :class:`ScGPTNetwork`, or a :class:`PackedScGPT`."""
+        from scmpt_scverse.encoders._scgpt_network import PackedScGPT
+
+        if self._loaded is None or self._loaded[:3] != (device, dtype, packs):
             self._loaded = None  # frees the other copy first
             network = (
                 self.checkpoint.load_network()
                 if self._random_seed is None
                 else self.checkpoint.random_network(self._random_seed)
             )
-            self._loaded = (device, dtype, network.freeze(device, dtype))
-        return self._loaded[2]
+            network.freeze(device, dtype)
+            self._loaded = (device, dtype, packs, PackedScGPT(network) if packs else network)
+        return self._loaded[3]
 
     def _compute_fingerprint(self) -> str:
         record = {"preprocessing_version": _PREPROCESSING_VERSION, **self.options}

@@ -1,10 +1,13 @@
 """The scGPT graph that official weights load into; parameter names are those of official checkpoints."""
 
-from typing import Self
+from collections.abc import Sequence
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer
 
 #: scGPT clips expression values here before embedding them.
 _MAX_VALUE = 512.0
@@ -59,28 +62,17 @@ class SelfAttention(nn.Module):
         dim = rows.shape[-1]
         queries = F.linear(rows, self.in_proj_weight[:dim], self.in_proj_bias[:dim])  # (batch, n_rows, dim)
         keys, values = F.linear(tokens, self.in_proj_weight[dim:], self.in_proj_bias[dim:]).chunk(2, dim=-1)
-        attended = _attention(
+        attended = F.scaled_dot_product_attention(
             self._split_heads(queries),  # (batch, n_heads, n_rows, dim / n_heads)
             self._split_heads(keys),  # (batch, n_heads, n_tokens, dim / n_heads)
             self._split_heads(values),
-            None if is_token is None else is_token[:, None, None, :],
+            attn_mask=None if is_token is None else is_token[:, None, None, :],
         )
         projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))  # (batch, n_rows, dim)
         return projected
 
     def _split_heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-
-
-def _attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Softmax attention, `(batch, n_heads, n_rows, dim / n_heads)`."""
-    if queries.device.type == "cpu" and queries.dtype == torch.bfloat16:
-        # torch's fused attention took as long as all matrix products of the network together; written out it is faster.
-        scores = queries @ keys.transpose(-2, -1) * queries.shape[-1] ** -0.5  # (batch, n_heads, n_rows, n_tokens)
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return scores.softmax(dim=-1) @ values
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
 
 
 class EncoderLayer(nn.Module):
@@ -189,3 +181,38 @@ class ScGPTNetwork(nn.Module):
         tokens = self.encoder(gene_ids) + F.embedding(bins, self.value_table)  # (batch, n_tokens, dim)
         cls = self.transformer_encoder(tokens, is_token)  # (batch, dim)
         return F.normalize(cls.float(), dim=-1)
+
+
+class PackedScGPT:
+    """A frozen network for CPUs: the tokens of all cells in one row, without padding (see :class:`PackedLayer`).
+
+    Parameters
+    ----------
+    network
+        Made ready by :meth:`ScGPTNetwork.freeze`.
+    """
+
+    def __init__(self, network: ScGPTNetwork) -> None:
+        self._encoder, self._value_table = network.encoder, network.value_table
+        layers: Any = network.transformer_encoder.layers
+        self._layers = [PackedLayer(_packed_weights(layer), layer.self_attn.n_heads, "relu") for layer in layers]
+
+    def __call__(self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The `<cls>` rows as :meth:`ScGPTNetwork.forward` gives them, from `(n_tokens,)` ids and bins."""
+        tokens = self._encoder(gene_ids) + F.embedding(bins, self._value_table)  # (n_tokens, dim)
+        *layers, last = self._layers
+        for layer in layers:
+            tokens = layer(tokens, lengths)
+        return F.normalize(last.first_rows(tokens, lengths).float(), dim=-1)
+
+
+def _packed_weights(layer: EncoderLayer) -> LayerWeights:
+    attention = layer.self_attn
+    return LayerWeights(
+        query_key_value=(attention.in_proj_weight, attention.in_proj_bias),
+        out=(attention.out_proj.weight, attention.out_proj.bias),
+        up=(layer.linear1.weight, layer.linear1.bias),
+        down=(layer.linear2.weight, layer.linear2.bias),
+        attention_norm=layer.norm1,
+        output_norm=layer.norm2,
+    )

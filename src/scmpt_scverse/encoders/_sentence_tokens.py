@@ -43,17 +43,23 @@ class SentenceTokenizer:
             return self._from_texts(sentences.texts())
         return self._assemble(sentences, *self._tokens_of_genes)
 
+    @staticmethod
+    def packed(token_ids: "IntArray", indptr: "IntArray", cells: "IntArray") -> "tuple[IntArray, IntArray]":
+        """Token ids of some of the sentences, one after another, and how many each has."""
+        lengths = np.diff(indptr)[cells]
+        offset = np.repeat(indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
+        return token_ids[offset + np.arange(lengths.sum())], lengths
+
     def padded(
         self, token_ids: "IntArray", indptr: "IntArray", cells: "IntArray", device: "torch.device"
     ) -> "dict[str, torch.Tensor]":
         """What a model of sentence-transformers takes for some of the sentences, `(n_cells, n_tokens)` each."""
         import torch
 
-        lengths = np.diff(indptr)[cells]
+        packed, lengths = self.packed(token_ids, indptr, cells)
         is_token = np.arange(lengths.max()) < lengths[:, None]
-        offset = np.repeat(indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
         ids = np.full(is_token.shape, self._tokenizer.pad_token_id)
-        ids[is_token] = token_ids[offset + np.arange(lengths.sum())]
+        ids[is_token] = packed
         features = {"input_ids": ids, "attention_mask": is_token.astype(np.int64)}
         if "token_type_ids" in self._tokenizer.model_input_names:
             features["token_type_ids"] = np.zeros_like(ids)

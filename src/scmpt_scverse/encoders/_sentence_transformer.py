@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders._gated_sentences import GatedSentences
+    from scmpt_scverse.encoders._sentence_network import SentenceNetwork
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Sentences of a forward pass where the library makes the batches.
@@ -34,6 +35,11 @@ _PREPROCESSING_VERSION = 1
 _FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
 #: Copies of the same weights for other programs, and what downloads leave behind.
 _UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
+
+#: The model as it is loaded; where a tokenizer reads sentences as they are, the network that takes its token ids.
+_Loaded: TypeAlias = (
+    "tuple[torch.device, torch.dtype, bool, SentenceTransformer, SentenceTokenizer | None, SentenceNetwork | None]"
+)
 
 
 class SentenceTransformerEncoder(Encoder):
@@ -96,7 +102,7 @@ class SentenceTransformerEncoder(Encoder):
         self.sentence_lengths = _checked_lengths(max_genes, self._max_seq_length)
         self.max_genes = max(self.sentence_lengths)
         self.embedding_dim = self._described_dim() * len(self.sentence_lengths)
-        self._loaded: tuple[torch.device, torch.dtype, SentenceTransformer, SentenceTokenizer | None] | None = None
+        self._loaded: _Loaded | None = None
 
     @property
     def options(self) -> dict[str, int | float | str]:
@@ -152,8 +158,8 @@ class SentenceTransformerEncoder(Encoder):
         """The embeddings of sentences that have a word each."""
         import torch
 
-        model, tokenizer = self._model(dtype, device)
-        if tokenizer is None:
+        model, tokenizer, network = self._model(dtype, device, packs=device.type == "cpu")
+        if tokenizer is None or network is None:
             by_library: FloatArray = model.encode(
                 sentences.texts(),
                 batch_size=_LIBRARY_BATCH_SIZE if batch_size == "auto" else batch_size,
@@ -164,7 +170,7 @@ class SentenceTransformerEncoder(Encoder):
         token_ids, indptr = tokenizer(sentences)
         batches = length_batches(np.diff(indptr), batch_size, device)
         with torch.inference_mode():
-            rows = torch.cat([_forward(model, tokenizer.padded(token_ids, indptr, batch, device)) for batch in batches])
+            rows = torch.cat([network(token_ids, indptr, batch) for batch in batches])
         embeddings = np.empty(rows.shape, dtype=np.float32)
         embeddings[np.concatenate(batches)] = rows.cpu().numpy()
         return embeddings
@@ -178,13 +184,20 @@ class SentenceTransformerEncoder(Encoder):
         return GatedSentences(self._model(torch.float32, device)[0], self.prepare(expression), device)
 
     def _model(
-        self, dtype: "torch.dtype", device: "torch.device"
-    ) -> "tuple[SentenceTransformer, SentenceTokenizer | None]":
-        if self._loaded is None or self._loaded[:2] != (device, dtype):
+        self, dtype: "torch.dtype", device: "torch.device", *, packs: bool = False
+    ) -> "tuple[SentenceTransformer, SentenceTokenizer | None, SentenceNetwork | None]":
+        import torch
+
+        from scmpt_scverse.encoders._sentence_network import SentenceNetwork
+
+        if self._loaded is None or self._loaded[:3] != (device, dtype, packs):
             self._loaded = None  # frees the other copy first
             model = self._load(dtype, device)
-            self._loaded = (device, dtype, model, _sentence_tokenizer(model))
-        return self._loaded[2:]
+            tokenizer = _sentence_tokenizer(model)
+            with torch.inference_mode():
+                network = None if tokenizer is None else SentenceNetwork(model, tokenizer, packs=packs)
+            self._loaded = (device, dtype, packs, model, tokenizer, network)
+        return self._loaded[3:]
 
     def _load(self, dtype: "torch.dtype", device: "torch.device") -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
@@ -274,16 +287,6 @@ def _sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | Non
     if not isinstance(first, Transformer) or first.do_lower_case or max_length is None or model.default_prompt_name:
         return None
     return SentenceTokenizer(model.tokenizer, max_length)
-
-
-def _forward(model: "SentenceTransformer", features: "dict[str, torch.Tensor]") -> "torch.Tensor":
-    """The embeddings of a batch, float32. What follows the transformer costs little, and loses much in bfloat16."""
-    transformer, *others = model
-    features = transformer(features)
-    features["token_embeddings"] = features["token_embeddings"].float()  # (batch, n_tokens, dim)
-    for module in others:
-        features = module(features)
-    return features["sentence_embedding"]  # (batch, embedding_dim)
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:

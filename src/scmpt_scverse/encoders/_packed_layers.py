@@ -1,0 +1,150 @@
+"""Transformer layers for CPUs: the tokens of cells lie one after another, so that there is neither padding nor mask."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+#: Rows for which weights are laid out; those of a batch are about as many.
+_TYPICAL_ROWS = 2048
+#: Scores of a head that are worked on at a time: few enough for the processor's cache.
+_CACHED_SCORES = 1 << 16
+
+
+class PackedLinear:
+    """A linear map with what follows it in one pass, its weights laid out for the processor once.
+
+    torch's own `linear` copies the bias, multiplies, and goes over the result again for the activation; in float32 it
+    also takes another library, which is slower on some processors.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight, self._bias = weight, bias
+        self._is_laid_out = _has_layout(weight.dtype)
+        if self._is_laid_out:
+            # torch.compile's own operators; where a torch has none, the plain ones below do.
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)
+
+    def __call__(self, rows: Tensor, activation: Literal["none", "relu", "gelu"] = "none") -> Tensor:
+        """Map `(n_rows, n_in)` to `(n_rows, n_out)`."""
+        if self._is_laid_out:
+            mapped: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, self._bias, activation, [], "none")
+            return mapped
+        mapped = F.linear(rows, self._weight, self._bias)
+        return mapped if activation == "none" else getattr(F, activation)(mapped)
+
+    def added_to(self, residual: Tensor, rows: Tensor) -> Tensor:
+        """The map of `rows` plus a residual, `(n_rows, n_out)`."""
+        if self._is_laid_out:
+            operator: Any = torch.ops.mkldnn._linear_pointwise.binary
+            added: Tensor = operator(rows, residual, self._weight, self._bias, "add")
+            return added
+        return residual + F.linear(rows, self._weight, self._bias)
+
+
+def _has_layout(dtype: torch.dtype) -> bool:
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer of a network that is normalised after each residual sum, as scGPT and BERT are.
+
+    Attributes
+    ----------
+    query_key_value, out, up, down
+        Weight and bias of the linear maps of attention and of the feed-forward part.
+    attention_norm, output_norm
+        Layer norms after the two residual sums.
+    """
+
+    query_key_value: tuple[Tensor, Tensor]
+    out: tuple[Tensor, Tensor]
+    up: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+    attention_norm: nn.LayerNorm
+    output_norm: nn.LayerNorm
+
+
+class PackedLayer:
+    """A transformer layer over packed tokens.
+
+    Parameters
+    ----------
+    weights
+        Of the layer.
+    n_heads
+        Attention heads.
+    activation
+        Of the feed-forward part.
+    """
+
+    def __init__(self, weights: LayerWeights, n_heads: int, activation: Literal["relu", "gelu"]) -> None:
+        weight, bias = weights.query_key_value
+        dim = weight.shape[1]
+        # Scores are divided by the root of the width of a head; it costs nothing where the queries are made.
+        scale = torch.ones(3 * dim, dtype=torch.float32)
+        scale[:dim] = (dim // n_heads) ** -0.5
+        weight, bias = (weight * scale[:, None]).to(weight.dtype), (bias * scale).to(bias.dtype)
+        self._query_key_value = PackedLinear(weight, bias)
+        self._query = PackedLinear(weight[:dim], bias[:dim])
+        self._key_value = PackedLinear(weight[dim:], bias[dim:])
+        self._out, self._up, self._down = (PackedLinear(*part) for part in (weights.out, weights.up, weights.down))
+        self._attention_norm, self._output_norm = weights.attention_norm, weights.output_norm
+        self._activation = activation
+        self._n_heads = n_heads
+
+    def __call__(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Update `(n_tokens, dim)` tokens; a cell's attend to those of the cell."""
+        queries, keys, values = self._query_key_value(tokens).chunk(3, dim=-1)
+        return self._update(tokens, self._attend(queries, keys, values, lengths, lengths))
+
+    def first_rows(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+        """What :meth:`__call__` makes of the first token of every cell, `(n_cells, dim)`."""
+        starts = torch.tensor(lengths).cumsum(0) - torch.tensor(lengths)
+        first = tokens[starts]
+        keys, values = self._key_value(tokens).chunk(2, dim=-1)
+        return self._update(first, self._attend(self._query(first), keys, values, [1] * len(lengths), lengths))
+
+    def _update(self, rows: Tensor, attended: Tensor) -> Tensor:
+        rows = self._attention_norm(self._out.added_to(rows, attended))
+        updated: Tensor = self._output_norm(self._down.added_to(rows, self._up(rows, self._activation)))
+        return updated
+
+    def _attend(
+        self, queries: Tensor, keys: Tensor, values: Tensor, n_rows: Sequence[int], n_tokens: Sequence[int]
+    ) -> Tensor:
+        """Attention in each cell from its `n_rows` queries to its `n_tokens` keys, `(sum(n_rows), dim)`.
+
+        Cell by cell, the scores stay in the processor's cache; cells of equal length that are neighbours go together.
+        """
+        attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        row = token = 0
+        for (rows_of_cell, tokens_of_cell), n_cells in _runs(n_rows, n_tokens):
+            rows = slice(row, row := row + n_cells * rows_of_cell)
+            tokens = slice(token, token := token + n_cells * tokens_of_cell)
+            scores = self._heads(queries[rows], n_cells) @ self._heads(keys[tokens], n_cells).transpose(-2, -1)
+            mixed = scores.softmax(dim=-1) @ self._heads(values[tokens], n_cells)  # (n_cells, n_heads, n_rows, width)
+            self._heads(attended[rows], n_cells).copy_(mixed)
+        return attended
+
+    def _heads(self, x: Tensor, n_cells: int) -> Tensor:
+        """`(n_cells * n, dim)` as `(n_cells, n_heads, n, dim / n_heads)`, without a copy."""
+        return x.view(n_cells, -1, self._n_heads, x.shape[-1] // self._n_heads).transpose(1, 2)
+
+
+def _runs(n_rows: Sequence[int], n_tokens: Sequence[int]) -> Iterator[tuple[tuple[int, int], int]]:
+    """Neighbours of equal length, few enough for the cache, and how many they are."""
+    for shape, cells in groupby(zip(n_rows, n_tokens, strict=True)):
+        n_cells = len(list(cells))
+        most = max(1, _CACHED_SCORES // (shape[0] * shape[1]))
+        for start in range(0, n_cells, most):
+            yield shape, min(most, n_cells - start)
