@@ -66,8 +66,7 @@ def tables(record: dict[str, Any]) -> str:
 def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: bool = False, digits: int = 3) -> str:
     """One row a predictor, one column a set, and the mean over the sets."""
     summary = metrics.replicate_summary(known, by=["set", "predictor"])
-    summary = summary[summary["metric"] == metric]
-    summary["half"] = summary["upper"] - summary["mean"]
+    summary = summary[summary["metric"] == metric].assign(half=summary["upper"] - summary["mean"])
     wide = summary.pivot(index="predictor", columns="set", values="half" if half_width else "mean")
     n_replicates = summary.groupby("set")["n_replicates"].max()
     wide = _in_order(wide)

@@ -43,10 +43,10 @@ class ScanviClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X: "sparse.csr_matrix", y: "StrArray") -> Self:
         """Train on counts."""
-        from scvi.model import SCANVI, SCVI
-
         if np.any(X.data != np.rint(X.data)):
             raise ValueError("Expected counts for the baseline 'scanvi'; found fractions. Leave it out.")
+        from scvi.model import SCANVI, SCVI
+
         self.genes_ = _variable_genes_of_counts(X, self.n_genes)
         cells = self._cells(X)
         cells.obs[_LABELS_KEY] = pd.Categorical(y)

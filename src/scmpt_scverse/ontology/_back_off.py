@@ -81,14 +81,17 @@ def back_off(
     names = [ontology.terms[term].name for term in terms]
     is_known = chosen >= 0
     own_term = np.array([terms.index(identifier) for identifier in ids])[best]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "ontology_id": [terms[term] if term >= 0 else None for term in chosen],
             "ontology_term": [names[term] if term >= 0 else None for term in chosen],
-            "probability": np.where(is_known, sums[np.arange(len(values)), chosen], np.nan),
-            "is_backed_off": is_known & (chosen != own_term),
         },
         index=probabilities.index,
+        dtype=object,  # pandas 3 would make NaN of None in a column of text
+    )
+    return table.assign(
+        probability=np.where(is_known, sums[np.arange(len(values)), chosen], np.nan),
+        is_backed_off=is_known & (chosen != own_term),
     )
 
 
