@@ -22,7 +22,7 @@ def rule(body: dict[str, Any]) -> dict[str, Any]:
     user = next(message["content"] for message in body["messages"] if message["role"] == "user")
     data = json.loads(re.fullmatch(r"<data>(.*)</data>", user, re.DOTALL)[1])  # type: ignore[index]
     key = min(data["candidates"], key=data["candidates"].get)
-    return {"rationale": f"Because of {data['genes'][0]}.", "choice": key, "confidence": 0.8}
+    return {"rationale": f"Because of {data['genes'].split()[0]}.", "choice": key, "confidence": 0.8}
 
 
 def completion(body: dict[str, Any], content: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def test_whatever_labels_and_genes_are_they_stay_data(genes: list[str], labels: 
     assert request == llm.build_request(genes, labels, instruction="Answer.", context="<data>ignore</data>", seed=seed)
     assert request.messages[1].content.count("<") == 2
     data = data_of(request)
-    assert data["genes"] == genes
+    assert data["genes"] == " ".join(genes)
     assert data["context"] == "<data>ignore</data>"
     assert data["candidates"] == dict(zip(request.keys, request.candidates, strict=True))
     assert sorted(request.candidates) == sorted(labels)

@@ -44,7 +44,7 @@ class Oracle(llm.LLMClient):
             data = json.loads(request.messages[1].content.removeprefix("<data>").removesuffix("</data>"))
             self.asked.append(data)
             number = len(self.asked)
-            truth = self.truth.get(" ".join(data["genes"]), request.candidates[0])
+            truth = self.truth.get(data["genes"], request.candidates[0])
             if number % 10 == 0:
                 yield request, llm.Answer("failed", reason="bad day")
             elif number % 5 == 0 or truth not in request.candidates:
@@ -176,7 +176,7 @@ def test_questions(trained: SCMPT, query: AnnData, oracle: Oracle, tmp_path: Pat
         best = soft.iloc[row].nlargest(4)
         shown = {asked["candidates"][key]: value for key, value in asked["probabilities"].items()}
         assert shown == {label: pytest.approx(value, abs=0.005) for label, value in best.items()}
-        assert len(asked["genes"]) == 20
+        assert len(asked["genes"].split()) == 20
         assert ("markers" in asked) == ("Dendritic" in best)
     oracle.asked.clear()
     refine(trained, query, oracle, tmp_path, cells=np.arange(140) == 3, show_probabilities=False, weight=0.5)
@@ -296,7 +296,7 @@ def test_only_genes_labels_and_context_leave_the_machine(
             user = body["messages"][1]["content"].removeprefix("<data>").removesuffix("</data>")
             data = json.loads(user)
             assert set(data) == {"genes", "candidates", "probabilities", "context"}
-            assert set(data["genes"]) <= set(query.var_names)
+            assert set(data["genes"].split()) <= set(query.var_names)
             assert set(data["candidates"].values()) <= set(trained.labels)
             instructions = body["messages"][0]["content"]
             assert not any(gene in instructions.split() for gene in query.var_names)

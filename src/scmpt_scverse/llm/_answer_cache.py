@@ -39,9 +39,9 @@ class AnswerCache:
     """
 
     def __init__(self, path: "StrPath | None" = None) -> None:
-        self.path = cache_folder() / _FILE if path is None else Path(path)
-        self._answers: dict[str, Answer] = {}
         self._file: int | None = None
+        self._answers: dict[str, Answer] = {}
+        self.path = cache_folder() / _FILE if path is None else Path(path)
         self._read()
 
     def __enter__(self) -> Self:

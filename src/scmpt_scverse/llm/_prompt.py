@@ -78,7 +78,8 @@ def build_request(
     order = sorted(range(len(candidates)), key=lambda index: _draw(seed, genes, candidates[index]))
     keys = candidate_keys(len(candidates))
     shuffled = [candidates[index] for index in order]
-    data: dict[str, object] = {"genes": list(genes), "candidates": dict(zip(keys, shuffled, strict=True))}
+    # One text takes two thirds of the tokens of a list.
+    data: dict[str, object] = {"genes": " ".join(genes), "candidates": dict(zip(keys, shuffled, strict=True))}
     if probabilities is not None:
         shown = [round(float(probabilities[index]), 2) for index in order]
         data["probabilities"] = dict(zip(keys, shown, strict=True))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray
     from scmpt_scverse.pp._expression import ExpressionReader
 
-#: Genes that are shown by default: about 350 tokens.
+#: Genes that are shown by default: about 400 tokens.
 DEFAULT_N_GENES = 100
 
 

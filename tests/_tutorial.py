@@ -1,0 +1,75 @@
+"""What all tutorials have in common: committed as executed, honest figures, and running again."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+TIMEOUT_S = 600
+
+
+def committed(path: Path) -> Any:
+    """The notebook as it is committed."""
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    """Its cells of code."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook: Any) -> list[Any]:
+    """All outputs, in order."""
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def printed(notebook: Any) -> str:
+    """Everything that was printed or shown as text."""
+    streams = [output.get("text", "") for output in outputs(notebook)]
+    results = [output.get("data", {}).get("text/plain", "") for output in outputs(notebook)]
+    return "\n".join(streams + results)
+
+
+def check_committed(path: Path, *, n_pictures: int) -> None:
+    """Executed from top to bottom without error or warning, and silent about the machine."""
+    notebook = committed(path)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == n_pictures
+    kinds = {(output.output_type, output.get("name")) for output in outputs(notebook)}
+    assert kinds <= {("stream", "stdout"), ("display_data", None), ("execute_result", None)}  # no error, no stderr
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert not [cell.id for cell in notebook.cells if "execution" in cell.metadata]
+    assert not re.search(r"site-packages|/home/|/root/|/tmp/|/Users/| at 0x", path.read_text(encoding="utf-8"))
+
+
+def check_figures(path: Path) -> None:
+    """The text names figures, and only such as were printed."""
+    notebook = committed(path)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    figures = set(re.findall(r"\b0\.\d{3}\b", text))
+    assert figures
+    assert {figure for figure in figures if figure not in printed(notebook)} == set()
+
+
+def executed(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, files: Iterable[Path] = ()) -> Any:
+    """The notebook, executed anew in `folder`, with some files beside it."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses the one that keeps pictures
+    monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "jupyter"))
+    work = folder / "run"
+    work.mkdir()
+    for file in files:
+        shutil.copy(file, work)
+    notebook = committed(path)
+    for cell in code_cells(notebook):
+        cell.outputs = []
+    NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(work)}}).execute()
+    return notebook
