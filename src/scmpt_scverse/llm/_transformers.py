@@ -32,8 +32,9 @@ class TransformersClient(LLMClient):
     model
         Folder of a model as transformers saves it, or a hub id.
     normalisation
-        What is compared between labels: `"mean"`, the log-likelihood per token, so that a long label has no
-        disadvantage; or `"sum"`, that of the whole label, which is the probability that the model would write it.
+        What is compared between labels: `"mean"`, the log-likelihood per token, which favours long labels whose last
+        tokens follow from their first; or `"sum"`, that of the whole label, which is the probability that the model
+        would write it, and favours short ones.
     device
         A torch device, or `"auto"`: the first GPU, else the CPU.
     precision
