@@ -99,7 +99,7 @@ class GeneTextEncoder(Encoder):
         *,
         name: str | None = None,
         gene_texts: "StrPath | pd.DataFrame | pd.Series | Mapping[str, str]" = SYMBOLS,
-        power: float = 2.0,
+        power: float = 3.0,
         pooling: Literal["cls", "mean", "max"] | None = None,
         weights_sha256: str | None = None,
         min_genes: int = 50,

@@ -10,6 +10,7 @@ from scmpt_scverse import encoders
 from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._get import is_local
 from scmpt_scverse.model._fields import finite_embedding
+from scmpt_scverse.model._mudata import as_cells
 from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenance, write_embedding
 
 if TYPE_CHECKING:
@@ -168,11 +169,10 @@ class EmbeddingMixin:
                 self.encoder_ids_[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
 
     def _adata_or_own(self, adata: "AnnData | None") -> "AnnData":
-        if adata is not None:
-            return adata
-        if self.adata is None:
+        given = self.adata if adata is None else adata
+        if given is None:
             raise ValueError("This model was loaded without data. Pass `adata=`.")
-        return self.adata
+        return as_cells(given, self.registry["setup_args"].get("modalities"))
 
 
 def _is_same(found: Mapping[str, Any], expected: Mapping[str, Any] | None, obsm_key: str) -> bool:

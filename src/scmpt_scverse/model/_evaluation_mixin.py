@@ -82,10 +82,8 @@ class EvaluationMixin(TrainingMixin):
         check_baselines(baselines)
         adata, rows, truth = self._labelled(adata, indices)
         predictions = {_OWN: self._soft(adata, rows)}
-        train = next(
-            (data for data in (adata, self.adata) if data is not None and cells_digest(data) == self.training_digest_),
-            None,
-        )
+        known = [adata] if self.adata is None else [adata, self._adata_or_own(None)]
+        train = next((data for data in known if cells_digest(data) == self.training_digest_), None)
         if train is not None:
             predictions |= self._baselines(baselines, train, self.trained_on_, adata, rows, seed=0)
         elif "majority" in baselines:
@@ -266,9 +264,10 @@ class EvaluationMixin(TrainingMixin):
     def _fresh(self, train: "AnnData", modalities: list[str]) -> Self:
         """A new model of the same kind over some of the modalities."""
         setup = dict(self.registry["setup_args"])
+        setup.pop("modalities", None)  # cells of a MuData come as an AnnData
         obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in modalities}
         model_class: Any = type(self)
-        getattr(model_class, self.registry["setup_method_name"])(train, **{**setup, "obsm_keys": obsm_keys or None})
+        model_class.setup_anndata(train, **{**setup, "obsm_keys": obsm_keys or None})
         options = dict(self.init_params_["non_kwargs"])
         options["encoders"] = {name: value for name, value in options["encoders"].items() if name in modalities}
         options.pop("registry", None)

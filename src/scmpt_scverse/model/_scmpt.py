@@ -16,11 +16,14 @@ from scmpt_scverse.model._evaluation_mixin import EvaluationMixin
 from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField, label_text
 from scmpt_scverse.model._late_fusion_mixin import LateFusionMixin
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
+from scmpt_scverse.model._mudata import EXPRESSION, JoinedField, checked_modalities, pull_hint
 from scmpt_scverse.model._training_mixin import random_seed
 from scmpt_scverse.module._scmpt_module import SCMPTModule
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
+    from scvi.data.fields import BaseAnnDataField
 
     from scmpt_scverse._types import StrPath
     from scmpt_scverse.encoders import Encoder
@@ -171,16 +174,92 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
             raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
         setup_method_args["setup_args"].update(unlabeled_category=unlabeled_category, obsm_keys=obsm_keys)
-        # Fields that only check come first, so that a refusal leaves nothing behind.
-        fields = [GenesField("X", layer)]
-        fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
-        fields.append(LabelsField("labels", labels_key, unlabeled_category))
-        if batch_key is not None:
-            if "source_registry" not in kwargs:  # a query needs no batches
-                check_key(batch_key, adata.obs.columns, "adata.obs")
-            fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+        if batch_key is not None and "source_registry" not in kwargs:  # a query needs no batches
+            check_key(batch_key, adata.obs.columns, "adata.obs")
+        fields = _fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: "MuData",
+        labels_key: str,
+        *,
+        modalities: Mapping[str, str],
+        unlabeled_category: str = "Unknown",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        batch_key: str | None = None,
+        obsm_keys: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register a MuData, such as RNA and surface proteins of the same cells (CITE-seq). Runs no encoder.
+
+        Every method of the model then takes a MuData in place of an AnnData. Embeddings are written to `.obsm` of the
+        RNA, their provenance to its `.uns`, and predictions to `.obs` and `.obsm` of the MuData.
+
+        Parameters
+        ----------
+        mdata
+            Cells; not a view. All modalities hold the same cells in the same order.
+        labels_key
+            Column of `mdata.obs` with labels, as in :meth:`setup_anndata`.
+        modalities
+            `"expression"` names the modality whose expression the encoders read. Under any other name, the `.X` of a
+            modality is fused as it is: `{"expression": "rna", "protein": "prot"}`. It should be normalised; it is
+            standardised on the training cells and held in memory.
+        unlabeled_category, batch_key
+            As in :meth:`setup_anndata`; a column of `mdata.obs`.
+        layer, gene_symbols, obsm_keys
+            As in :meth:`setup_anndata`, of the RNA.
+        **kwargs
+            Passed by :meth:`load`.
+
+        Raises
+        ------
+        TypeError
+            Not a MuData.
+        KeyError
+            A modality, column, layer or key is not there.
+        ValueError
+            As :meth:`setup_anndata`; also where modalities hold other cells, or a name is given twice.
+
+        Examples
+        --------
+        >>> from anndata import AnnData
+        >>> from mudata import MuData
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> rna = datasets.pbmc68k_reduced()
+        >>> mdata = MuData({"rna": rna[:, 20:].copy(), "prot": rna[:, :20].copy()})
+        >>> mdata.obs["cell_type"] = rna.obs["bulk_labels"]
+        >>> SCMPT.setup_mudata(mdata, "cell_type", modalities={"expression": "rna", "protein": "prot"})
+        >>> model = SCMPT(mdata, encoders={"expression": "scgpt-mini"}, n_hidden=64)
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        if not isinstance(labels_key, str):
+            raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
+        modalities = checked_modalities(mdata, modalities)
+        unlabeled_category = label_text(unlabeled_category)
+        is_query = "source_registry" in kwargs
+        beside = {name: key for name, key in modalities.items() if name != EXPRESSION}
+        if not is_query:
+            for key in beside.values():
+                check_key(key, mdata.mod, "mdata.mod")
+            for column in (labels_key, *([] if batch_key is None else [batch_key])):
+                check_key(column, mdata.obs.columns, "mdata.obs", hint=pull_hint(mdata, column))
+        for name in {**(obsm_keys or {}), **beside}:
+            check_name(name, "modality")
+        obsm_keys = {**(obsm_keys or {}), **beside}
+        setup_method_args["setup_args"].update(
+            unlabeled_category=unlabeled_category, modalities=modalities, obsm_keys=obsm_keys
+        )
+        fields = _fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
+        manager = AnnDataManager(
+            fields=[JoinedField(field, modalities) for field in fields], setup_method_args=setup_method_args
+        )
+        manager.register_fields(mdata, **kwargs)
         cls.register_manager(manager)
 
     @classmethod
@@ -214,6 +293,22 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
         raise NotImplementedError(
             "SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata."
         )
+
+
+def _fields(
+    labels_key: str,
+    unlabeled_category: str,
+    layer: str | None,
+    batch_key: str | None,
+    obsm_keys: Mapping[str, str] | None,
+) -> "list[BaseAnnDataField]":
+    """What is registered; fields that only check come first, so that a refusal leaves nothing behind."""
+    fields: list[BaseAnnDataField] = [GenesField("X", layer)]
+    fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
+    fields.append(LabelsField("labels", labels_key, unlabeled_category))
+    if batch_key is not None:
+        fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+    return fields
 
 
 def _embedding_field(modality: str) -> str:
