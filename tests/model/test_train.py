@@ -144,10 +144,10 @@ def test_without_progress_bars_nothing_moves(pbmc: AnnData, capsys: pytest.Captu
     model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 3}}, n_hidden=8)
     train(model, max_epochs=1)
     assert cells.obsm["X_minilm"].shape == (70, 384)
-    assert "cell/s" not in capsys.readouterr().err
+    assert "cells/s" not in capsys.readouterr().err
     del cells.obsm["X_minilm"]
     model.predict()
-    assert "cell/s" in capsys.readouterr().err
+    assert "cells/s" in capsys.readouterr().err
 
 
 def test_mixed_precision_predicts_as_float32_does(pbmc: AnnData) -> None:

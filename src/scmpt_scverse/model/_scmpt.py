@@ -38,7 +38,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
     Parameters
     ----------
     adata
-        Data registered by :meth:`setup_anndata`.
+        Data registered by :meth:`setup_anndata` or :meth:`setup_mudata`.
     registry
         Registry of a saved model; passed by :meth:`load`.
     encoders
