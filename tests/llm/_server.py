@@ -65,7 +65,9 @@ def reply(body: dict[str, Any], key: str, n_seen: int) -> tuple[int, dict[str, A
             return 500, error(f"oops {key}"), {"retry-after-ms": "1"}
         case "overlong":
             return 400, error("the context holds 10 tokens"), {}
-        case "slow":
+        case "money-for-five" if "GENE5" in body["messages"][1]["content"]:
+            return 429, error("You exceeded your current quota", "insufficient_quota"), {"x-should-retry": "false"}
+        case "slow" | "money-for-five":
             time.sleep(0.2)
         case "hangs":
             time.sleep(1.5)

@@ -186,6 +186,15 @@ def test_slow_answers_come_side_by_side(server: ChatServer) -> None:
     assert {request for request, _ in answers} == {request_about(client, number) for number in range(8)}
 
 
+def test_answers_under_way_are_kept_when_the_money_ends(server: ChatServer) -> None:
+    client = server.client("money-for-five", concurrency=6)
+    answers: list[tuple[llm.Request, Answer]] = []
+    with pytest.raises(PermissionError, match="has no money left"):
+        answers.extend(client.answer(request_about(client, number) for number in range(20)))
+    assert {request for request, _ in answers} == {request_about(client, number) for number in range(5)}
+    assert {answer.status for _, answer in answers} == {"answered"}
+
+
 def test_takes_no_more_requests_than_it_can_send(server: ChatServer) -> None:
     client = server.client("slow", concurrency=2)
     taken: list[int] = []

@@ -14,8 +14,8 @@ from scmpt_scverse.llm._base import Answer, Answers, Request
 def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Request], n_at_a_time: int) -> Answers:
     """Requests with their answers, as they come.
 
-    On Ctrl-C no further request is taken; those under way are waited for and given, since they are paid for, before the
-    interrupt goes on. A second one drops them.
+    On Ctrl-C, or if the server makes asking on useless, no further request is taken; those under way are waited for and
+    given, since they are paid for, before the interrupt or error goes on. A second Ctrl-C drops them.
     """
     source = iter(requests)
     under_way: dict[Future[Answer], Request] = {}
@@ -29,14 +29,17 @@ def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Reques
                 return
             for done in wait(under_way, return_when=FIRST_COMPLETED).done:
                 yield under_way.pop(done), done.result()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as stop:
         wait_for_threads = False
-        tqdm.write(
-            f"Stopping: waiting for {len(under_way)} answers that are paid for. Interrupt again to drop them.",
-            file=sys.stderr,
-        )
+        if isinstance(stop, KeyboardInterrupt):
+            tqdm.write(
+                f"Stopping: waiting for {len(under_way)} answers that are paid for. Interrupt again to drop them.",
+                file=sys.stderr,
+            )
         for done in as_completed(list(under_way)):
-            yield under_way.pop(done), done.result()
+            request = under_way.pop(done)
+            if done.exception() is None:
+                yield request, done.result()
         wait_for_threads = True
         raise
     finally:
