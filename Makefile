@@ -37,6 +37,9 @@ bench: $(VENV)/.offline ## measure cells per second beside simpler code, and sto
 bench-accuracy: $(VENV)/.offline $(VENV)/.baselines ## measure accuracy beside baselines on real cells, and write the page about it
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
 
+bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
+	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)
+
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) dist docs/_build docs/api/generated docs/tutorials
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -30,7 +30,7 @@ def test_import_is_quick_and_loads_nothing_heavy() -> None:
 
 
 def test_public_names() -> None:
-    rooms = {"datasets", "encoders", "llm", "metrics", "ontology", "pl", "pp", "tl"}
+    rooms = {"ablation", "datasets", "encoders", "llm", "metrics", "ontology", "pl", "pp", "tl"}
     assert set(scmpt_scverse.__all__) == {"SCMPT"} | rooms
     for name in scmpt_scverse.__all__:
         assert name in dir(scmpt_scverse)
@@ -40,7 +40,7 @@ def test_public_names() -> None:
 
 
 def test_rooms_export_what_they_say() -> None:
-    for room in ("datasets", "encoders", "llm", "metrics", "ontology", "pl", "pp", "tl"):
+    for room in ("ablation", "datasets", "encoders", "llm", "metrics", "ontology", "pl", "pp", "tl"):
         module = getattr(scmpt_scverse, room)
         for name in module.__all__:
             assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"

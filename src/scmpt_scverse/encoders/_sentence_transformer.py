@@ -15,14 +15,15 @@ from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._length_batches import length_batches
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
-from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
+from scmpt_scverse.pp._cell_sentence import CellSentences
+from scmpt_scverse.pp._sentence_forms import TABLE_OF, check_form, read_table, sentences_in_form
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
-    from scmpt_scverse.encoders._gated_sentences import GatedSentences
+    from scmpt_scverse.encoders._gene_gates import JoinedGates
     from scmpt_scverse.encoders._sentence_network import SentenceNetwork
     from scmpt_scverse.pp._expression import GeneExpression
 
@@ -60,6 +61,12 @@ class SentenceTransformerEncoder(Encoder):
         See :class:`Encoder`.
     weights_sha256
         Expected sha256 of `model.safetensors`; checked when the weights are loaded.
+    sentence
+        How a cell is written: `"ranked"` (symbols, most expressed first), `"binned"` (each followed by a word for its
+        expression), `"tfidf"` (in the order of expression times inverse cell frequency) or `"full_names"`.
+    sentence_table
+        For the last two: a `.csv` or `.tsv` file with each gene and the share of cells that express it, or its full
+        name.
 
     Raises
     ------
@@ -85,6 +92,8 @@ class SentenceTransformerEncoder(Encoder):
         min_genes: int = 50,
         min_expression: float = 0.2,
         weights_sha256: str | None = None,
+        sentence: str = "ranked",
+        sentence_table: "StrPath | None" = None,
     ) -> None:
         self.folder = Path(folder)
         self.name = name or slug(self.folder.resolve().name)
@@ -92,6 +101,10 @@ class SentenceTransformerEncoder(Encoder):
             check_choice(pooling, _POOLINGS, "pooling")
         check_positive(min_genes, "min_genes")
         check_share(min_expression, "min_expression")
+        check_form(sentence, sentence_table)
+        self.sentence = sentence
+        self._table_path = sentence_table if sentence in TABLE_OF else None
+        self._table = None if self._table_path is None else read_table(self._table_path, sentence)
         self.pooling = pooling
         self.min_genes = min_genes
         self.min_expression = min_expression
@@ -106,12 +119,18 @@ class SentenceTransformerEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Genes per sentence, tokens per sentence and pooling (`"as saved"` unless overridden)."""
-        return {
+        """Genes per sentence, tokens per sentence, pooling (`"as saved"` unless overridden), and another form."""
+        options: dict[str, int | float | str] = {
             "max_genes": self.max_genes if len(self.sentence_lengths) == 1 else str(self.sentence_lengths),
             "max_seq_length": self._max_seq_length,
             "pooling": self.pooling or "as saved",
         }
+        # Only where it is not the usual one, so that embeddings made before there were others keep their fingerprint.
+        if self.sentence != "ranked":
+            options["sentence"] = self.sentence
+        if self._table_path is not None:
+            options["sentence_table_sha256"] = file_sha256(Path(self._table_path))
+        return options
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """All of them: a tokenizer spells out symbols that it does not know."""
@@ -119,7 +138,7 @@ class SentenceTransformerEncoder(Encoder):
 
     def prepare(self, expression: "GeneExpression") -> CellSentences:
         """The cell sentences of a chunk, cut to `max_genes`."""
-        return sentences_of(expression, self.max_genes)
+        return sentences_in_form(self.sentence, expression, self.max_genes, self._table)
 
     def encode(
         self,
@@ -175,13 +194,16 @@ class SentenceTransformerEncoder(Encoder):
         embeddings[np.concatenate(batches)] = rows.cpu().numpy()
         return embeddings
 
-    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GatedSentences":
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "JoinedGates":
         """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""
         import torch
 
         from scmpt_scverse.encoders._gated_sentences import GatedSentences
+        from scmpt_scverse.encoders._gene_gates import JoinedGates
 
-        return GatedSentences(self._model(torch.float32, device)[0], self.prepare(expression), device)
+        model = self._model(torch.float32, device)[0]
+        parts = self._parts(self.prepare(expression))
+        return JoinedGates([GatedSentences(model, part, len(expression.genes), device) for part in parts])
 
     def _model(
         self, dtype: "torch.dtype", device: "torch.device", *, packs: bool = False

@@ -8,7 +8,7 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_key, check_positive, list_some
 from scmpt_scverse._keys import DEFAULT_ATTRIBUTIONS_KEY, DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse.model._explain import Explainer, sample_cells
+from scmpt_scverse.model._explain import Explainer, GeneRemoval, sample_cells
 from scmpt_scverse.model._fields import as_text
 from scmpt_scverse.model._prediction_mixin import PredictionMixin
 from scmpt_scverse.tl._embed import check_writable
@@ -175,6 +175,100 @@ class AttributionMixin(PredictionMixin):
             completeness_error=float(found.completeness_error[0]),
         )
         return table
+
+    def deletion_curves(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        methods: Sequence[str] = ("integrated_gradients", "random"),
+        n_cells: int = 50,
+        counts: Sequence[int] = (0, 1, 2, 5, 10, 20, 50),
+        seed: int = 0,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """What taking the best-scored genes out of cells, or keeping only them, does to the predicted label.
+
+        Cells are read and embedded anew without the genes, whatever the method.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        methods
+            As for :meth:`rank_attributions`; `"random"` is the control.
+        n_cells
+            How many cells, at random.
+        counts
+            How many genes, one point of the curve each.
+        seed
+            Of the choice of cells and of what a method draws.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        Tidy: `method`, `kind` (`"deletion"` or `"insertion"`), `n_genes`, `cell`, `label`, `probability` of the label
+        that the model gives the whole cell. :func:`scmpt_scverse.tl.faithfulness` sums it up.
+        """
+        self._check_if_trained(warn=False)
+        check_positive(n_cells, "n_cells")
+        adata = self._adata_or_own(adata)
+        tables = []
+        for method in methods:
+            explainer = Explainer(self, adata, method, seed=seed)
+            rows = sample_cells(
+                np.full(adata.n_obs, "all", dtype=object), ["all"], explainer.is_readable, n_cells, seed
+            )["all"]
+            labels = explainer.predicted[rows]
+            found = explainer.explain(rows, labels, progress=progress)
+            for kind, points in explainer.curves(found, list(counts)).items():
+                table = pd.DataFrame(
+                    points, index=adata.obs_names[rows], columns=pd.Index(list(counts), name="n_genes")
+                )
+                table = table.rename_axis("cell").stack().rename("probability").reset_index()
+                label_of = dict(zip(adata.obs_names[rows], labels, strict=True))
+                tables.append(table.assign(method=method, kind=kind, label=table["cell"].map(label_of)))
+        columns = ["method", "kind", "n_genes", "cell", "label", "probability"]
+        return pd.concat(tables, ignore_index=True)[columns]
+
+    def counterfactual(
+        self,
+        adata: "AnnData",
+        obs_name: str,
+        *,
+        method: str = "integrated_gradients",
+        max_genes: int = 100,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Few genes without which the cell would get another label.
+
+        Genes are taken out in the order of their scores until the label changes; then each is put back if the label
+        stays changed without it. So none of them can be spared, though a smaller set may exist.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression.
+        obs_name
+            Name of the cell.
+        method, seed
+            As for :meth:`explain_cell`.
+        max_genes
+            Give up after this many.
+
+        Returns
+        -------
+        One row a gene, in the order of scores: `score`. `.attrs` holds `label`, `new_label` (`None`, and no rows, where
+        `max_genes` did not change it), and `probability` of the old label without the genes.
+        """
+        check_positive(max_genes, "max_genes")
+        table = self.explain_cell(adata, obs_name, method=method, seed=seed)
+        row = np.flatnonzero(adata.obs_names == obs_name)[:1]
+        asked = GeneRemoval(Explainer(self, adata[row].copy(), "random"), self.labels)
+        genes, new_label, probability = asked.fewest(list(table.index[:max_genes]), table.attrs["label"])
+        found = table.loc[genes, ["total"]].rename(columns={"total": "score"})
+        found.attrs = {"label": table.attrs["label"], "new_label": new_label, "probability": probability}
+        return found
 
     def _groupby(self, adata: "AnnData", groupby: str | None) -> str:
         if groupby is None:

@@ -13,6 +13,7 @@ from scmpt_scverse._checks import list_some
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse.attribution import ATTRIBUTORS
 from scmpt_scverse.attribution._base import Attributor, total_difference
+from scmpt_scverse.attribution._faithfulness import curve
 from scmpt_scverse.encoders._gene_gates import GeneDifferentiable
 from scmpt_scverse.model._gene_forward import ExactForward, ExpressedGenes, GeneForward, SmoothForward
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
@@ -22,9 +23,12 @@ from scmpt_scverse.tl._rank_attributions import CellAttributions
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import BoolArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.model._prediction_mixin import PredictionMixin
+
+#: Cells whose curves are computed together.
+_CURVE_CELLS = 64
 
 
 class Explainer:
@@ -45,6 +49,10 @@ class Explainer:
     ----------
     predicted
         The label that the model gives each cell, shape `(n_obs,)`.
+    encoders
+        Of the modalities that can be traced to genes.
+    device
+        Where it computes.
     is_readable
         Which cells all encoders can read, shape `(n_obs,)`.
     """
@@ -52,17 +60,17 @@ class Explainer:
     def __init__(self, model: "PredictionMixin", adata: "AnnData", method: str, **options: Any) -> None:
         self.attributor: Attributor = ATTRIBUTORS.load(method)(**options)
         self._model = model
-        self._encoders = {
+        self.encoders = {
             name: model._encoder(name, modality.encoder)
             for name, modality in model._modalities.items()
             if modality.encoder is not None
         }
-        if not self._encoders:
+        if not self.encoders:
             raise ValueError(
                 f"None of the modalities {list_some(model._modalities)} can be traced to genes: they are arrays that "
                 "you brought. Explanations need a modality with an encoder."
             )
-        without = [name for name, encoder in self._encoders.items() if not isinstance(encoder, GeneDifferentiable)]
+        without = [name for name, encoder in self.encoders.items() if not isinstance(encoder, GeneDifferentiable)]
         if self.attributor.needs_gradients and without:
             raise ValueError(
                 f"{method!r} needs gradients, which the encoder of the modality {list_some(without)} does not give. "
@@ -75,28 +83,28 @@ class Explainer:
             gene_symbols=setup["gene_symbols"],
             reference_var_names=model.registry["field_registries"]["X"]["state_registry"]["column_names"],
         )
-        _check_species(self._reader.genes, self._encoders)
+        _check_species(self._reader.genes, self.encoders)
         probabilities = model.predict(adata, soft=True).to_numpy()
         self.is_readable: BoolArray = np.isfinite(probabilities).all(axis=1)
         self.predicted: StrArray = model.labels[np.nan_to_num(probabilities, nan=0).argmax(axis=1)]
         inputs = model._inputs(adata)
-        self._held = {name: values for name, values in inputs.items() if name not in self._encoders}
-        self._device = resolve_device("auto")
+        self._held = {name: values for name, values in inputs.items() if name not in self.encoders}
+        self.device = resolve_device("auto")
 
     def forward(self, rows: "IntArray", *, smooth: bool) -> "tuple[GeneForward, GeneExpression]":
         """Logits of the genes of these cells, and their expression."""
-        module = self._model.module.to(self._device).eval()
+        module = self._model.module.to(self.device).eval()
         expression = self._reader.take(rows)
         held = {name: values[rows] for name, values in self._held.items()}
         kind = SmoothForward if smooth else ExactForward
-        return kind(module, self._encoders, expression, held, self._device), expression  # type: ignore[arg-type]
+        return kind(module, self.encoders, expression, held, self.device), expression  # type: ignore[arg-type]
 
     def explain(self, rows: "IntArray", labels: "StrArray", *, progress: bool) -> CellAttributions:
         """Attribute the label of each cell to its genes; `rows` ascend."""
         index = {label: code for code, label in enumerate(self._model.labels)}
         target = np.array([index[label] for label in labels], dtype=np.int64)
         expression = self._reader.take(rows)
-        n_modalities = len(self._encoders)
+        n_modalities = len(self.encoders)
         blocks: list[sparse.coo_matrix] = []  # the modalities one after another, then the total
         difference, error = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
         # Cells of similar size together, so that padding is little.
@@ -105,9 +113,11 @@ class Explainer:
             for start in range(0, len(rows), self.attributor.cells_per_call):
                 some = np.sort(order[start : start + self.attributor.cells_per_call])
                 forward, part = self.forward(rows[some], smooth=self.attributor.needs_gradients)
+                if isinstance(forward, SmoothForward) and start == 0:
+                    forward.check()
                 expressed = ExpressedGenes(part.matrix)
-                gates = expressed.gates(n_modalities, self._device)
-                targets = torch.from_numpy(target[some]).to(self._device)
+                gates = expressed.gates(n_modalities, self.device)
+                targets = torch.from_numpy(target[some]).to(self.device)
                 found = self.attributor.attribute(forward, gates, targets)
                 scores = torch.cat([found.scores, found.total.unsqueeze(1)], dim=1).cpu().numpy()
                 difference[some] = total_difference(forward, gates, targets).cpu().numpy()
@@ -120,8 +130,65 @@ class Explainer:
                     blocks.append(sparse.coo_matrix(values, shape=expression.matrix.shape))
                 bar.update(len(some))
         summed = [sparse.csr_matrix(sum(blocks[block :: n_modalities + 1])) for block in range(n_modalities + 1)]
-        by_modality = dict(zip(self._encoders, summed[:-1], strict=True))
+        by_modality = dict(zip(self.encoders, summed[:-1], strict=True))
         return CellAttributions(rows, expression, labels, summed[-1], by_modality, difference, error)
+
+    def curves(self, found: CellAttributions, counts: Sequence[int]) -> "dict[str, FloatArray]":
+        """Probabilities of the explained labels with genes deleted and inserted, each `(n_cells, n_counts)`."""
+        index = {label: code for code, label in enumerate(self._model.labels)}
+        blocks: dict[str, list[FloatArray]] = {"deletion": [], "insertion": []}
+        for start in range(0, len(found.rows), _CURVE_CELLS):
+            some = slice(start, start + _CURVE_CELLS)
+            forward, part = self.forward(found.rows[some], smooth=False)
+            expressed = ExpressedGenes(part.matrix)
+            gates = expressed.gates(len(self.encoders), self.device)
+            scores = found.total[some].toarray()[np.arange(len(gates))[:, None], expressed.columns]
+            target = torch.tensor([index[label] for label in found.labels[some]], device=self.device)
+            for kind, points in blocks.items():
+                ranked = torch.from_numpy(scores).to(self.device)
+                points.append(curve(forward, gates, ranked, target, counts, insert=kind == "insertion"))
+        return {kind: np.concatenate(points) for kind, points in blocks.items()}
+
+
+class GeneRemoval:
+    """The label of one cell without some of its genes.
+
+    Parameters
+    ----------
+    explainer
+        Of that cell alone.
+    labels
+        The labels of the model.
+    """
+
+    def __init__(self, explainer: Explainer, labels: "StrArray") -> None:
+        self._forward, expression = explainer.forward(np.array([0]), smooth=False)
+        expressed = ExpressedGenes(expression.matrix)
+        self._gates = expressed.gates(len(explainer.encoders), explainer.device)
+        self._place = {expression.genes[column]: place for place, column in enumerate(expressed.columns[0])}
+        self._labels = labels
+
+    def without(self, genes: Sequence[str]) -> "tuple[str, FloatArray]":
+        """The label, and the probabilities of all labels."""
+        gates = self._gates.clone()
+        gates[:, :, [self._place[gene] for gene in genes]] = 0
+        probabilities = self._forward(gates, torch.zeros(1, dtype=torch.long, device=gates.device)).softmax(1)[0]
+        return str(self._labels[int(probabilities.argmax())]), probabilities.cpu().numpy()
+
+    def fewest(self, ranked: list[str], label: str) -> tuple[list[str], str | None, float]:
+        """Genes none of which can be spared, the new label, and the probability of the old one."""
+        code = list(self._labels).index(label)
+        removed: list[str] = []
+        while self.without(removed)[0] == label:
+            if len(removed) == len(ranked):
+                return [], None, float(self.without(removed)[1][code])
+            removed.append(ranked[len(removed)])
+        for gene in list(removed):
+            fewer = [other for other in removed if other != gene]
+            if self.without(fewer)[0] != label:
+                removed = fewer
+        new_label, probabilities = self.without(removed)
+        return removed, new_label, float(probabilities[code])
 
 
 def sample_cells(

@@ -99,7 +99,6 @@ class SmoothForward(GeneForward):
         for name, encoder in encoders.items():
             gates = encoder.gene_gates(expression, device)
             self._gates[name] = gates, torch.from_numpy(_places(gates.genes, self._expressed)).to(device)
-            self._check(name, gates)
 
     def __call__(self, gates: "Tensor", cells: "Tensor") -> "Tensor":
         """See :meth:`GeneForward.__call__`."""
@@ -111,8 +110,12 @@ class SmoothForward(GeneForward):
         logits: Tensor = self._module(inputs)
         return logits
 
+    def check(self) -> None:
+        """Raise `ValueError` unless the first cell, with all genes in place, is what each encoder makes of it."""
+        for name, (gates, _) in self._gates.items():
+            self._check(name, gates)
+
     def _check(self, name: str, gates: GeneGates) -> None:
-        """With all genes in place, this must be what the encoder gives."""
         encoder, first = self._encoders[name], GeneExpression(self._expression.matrix[:1], self._expression.genes)
         expected = encoder.encode(encoder.prepare(first), device=str(self._device), precision="float32")
         with torch.no_grad():

@@ -1,9 +1,20 @@
 """Tools that apply frozen models to AnnData, or read what was written with them."""
 
+from scmpt_scverse.attribution._faithfulness import faithfulness
 from scmpt_scverse.tl._annotate_with_llm import annotate_with_llm
 from scmpt_scverse.tl._back_off import back_off
 from scmpt_scverse.tl._embed import embed
 from scmpt_scverse.tl._embed_file import embed_file
 from scmpt_scverse.tl._linear_probe import linear_probe
+from scmpt_scverse.tl._marker_overlap import compare_attributions, marker_overlap
 
-__all__ = ["annotate_with_llm", "back_off", "embed", "embed_file", "linear_probe"]
+__all__ = [
+    "annotate_with_llm",
+    "back_off",
+    "compare_attributions",
+    "embed",
+    "embed_file",
+    "faithfulness",
+    "linear_probe",
+    "marker_overlap",
+]

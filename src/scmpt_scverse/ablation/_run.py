@@ -1,0 +1,201 @@
+"""Run ablations over splits and seeds, into a tidy table."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from tqdm import tqdm
+
+from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse.ablation._base import Ablation
+from scmpt_scverse.ablation._modality import WithoutModality
+from scmpt_scverse.encoders import CacheableCells
+from scmpt_scverse.metrics import cell_splits, classification_metrics
+from scmpt_scverse.model._prediction_mixin import cells_digest
+from scmpt_scverse.pp._expression import ExpressionReader
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.model import SCMPT
+
+#: Cells whose changed inputs are embedded together.
+_CHUNK_SIZE = 512
+_N_FOLDS = 5
+INTACT = "intact"
+
+
+def run(
+    model: "SCMPT",
+    adata: AnnData,
+    ablations: Sequence[Ablation],
+    *,
+    n_replicates: int = 5,
+    retrain: bool = True,
+    group_key: str | None = None,
+    seed: int = 0,
+    progress: bool = True,
+    **train_options: Any,
+) -> pd.DataFrame:
+    """Measure what a model loses by each ablation.
+
+    Parameters
+    ----------
+    model
+        A trained model: its encoders, its kind of head and its options.
+    adata
+        Labelled cells with expression.
+    ablations
+        What to change; the intact model is always measured beside.
+    n_replicates
+        Splits into training and held-out cells (folds of a five-fold cross-validation), each with its own random
+        changes.
+    retrain
+        Train a fresh head on the changed cells: what is still in them. Otherwise the head of `model` reads the changed
+        cells: how robust it is. Then cells that it was trained on are left out.
+    group_key
+        Column of `.obs` whose groups, donors say, are never on both sides of a split.
+    seed
+        Of splits and changes.
+    progress
+        Show a progress bar.
+    **train_options
+        Options of :meth:`scmpt_scverse.SCMPT.train`.
+
+    Returns
+    -------
+    Tidy: `ablation` (first `"intact"`), `replicate`, `metric`, `value`; metrics as in
+    :func:`scmpt_scverse.metrics.classification_metrics`, on held-out cells.
+
+    Raises
+    ------
+    KeyError
+        The column of labels or groups is missing.
+    ValueError
+        Two ablations of one name, a modality that the model does not have, low depth without counts, or no cell left.
+    """
+    check_positive(n_replicates, "n_replicates")
+    model._check_if_trained(warn=False)
+    _check(model, ablations)
+    labels_key = model.registry["setup_args"]["labels_key"]
+    for key in filter(None, (labels_key, group_key)):
+        check_key(key, adata.obs.columns, "adata.obs")
+    embedder = _Embedder(model, adata, progress)
+    labels = adata.obs[labels_key].astype(object).map(str).to_numpy(dtype=object)
+    is_usable = np.isin(labels, model.labels) & embedder.is_readable
+    if not retrain and cells_digest(adata) == model.training_digest_:
+        is_usable[model.trained_on_] = False
+    rows = np.flatnonzero(is_usable)
+    if not rows.size:
+        raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")
+    groups = None if group_key is None else adata.obs[group_key].to_numpy()[rows]
+    n_repeats = -(-n_replicates // _N_FOLDS)
+    splits = cell_splits(labels[rows], groups, n_splits=_N_FOLDS, n_repeats=n_repeats, seed=seed)[:n_replicates]
+    results = []
+    for ablation in tqdm([_Intact(), *ablations], desc="Ablations", disable=not progress):
+        for replicate, (train, test) in enumerate(splits):
+            changed = embedder.embed(ablation, np.random.default_rng([seed, replicate]))
+            if retrain:
+                neutral = {name: values[rows[train]].mean(0) for name, values in embedder.intact.items()}
+            else:
+                neutral = {name: model.module.neutral(name).cpu().numpy() for name in changed}
+            inputs = {
+                # A cell without any gene left has no embedding, and then says nothing.
+                name: np.where(np.isnan(values), neutral[name], ablation.embedding(name, values, neutral[name]))
+                for name, values in changed.items()
+            }
+            data = _data(inputs, labels)
+            head = _trained_head(model, data[rows[train]].copy(), train_options) if retrain else None
+            predicted = _predict(model, inputs, rows[test]) if head is None else head.predict(data[rows[test]].copy())
+            scores = classification_metrics(labels[rows[test]], predicted)
+            results += [(ablation.name, replicate, metric, value) for metric, value in scores.items()]
+    return pd.DataFrame(results, columns=["ablation", "replicate", "metric", "value"])
+
+
+class _Intact(Ablation):
+    name = INTACT
+
+
+class _Embedder:
+    """Embeds the changed cells of one AnnData; what an encoder has read before is not embedded again."""
+
+    def __init__(self, model: "SCMPT", adata: AnnData, progress: bool) -> None:
+        self.intact = model._inputs(adata, progress=progress)
+        self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
+        self._encoders: dict[str, Encoder] = {
+            name: model._encoder(name, modality.encoder)
+            for name, modality in model._modalities.items()
+            if modality.encoder is not None
+        }
+        setup = model.registry["setup_args"]
+        self._reader = ExpressionReader(
+            adata,
+            layer=setup["layer"],
+            gene_symbols=setup["gene_symbols"],
+            reference_var_names=model.registry["field_registries"]["X"]["state_registry"]["column_names"],
+        )
+        self._known: dict[str, dict[bytes, FloatArray]] = {name: {} for name in self._encoders}
+        self._changed: dict[str, dict[bytes, FloatArray]] = {}  # of the ablation of the last call
+        self._ablation: Ablation | None = None
+        self.embed(_Intact(), np.random.default_rng(0))
+
+    def embed(self, ablation: Ablation, generator: np.random.Generator) -> "dict[str, FloatArray]":
+        """Every modality's embedding of all cells, `{modality: (n_obs, dim)}`."""
+        if ablation is not self._ablation:
+            self._changed, self._ablation = {name: {} for name in self._encoders}, ablation
+        chunks: dict[str, list[FloatArray]] = {name: [] for name in self._encoders}
+        for start, expression in enumerate(self._reader.chunks(_CHUNK_SIZE)):
+            changed = ablation.expression(expression, generator)
+            for name, encoder in self._encoders.items():
+                rows = slice(start * _CHUNK_SIZE, (start + 1) * _CHUNK_SIZE)
+                known = self.intact[name][rows] if isinstance(ablation, _Intact) else None
+                chunks[name].append(self._rows(name, encoder, ablation.prepare(encoder, changed, generator), known))
+        return {name: np.concatenate(chunks[name]) if name in chunks else self.intact[name] for name in self.intact}
+
+    def _rows(self, name: str, encoder: "Encoder", inputs: Any, known: "FloatArray | None") -> "FloatArray":
+        if not isinstance(inputs, CacheableCells):
+            return encoder.encode(inputs) if known is None else known
+        contents = list(inputs.contents())
+        if known is not None:
+            self._known[name].update(zip(contents, known, strict=True))
+        intact, changed = self._known[name], self._changed[name]
+        new = {content: row for row, content in enumerate(contents) if content not in intact and content not in changed}
+        if new:
+            embedded = encoder.encode(inputs.take(np.fromiter(new.values(), dtype=np.int64)))
+            changed.update(zip(new, embedded, strict=True))
+        return np.stack([intact[content] if content in intact else changed[content] for content in contents])
+
+
+def _data(inputs: "Mapping[str, FloatArray]", labels: "StrArray") -> AnnData:
+    names = [f"cell{row}" for row in range(len(labels))]
+    return AnnData(obs=pd.DataFrame({"label": labels}, index=names), obsm=dict(inputs))
+
+
+def _trained_head(model: "SCMPT", data: AnnData, train_options: Mapping[str, Any]) -> "SCMPT":
+    """A head of the same kind, trained on embeddings."""
+    model_class = type(model)
+    model_class.setup_anndata(data, "label", obsm_keys={name: name for name in data.obsm})
+    options = {name: value for name, value in model.init_params_["non_kwargs"].items() if name != "registry"}
+    head = model_class(data, **{**options, "encoders": None})
+    head.train(**{"enable_progress_bar": False, **train_options})
+    return head
+
+
+def _predict(model: "SCMPT", inputs: "Mapping[str, FloatArray]", rows: "IntArray") -> "StrArray":
+    model.module.eval()
+    with torch.inference_mode():
+        logits = model.module({name: torch.from_numpy(values[rows]) for name, values in inputs.items()})
+    return model.labels[logits.argmax(dim=1).cpu().numpy()]
+
+
+def _check(model: "SCMPT", ablations: Sequence[Ablation]) -> None:
+    names = [INTACT, *(ablation.name for ablation in ablations)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"Two ablations are called {list_some(twice)}. Give one another `name`.")
+    for ablation in ablations:
+        if isinstance(ablation, WithoutModality) and ablation.modality not in model._modalities:
+            raise ValueError(f"The model has no modality {ablation.modality!r}; it has {list_some(model._modalities)}.")

