@@ -171,3 +171,17 @@ def test_bad_arguments() -> None:
     adata.X = None
     with pytest.raises(ValueError, match="Expected expression in `adata.X`; found nothing"):
         pp.cell_sentences(adata)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_many_rows_of_any_type_are_ranked_with_ties_by_column(dtype: type) -> None:
+    values: npt.NDArray[Any] = np.random.default_rng(0).poisson(1, (300, 40)).astype(dtype)
+    if dtype is np.float64:
+        values = values * np.pi + np.arange(40) % 2 * 1e-12  # which float32 cannot tell apart
+        values[values < 1] = 0
+
+    indptr, ranked = rank_genes(sparse.csr_matrix(values))
+
+    for row, start, stop in zip(values, indptr[:-1], indptr[1:], strict=True):
+        order = np.argsort(-row.astype(np.float64), kind="stable")
+        assert ranked[start:stop].tolist() == order[row[order] > 0].tolist()

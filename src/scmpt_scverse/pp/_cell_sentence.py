@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray, StrArray
 
+#: Rows that are ranked at a time, and columns at most, so that row, value and column fit in a number of 64 bits.
+_BLOCK_ROWS, _MAX_COLUMNS = 1 << 8, 1 << 24
+
 
 @dataclass(frozen=True)
 class CellSentences:
@@ -133,13 +136,27 @@ def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tu
     -------
     `indptr` of shape `(n_obs + 1,)` and the ranked columns of all rows, one row after another.
     """
-    n_expressed = np.diff(matrix.indptr)
-    row = np.repeat(np.arange(matrix.shape[0]), n_expressed)
-    # lexsort is stable and columns are sorted within a row, so ties keep column order.
-    # Widened before negation: unsigned counts would wrap around.
-    order = np.lexsort((-matrix.data.astype(np.float64), row))
-    ranked = matrix.indices[order]
+    blocks = [matrix[start : start + _BLOCK_ROWS] for start in range(0, matrix.shape[0], _BLOCK_ROWS)]
+    ranked = np.concatenate([np.empty(0, dtype=matrix.indices.dtype), *map(_ranked_block, blocks)])
     return (matrix.indptr, ranked) if max_genes is None else _cut_rows(matrix.indptr, ranked, max_genes)
+
+
+def _ranked_block(matrix: "sparse.csr_matrix") -> "IntArray":
+    """The columns of some rows in descending order of value, ties by column, one row after another."""
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    values = matrix.data.astype(np.float32)
+    if matrix.shape[1] > _MAX_COLUMNS or not np.array_equal(values, matrix.data):
+        # float32 would make ties of values that differ. Widened before negation: unsigned counts would wrap around.
+        # lexsort is stable and columns are sorted within a row, so ties keep column order.
+        order = np.lexsort((-matrix.data.astype(np.float64), row))
+        by_value: IntArray = matrix.indices[order]
+        return by_value
+    # Row (8 bits), value (the bits of positive floats ascend like the floats) and column (24 bits) as one number, which
+    # numpy sorts several times faster than it finds an order.
+    key = (row.astype(np.uint64) << np.uint64(32)) | (~values.view(np.uint32)).astype(np.uint64)
+    key = (key << np.uint64(24)) | matrix.indices.astype(np.uint64)
+    key.sort()
+    return (key & np.uint64(_MAX_COLUMNS - 1)).astype(matrix.indices.dtype)
 
 
 def _cut_rows(indptr: "IntArray", values: "IntArray", length: int) -> "tuple[IntArray, IntArray]":
