@@ -1,8 +1,21 @@
 """Pictures of annotated cells and of training; they read results and compute none."""
 
+from scmpt_scverse.pl._ablation import ablations, deletion_curves
+from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap
 from scmpt_scverse.pl._evaluation import evaluation
 from scmpt_scverse.pl._history import training_curve
 from scmpt_scverse.pl._prediction import confusion_matrix
 from scmpt_scverse.pl._reliability import reliability_diagram
 
-__all__ = ["confusion_matrix", "evaluation", "reliability_diagram", "training_curve"]
+__all__ = [
+    "ablations",
+    "attribution_dots",
+    "attributions",
+    "cell_attributions",
+    "confusion_matrix",
+    "deletion_curves",
+    "evaluation",
+    "marker_overlap",
+    "reliability_diagram",
+    "training_curve",
+]

@@ -1,0 +1,225 @@
+"""Which genes decided, per label and per cell, and how they compare with known markers."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse._keys import ATTRIBUTION_KEYS, DEFAULT_ATTRIBUTIONS_KEY
+from scmpt_scverse.pl._figure import new_axes, show_if_asked
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+_INCHES_PER_ROW = 0.2
+_PANEL_WIDTH = 2.6
+_MAX_COLUMNS = 5
+#: Width of a letter of a label, in inches.
+_INCHES_PER_LETTER = 0.08
+
+
+def attributions(
+    adata: "AnnData",
+    *,
+    groups: Sequence[str] | None = None,
+    n_genes: int = 10,
+    key: str = DEFAULT_ATTRIBUTIONS_KEY,
+    show: bool | None = None,
+) -> "list[Axes]":
+    """Bars of the genes that contribute most to each label, a panel a label, by modality.
+
+    Parameters
+    ----------
+    adata
+        After :meth:`scmpt_scverse.SCMPT.rank_attributions`.
+    groups
+        Which labels; `None` takes all.
+    n_genes
+        Genes per label.
+    key
+        Key of `.uns`.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes, one a label. Bars of modalities stand one upon another; for a method whose scores do not add up, such as
+    occlusion, a dot marks the score of all together.
+    """
+    check_positive(n_genes, "n_genes")
+    record, names = _record(adata, key, groups)
+    n_columns = min(_MAX_COLUMNS, len(names))
+    n_rows = -(-len(names) // n_columns)
+    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.7))
+    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in panels.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, group in zip(panels.flat, names, strict=False):
+        genes = record["names"][group][:n_genes]
+        parts = {name: scores[group][:n_genes] for name, scores in record.get(ATTRIBUTION_KEYS.by_modality, {}).items()}
+        _stacked_bars(ax, list(genes), parts, record["scores"][group][:n_genes])
+        ax.set_title(_shortened(group), fontsize="small")
+    figure.supxlabel("mean contribution to the logit", fontsize="small")
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize="small")
+    show_if_asked(show)
+    return list(panels.flat[: len(names)])
+
+
+def cell_attributions(
+    table: pd.DataFrame, *, n_genes: int = 15, ax: "Axes | None" = None, show: bool | None = None
+) -> "Axes":
+    """Bars of the genes that contribute most, for and against, to the label of one cell.
+
+    Parameters
+    ----------
+    table
+        From :meth:`scmpt_scverse.SCMPT.explain_cell`.
+    n_genes
+        How many genes, those of the largest contribution either way.
+    ax
+        Axes to draw on; `None` makes a figure.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes.
+    """
+    check_positive(n_genes, "n_genes")
+    if not {"total", "value"} <= set(table.columns):
+        raise ValueError(f"Expected the table of `model.explain_cell`; found the columns {list_some(table.columns)}.")
+    largest = table.loc[table["total"].abs().nlargest(n_genes).index].sort_values("total", ascending=False)
+    ax = ax if ax is not None else new_axes((4.2, len(largest) * _INCHES_PER_ROW + 1.2))
+    parts = {str(name): largest[name].to_numpy() for name in table.columns if name not in {"total", "value"}}
+    _stacked_bars(ax, list(largest.index), parts, largest["total"].to_numpy())
+    ax.set_xlabel("contribution to the logit")
+    ax.set_title(str(table.attrs.get("label", "")))
+    ax.legend(frameon=False, fontsize="small")
+    show_if_asked(show)
+    return ax
+
+
+def attribution_dots(
+    adata: "AnnData",
+    *,
+    groups: Sequence[str] | None = None,
+    n_genes: int = 3,
+    key: str = DEFAULT_ATTRIBUTIONS_KEY,
+    ax: "Axes | None" = None,
+    show: bool | None = None,
+) -> "Axes":
+    """Dots of the best genes of all labels in every label: colour and size are the contribution, for and against.
+
+    Parameters
+    ----------
+    adata, groups, key
+        As for :func:`attributions`.
+    n_genes
+        Genes per label.
+    ax
+        Axes to draw on; `None` makes a figure whose size fits.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes; rows are labels, columns genes, in the order of the labels that they are best for.
+    """
+    check_positive(n_genes, "n_genes")
+    record, names = _record(adata, key, groups)
+    genes = list(dict.fromkeys(gene for group in names for gene in record["names"][group][:n_genes]))
+    scores = np.stack(
+        [pd.Series(record["scores"][group], index=record["names"][group]).loc[genes].to_numpy() for group in names]
+    )
+    labels = [_shortened(name) for name in names]
+    if ax is None:
+        width = len(genes) * _INCHES_PER_ROW + _INCHES_PER_LETTER * max(map(len, labels)) + 1.5
+        ax = new_axes((width, len(names) * _INCHES_PER_ROW + 1.4))
+    limit = float(np.abs(scores).max()) or 1.0
+    rows, columns = np.indices(scores.shape)
+    dots = ax.scatter(
+        columns.ravel(),
+        rows.ravel(),
+        c=scores.ravel(),
+        s=120 * np.abs(scores.ravel()) / limit,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+    )
+    ax.figure.colorbar(dots, ax=ax, shrink=0.6, label="mean contribution")
+    ax.set_xticks(range(len(genes)), genes, rotation=90, fontsize="small")
+    ax.set_yticks(range(len(names)), labels, fontsize="small")
+    ax.invert_yaxis()
+    show_if_asked(show)
+    return ax
+
+
+def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool | None = None) -> "Axes":
+    """AUROC of known markers in the ranking of each label, with its interval; filled where adjusted p < 0.05.
+
+    Parameters
+    ----------
+    table
+        From :func:`scmpt_scverse.tl.marker_overlap`.
+    ax
+        Axes to draw on; `None` makes a figure whose size fits the number of labels.
+    show
+        Show the figure; `None` follows `scanpy.settings.autoshow`.
+
+    Returns
+    -------
+    The axes; labels without a figure are left out. Beside each label: markers in the top, of all markers.
+    """
+    check_key("auroc", table.columns, "table", hint=" Pass what `tl.marker_overlap` gives.")
+    found = table[table["auroc"].notna()].sort_values("auroc")
+    if found.empty:
+        raise ValueError("Expected at least one label with enough markers; found none.")
+    ax = ax if ax is not None else new_axes((5.2, len(found) * 0.26 + 1.2))
+    for row, (_, values) in enumerate(found.iterrows()):
+        is_significant = values["auroc_pval_adj"] < 0.05
+        ax.plot([values["auroc_low"], values["auroc_high"]], [row, row], color="C0")
+        ax.plot(values["auroc"], row, "o", color="C0", markerfacecolor="C0" if is_significant else "white")
+    ax.axvline(0.5, color="grey", linestyle=":")
+    names = [
+        f"{_shortened(str(group))} ({n}/{of})"
+        for group, n, of in zip(found.index, found["n_overlap"], found["n_markers"], strict=True)
+    ]
+    ax.set_yticks(range(len(found)), names, fontsize="small")
+    ax.set_xlim(0, 1)
+    ax.set_xlabel("AUROC of markers")
+    ax.set_ylabel("label (markers in the top / all)")
+    show_if_asked(show)
+    return ax
+
+
+def _record(adata: "AnnData", key: str, groups: Sequence[str] | None) -> tuple[Mapping[str, Any], list[str]]:
+    check_key(key, adata.uns, "adata.uns", hint=" Run `model.rank_attributions(adata)` first.")
+    record: Mapping[str, Any] = adata.uns[key]
+    present = list(record["names"].dtype.names)
+    for group in groups or []:
+        check_key(group, present, f"adata.uns[{key!r}]")
+    return record, present if groups is None else list(groups)
+
+
+def _stacked_bars(ax: "Axes", genes: list[str], parts: Mapping[str, Any], total: Any) -> None:
+    rows = np.arange(len(genes))
+    above, below = np.zeros(len(genes)), np.zeros(len(genes))
+    for name, values in (parts or {"all": total}).items():
+        left = np.where(values >= 0, above, below)
+        ax.barh(rows, values, left=left, label=name, height=0.75)
+        above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
+    if not np.allclose(above + below, total, atol=1e-3):
+        ax.plot(total, rows, "k.", label="together")
+    ax.axvline(0, color="black", linewidth=0.6)
+    ax.set_yticks(rows, genes, fontsize="small")
+    ax.tick_params(axis="x", labelsize="small")
+    ax.set_ylim(len(genes) - 0.5, -0.5)
+
+
+def _shortened(label: str, limit: int = 32) -> str:
+    return label if len(label) <= limit else f"{label[: limit - 1]}…"
