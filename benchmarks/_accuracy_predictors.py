@@ -7,16 +7,23 @@ from functools import partial
 from io import StringIO
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 import scvi
+import torch
 from _accuracy_sets import ENCODERS, LABELS_KEY
 from anndata import AnnData
 from scipy import sparse
+from sklearn.covariance import LedoitWolf
 
 from scmpt_scverse import SCMPT, metrics
 from scmpt_scverse._types import FloatArray
+from scmpt_scverse.module._novelty import projected
 from scmpt_scverse.module._scmpt_module import FUSIONS
 from scmpt_scverse.pp._normalisation import Normalisation
+
+#: Nominal miss rate of the conformal sets.
+ALPHA = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,18 +63,46 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     scvi.settings.seed = seed
     SCMPT.setup_anndata(train, LABELS_KEY)
     model = SCMPT(train, encoders=encoders, **options)
+    # A stacked head learns out of fold, so no cell has to be kept back from it.
+    train_size = 1.0 if options.get("fusion") == "stacked" else 0.9
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
-        model.train(enable_progress_bar=False, accelerator="cpu")
+        model.train(enable_progress_bar=False, accelerator="cpu", train_size=train_size)
     soft = model.predict(test, soft=True).reset_index(drop=True)
     model.annotate(test)
-    novelty = {"novelty": test.obs["scmpt_novelty"].to_numpy()} if "scmpt_novelty" in test.obs else {}
-    return Prediction(soft, novelty, uncalibrated(soft, test, getattr(model.module, "temperature", None)))
+    figures = uncalibrated(soft, test, model.module.temperature) | coverage(model, test)
+    return Prediction(soft, {"neighbours": test.obs["scmpt_novelty"].to_numpy(), **other_novelty(model, test)}, figures)
+
+
+def other_novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
+    """Two scores that the model could use in place of the distance to neighbours, over the same coordinates."""
+    every = np.arange(test.n_obs)
+    known, cells = model.adata, np.arange(model.adata.n_obs)
+    references, tested = (
+        projected(
+            model.module.standardised({name: torch.from_numpy(values[rows]) for name, values in inputs.items()}),
+            {name: torch.from_numpy(axes) for name, axes in model.novelty_reference_["axes"].items()},
+        ).numpy()
+        for inputs, rows in ((model._inputs(known), cells), (model._inputs(test), every))
+    )
+    labels = known.obs[LABELS_KEY].to_numpy(dtype=object)
+    means = np.stack([references[labels == label].mean(axis=0) for label in np.unique(labels)])
+    within = references - means[np.unique(labels, return_inverse=True)[1]]
+    precision = LedoitWolf(assume_centered=True).fit(within).precision_
+    differences = tested[:, None] - means
+    squared = np.einsum("nld,de,nle->nl", differences, precision, differences)
+    logits = model._logits(model._inputs(test), every)
+    return {"Mahalanobis": squared.min(axis=1), "energy": -logits.logsumexp(dim=-1).numpy()}
+
+
+def coverage(model: SCMPT, test: AnnData) -> dict[str, float]:
+    """Share of test cells whose conformal set holds their label, and how many labels a set holds."""
+    sets = model.predict_sets(test, ALPHA).reset_index(drop=True)
+    holds = [label in sets and bool(sets.at[row, label]) for row, label in enumerate(test.obs[LABELS_KEY])]
+    return {"coverage": float(np.mean(holds)), "set_size": float(sets.sum(axis=1).mean())}
 
 
 def uncalibrated(soft: pd.DataFrame, test: AnnData, temperature: Any) -> dict[str, float]:
     """Calibration error of the probabilities as they were before the logits were divided by a temperature."""
-    if temperature is None:
-        return {}
     powers = soft.astype(float) ** float(temperature)
     before = metrics.calibration_metrics(test.obs[LABELS_KEY], powers.div(powers.sum(axis=1), axis=0))
     return {"ece_before": float(before["ece"])}
@@ -81,14 +116,14 @@ BASELINES: dict[str, Predictor] = {
     "kNN PCA": partial(baseline, name="pca_knn"),
     "CellTypist": partial(baseline, name="celltypist"),
 }
-#: One modality alone.
+#: One modality alone, by the head that is best at that.
 SINGLE: dict[str, Predictor] = {
-    f"{modality} alone": partial(head, encoders={modality: encoder}) for modality, encoder in ENCODERS.items()
+    f"{modality} alone": partial(head, encoders={modality: encoder}, fusion="stacked")
+    for modality, encoder in {**ENCODERS, "counts": "counts"}.items()
 }
 #: Both, by every head that there is; with expression itself as a third modality where the best of them takes it.
 FUSED: dict[str, Predictor] = {name: partial(head, encoders=ENCODERS, fusion=name) for name in FUSIONS.names()}
-if "stacked" in FUSED:
-    FUSED["stacked + counts"] = partial(head, encoders={**ENCODERS, "counts": "counts"}, fusion="stacked")
+FUSED["stacked + counts"] = partial(head, encoders={**ENCODERS, "counts": "counts"}, fusion="stacked")
 PREDICTORS = BASELINES | SINGLE | FUSED
 #: Slow; run when asked for by name.
 OPTIONAL: dict[str, Predictor] = {"scANVI": partial(baseline, name="scanvi")}

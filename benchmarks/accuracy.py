@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from _accuracy_page import write_page
-from _accuracy_predictors import BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
+from _accuracy_predictors import ALPHA, BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
 from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, splits_of
 from _machine import machine_record
 from anndata import AnnData
@@ -28,8 +28,6 @@ from scmpt_scverse.cli._group import quiet_libraries
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools", "celltypist")
 DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
-#: Nominal miss rate of the conformal sets.
-ALPHA = 0.1
 #: Labels that are hidden in turn, the most frequent ones, in the first replicate of a set.
 N_HIDDEN = 3
 #: Fewer cells on either side say nothing about a share.
@@ -69,7 +67,10 @@ def hidden_labels(cells: AnnData, replicate: int, predictor: str) -> list[str]:
 
 
 def known_figures(truth: StrArray, prediction: Prediction) -> dict[str, float]:
-    """Accuracy, calibration, and conformal sets calibrated on one half of the test cells and tried on the other."""
+    """Accuracy, calibration, and conformal sets.
+
+    A model calibrates its sets itself; for the others this is done on one half of the test cells.
+    """
     soft = prediction.probabilities
     figures = metrics.classification_metrics(truth, soft.idxmax(axis=1)).to_dict()
     figures |= metrics.calibration_metrics(truth, soft)[["ece", "brier", "nll"]].to_dict()

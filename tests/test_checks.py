@@ -57,7 +57,12 @@ def test_optional_import_names_the_extra() -> None:
 
 def test_keys() -> None:
     assert PredictionKeys.from_prefix("mine") == PredictionKeys(
-        "mine_prediction", "mine_confidence", "mine_probabilities"
+        "mine_prediction",
+        "mine_confidence",
+        "mine_novelty",
+        "mine_disagreement",
+        "mine_probabilities",
+        "mine_contributions",
     )
     assert embedding_key("minilm") == "X_minilm"
 

@@ -10,11 +10,21 @@ class PredictionKeys:
 
     prediction: str  # .obs, categorical
     confidence: str  # .obs, probability of the predicted label
+    novelty: str  # .obs, in [0, 1], higher for a cell unlike all training cells
+    disagreement: str  # .obs, share of modalities that alone give another label
     probabilities: str  # .obsm, DataFrame (n_obs, n_labels)
+    contributions: str  # .obsm, DataFrame (n_obs, n_modalities)
 
     @classmethod
     def from_prefix(cls, key_added: str) -> "PredictionKeys":
-        return cls(f"{key_added}_prediction", f"{key_added}_confidence", f"{key_added}_probabilities")
+        return cls(
+            f"{key_added}_prediction",
+            f"{key_added}_confidence",
+            f"{key_added}_novelty",
+            f"{key_added}_disagreement",
+            f"{key_added}_probabilities",
+            f"{key_added}_contributions",
+        )
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from scmpt_scverse.module._contributions import contributions, logits_by_coalition
 from scmpt_scverse.module._scmpt_module import FUSIONS, SCMPTModule
 
 DIMS = {"text": 6, "expression": 4, "protein": 3}
@@ -34,7 +35,7 @@ def inputs() -> Inputs:
 def test_shapes(build: Build, inputs: Inputs, n_layers: int) -> None:
     module = build(n_layers=n_layers, dropout_rate=0.3)
     assert module(inputs).shape == (8, 5)
-    assert module.represent(inputs).shape == (8, 16)
+    assert module.represent(inputs).shape == (8, module.head.fused_dim)
     assert torch.isfinite(module(inputs)).all()
 
 
@@ -73,8 +74,8 @@ def test_survives_save_and_load(build: Build, inputs: Inputs, tmp_path: Path) ->
 def test_learns(build: Build, inputs: Inputs) -> None:
     module = build().train()
     labels = torch.arange(8) % 5
-    optimiser = torch.optim.Adam(module.parameters(), lr=0.05)
-    for _ in range(100):
+    optimiser = torch.optim.Adam(module.parameters(), lr=0.01)
+    for _ in range(300):
         optimiser.zero_grad()
         torch.nn.functional.cross_entropy(module(inputs), labels).backward()
         optimiser.step()
@@ -85,3 +86,25 @@ def test_unreadable_cells_stay_nan(build: Build, inputs: Inputs) -> None:
     inputs["text"][2] = float("nan")
     logits = build()(inputs)
     assert torch.isnan(logits).any(dim=1).tolist() == [row == 2 for row in range(8)]
+
+
+def test_does_without_modalities(build: Build, inputs: Inputs) -> None:
+    module = build()
+    whole = module(inputs)
+    for name in DIMS:
+        without = {other: value for other, value in inputs.items() if other != name}
+        alone = {name: inputs[name]}
+        for some in (without, alone):
+            assert module(some).shape == (8, 5)
+            assert torch.isfinite(module(some)).all()
+            assert not torch.allclose(module(some), whole), name
+
+
+def test_contributions_sum_to_what_all_modalities_add(build: Build, inputs: Inputs) -> None:
+    module = build()
+    labels = torch.arange(8) % 5
+    logits = logits_by_coalition(module, inputs)
+    assert len(logits) == 2 ** len(DIMS)
+    shares = contributions(logits, tuple(inputs), labels)
+    gain = (logits[tuple(inputs)].log_softmax(1) - logits[()].log_softmax(1)).gather(1, labels[:, None])[:, 0]
+    assert torch.allclose(shares.sum(dim=1), gain, atol=1e-5)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from anndata import AnnData
 
 from scmpt_scverse import SCMPT, encoders, tl
@@ -153,22 +152,6 @@ def test_a_model_fuses_it_beside_sentences_of_several_lengths(embedded: AnnData,
     model.save(str(tmp_path / "model"))
     restored = SCMPT.load(str(tmp_path / "model"), adata=embedded)
     assert np.array_equal(restored.predict(), model.predict())
-
-
-def test_gradients_reach_the_genes(pbmc: AnnData) -> None:
-    encoder = get()
-    cells = ExpressionReader(pbmc).rows(0, 5)
-    gates = encoder.gene_gates(cells, torch.device("cpu"))
-    whole = torch.ones(gates.genes.shape, requires_grad=True)
-    embedding = gates(whole, torch.arange(5))
-    expected = encoder.encode(encoder.prepare(cells), precision="float32")
-    assert np.abs(embedding.detach().numpy() - expected).max() < 1e-5
-    (gradient,) = torch.autograd.grad(embedding[:, 0].sum(), whole)
-    vectors, nothing = encoder.gene_vectors(cells.genes, precision="float32"), as_read_by_the_library([""])[0]
-    shares = encoder.prepare(cells).matrix[3].toarray()[0] * (vectors - nothing)[:, 0]
-    is_gene = gates.genes[3] >= 0
-    assert np.abs(gradient[3].numpy()[is_gene] - shares[gates.genes[3][is_gene]]).max() < 1e-6
-    assert not gradient[3].numpy()[~is_gene].any()
 
 
 def test_refusals(pbmc: AnnData, tmp_path: Path) -> None:

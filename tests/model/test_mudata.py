@@ -108,14 +108,6 @@ def test_an_anndata_with_the_same_arrays_is_a_query_too(model: SCMPT, query: MuD
     assert np.allclose(model.predict(adata, soft=True), model.predict(query, soft=True), atol=1e-6)
 
 
-def test_attributions_stand_with_the_rna(model: SCMPT, query: MuData) -> None:
-    few = query[:4].copy()
-    model.annotate(few)
-    model.rank_attributions(few)
-    assert "scmpt_attributions" in few["rna"].uns
-    assert "scmpt_attributions" not in few.uns
-
-
 def test_refusals(model: SCMPT, mdata: MuData, query: MuData, trained: SCMPT) -> None:
     fresh = mdata.copy()
     with pytest.raises(TypeError, match="Expected a MuData; found AnnData"):

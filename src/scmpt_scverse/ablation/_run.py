@@ -1,7 +1,7 @@
 """Run ablations over splits and seeds, into a tidy table."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -123,7 +123,13 @@ class _Embedder:
     """Embeds the changed cells of one AnnData; what an encoder has read before is not embedded again."""
 
     def __init__(self, model: "SCMPT", adata: AnnData, progress: bool) -> None:
-        self.intact = model._inputs(adata, progress=progress)
+        of_genes = [name for name, modality in model._modalities.items() if modality.is_counts]
+        if of_genes:
+            raise ValueError(
+                f"Ablations change what encoders read, and the modality {of_genes[0]!r} has none. Run them on a model "
+                "without it."
+            )
+        self.intact = cast("dict[str, FloatArray]", model._inputs(adata, progress=progress))
         self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
         self._encoders: dict[str, Encoder] = {
             name: model._encoder(name, modality.encoder)

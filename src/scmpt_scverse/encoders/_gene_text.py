@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import torch
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
-    from scmpt_scverse.encoders._gene_gates import GeneGates
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Part of every fingerprint; raised whenever the same options come to give other embeddings.
@@ -188,16 +187,6 @@ class GeneTextEncoder(Encoder):
             As for :meth:`encode`.
         """
         return self._vectors_at(np.arange(len(genes)), genes, batch_size=batch_size, device=device, precision=precision)
-
-    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GeneGates":
-        """See :class:`scmpt_scverse.encoders._gene_gates.GeneDifferentiable`."""
-        from scmpt_scverse.encoders._gene_text_gates import GeneTextGates
-
-        weights = self.prepare(expression)
-        options: dict[str, Any] = {"batch_size": "auto", "device": str(device), "precision": "float32"}
-        vectors = self._vectors_at(np.unique(weights.matrix.indices), weights.genes, **options)
-        nothing = CellSentences(np.array([0, 1]), np.array([0]), np.array([""], dtype=object))
-        return GeneTextGates(weights, vectors, self.text_encoder.encode(nothing, **options)[0], device)
 
     def _vectors_at(
         self,

@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from scmpt_scverse import encoders
 from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._get import is_local
+from scmpt_scverse.model._expression_rows import ExpressionRows, expression_rows
 from scmpt_scverse.model._fields import finite_embedding
 from scmpt_scverse.model._mudata import as_cells
 from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenance, write_embedding
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.model._modalities import Modality
+    from scmpt_scverse.module._scmpt_module import SCMPTModule
+
+    Rows: TypeAlias = FloatArray | ExpressionRows
 
 
 class EmbeddingMixin:
@@ -27,6 +31,8 @@ class EmbeddingMixin:
     adata: "AnnData | None"
     registry: dict[str, Any]
     encoder_ids_: dict[str, dict[str, str]]
+    expression_genes_: list[str]
+    module: "SCMPTModule"
     _modalities: "dict[str, Modality]"
     _encoders: "dict[str, Encoder]"
 
@@ -53,7 +59,7 @@ class EmbeddingMixin:
         """
         adata = self._adata_or_own(adata)
         for name, modality in self._modalities.items():
-            if modality.encoder is None:
+            if modality.encoder is None or modality.is_counts:
                 continue
             check_writable(adata, modality.obsm_key)
             record = _own_record(adata, modality.obsm_key)
@@ -64,9 +70,47 @@ class EmbeddingMixin:
             encoder = self._encoder(name, modality.encoder)
             write_embedding(adata, modality.obsm_key, *self._compute(adata, encoder, **options))
 
-    def _inputs(self, adata: "AnnData", *, progress: bool = True) -> "dict[str, FloatArray]":
-        """Every modality's embedding of all cells, `{modality: (n_obs, dim)}`; missing ones are made."""
-        return {name: self._values(adata, name, progress=progress) for name in self._modalities}
+    def _inputs(self, adata: "AnnData", *, progress: bool = True, missing_ok: bool = False) -> "dict[str, Rows]":
+        """Every modality of all cells, `{modality: (n_obs, dim)}`; embeddings that lack are made.
+
+        Expression itself is there once its genes are chosen, by training. With `missing_ok`, a modality of the user's
+        that the data lack is left out with a warning, as long as there is another.
+        """
+        inputs: dict[str, Rows] = {}
+        for name, modality in self._modalities.items():
+            if modality.is_counts:
+                if self.expression_genes_:
+                    inputs[name] = self._expression(adata, name)
+            elif (
+                missing_ok
+                and not self._is_there(adata, name)
+                and self._is_there(adata, *set(self._modalities) - {name})
+            ):
+                warnings.warn(
+                    f"The model was trained with the modality {name!r}, but there is no `adata.obsm"
+                    f"[{modality.obsm_key!r}]`; predictions do without it, and are less certain for it.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            else:
+                inputs[name] = self._values(adata, name, progress=progress)
+        return inputs
+
+    def _is_there(self, adata: "AnnData", *names: str) -> bool:
+        """Whether the data have one of these modalities, or an encoder can make it."""
+        modalities = [self._modalities[name] for name in names]
+        return any(modality.encoder is not None or modality.obsm_key in adata.obsm for modality in modalities)
+
+    def _expression(self, adata: "AnnData", name: str) -> ExpressionRows:
+        genes = np.array(self.expression_genes_, dtype=object)
+        means = self.module.standardiser(name).mean[: len(genes)].cpu().numpy()
+        return expression_rows(adata, genes, means, self._modalities[name].embedding_dim, **self._reading)
+
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """Where expression is read: layer and column of gene symbols."""
+        setup = self.registry["setup_args"]
+        return {"layer": setup["layer"], "gene_symbols": setup["gene_symbols"]}
 
     def _values(self, adata: "AnnData", name: str, *, progress: bool) -> "FloatArray":
         modality = self._modalities[name]
@@ -184,6 +228,15 @@ def _is_same(found: Mapping[str, Any], expected: Mapping[str, Any] | None, obsm_
 
 def _identity(encoder: "Encoder") -> dict[str, str]:
     return {"encoder": encoder.name, "fingerprint": encoder.fingerprint}
+
+
+def readable_cells(inputs: "Mapping[str, Rows]", n_obs: int) -> "BoolArray":
+    """Cells that every encoder could read, shape `(n_obs,)`; expression itself has a value for each."""
+    readable = np.ones(n_obs, dtype=bool)
+    for values in inputs.values():
+        if not isinstance(values, ExpressionRows):
+            readable &= np.isfinite(values).all(axis=1)
+    return readable
 
 
 def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None") -> "IntArray":

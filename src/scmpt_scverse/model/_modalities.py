@@ -6,13 +6,18 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import check_name, list_some
+from scmpt_scverse._checks import check_name, check_positive, list_some
 from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._catalog import CARDS, DEFAULT_ENCODERS
 from scmpt_scverse.encoders._get import name_and_dim
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray, StrPath
+
+
+#: In place of an encoder's name: expression itself, without an encoder.
+COUNTS = "counts"
+_COUNTS_OPTIONS = {"n_genes": 4000}
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Modality:
     Attributes
     ----------
     obsm_key
-        Where its embedding stands.
+        Where its embedding stands; for expression itself, which is not written, `"X_counts"`.
     embedding_dim
         Its width.
     encoder
@@ -39,9 +44,14 @@ class Modality:
     options: Mapping[str, Any] = field(default_factory=dict)
     columns: "StrArray | None" = None
 
+    @property
+    def is_counts(self) -> bool:
+        """Whether its features are genes: expression itself."""
+        return self.encoder == COUNTS
+
 
 def describe_encoders(
-    encoders: "Mapping[str, StrPath | Mapping[str, Any]] | None", obsm_keys: Mapping[str, str]
+    encoders: "Mapping[str, StrPath | Mapping[str, Any]] | None", obsm_keys: Mapping[str, str], n_vars: int
 ) -> dict[str, dict[str, Any]]:
     """Encoders as plain values, fit to be saved with a model; nothing is loaded for registered names.
 
@@ -52,6 +62,8 @@ def describe_encoders(
         nothing where `obsm_keys` brings the modalities.
     obsm_keys
         Modalities that the user brings.
+    n_vars
+        Genes of the data, of which expression itself cannot take more.
 
     Returns
     -------
@@ -71,7 +83,7 @@ def describe_encoders(
         raise ValueError("There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`.")
     for modality in encoders:
         check_name(modality, "modality")
-    return {modality: _describe(given) for modality, given in encoders.items()}
+    return {modality: _describe(given, n_vars) for modality, given in encoders.items()}
 
 
 def modalities_of(
@@ -103,7 +115,7 @@ def modalities_of(
     return modalities
 
 
-def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:
+def _describe(given: "StrPath | Mapping[str, Any]", n_vars: int) -> dict[str, Any]:
     if isinstance(given, Mapping) and {"encoder", "options", "name", "embedding_dim"} == set(given):
         return dict(given)  # from a saved model, whose folder need not exist here
     options = dict(given) if isinstance(given, Mapping) else {}
@@ -113,6 +125,8 @@ def _describe(given: "StrPath | Mapping[str, Any]") -> dict[str, Any]:
             f"An encoder must be a name, a hub id, a folder, or {{'encoder': one of these, **options}}; found "
             f"{given!r}."
         )
+    if encoder == COUNTS:
+        return _describe_counts(options, n_vars)
     # A folder is kept with its whole path, so that a saved model finds it from any working directory.
     encoder = (
         str(Path(encoder).resolve()) if Path(encoder).is_dir() and fspath(encoder) not in CARDS else fspath(encoder)
@@ -134,3 +148,19 @@ def _plain(option: str, value: Any) -> object:
             "`tl.embed` and pass `obsm_keys=`."
         )
     return value
+
+
+def _describe_counts(options: Mapping[str, Any], n_vars: int) -> dict[str, Any]:
+    unknown = set(options) - set(_COUNTS_OPTIONS)
+    if unknown:
+        raise TypeError(f"{COUNTS!r} has no option {list_some(sorted(unknown))}. Pass `n_genes` or nothing.")
+    options = _COUNTS_OPTIONS | dict(options)
+    check_positive(options["n_genes"], "n_genes")
+    if n_vars == 0:
+        raise ValueError(f"The modality {COUNTS!r} reads expression; the data have no genes.")
+    return {
+        "encoder": COUNTS,
+        "options": options,
+        "name": COUNTS,
+        "embedding_dim": min(options["n_genes"], n_vars),
+    }

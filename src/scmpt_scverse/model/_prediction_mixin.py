@@ -1,7 +1,8 @@
 """Predict from embeddings: labels, probabilities and the fused representation."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -10,23 +11,51 @@ import torch
 
 from scmpt_scverse._checks import check_positive
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys, storable_names
-from scmpt_scverse.model._embedding_mixin import EmbeddingMixin, rows_of
+from scmpt_scverse.metrics import conformal_sets, conformal_threshold
+from scmpt_scverse.metrics._conformal import check_alpha
+from scmpt_scverse.model._confidence_mixin import ConfidenceMixin, check_reject
+from scmpt_scverse.model._embedding_mixin import rows_of
 from scmpt_scverse.tl._embed import check_writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
-    from scmpt_scverse.module._scmpt_module import SCMPTModule
+    from scmpt_scverse.model._confidence_mixin import Reject
+    from scmpt_scverse.model._embedding_mixin import Rows
 
 #: Cells per forward pass of the head; at 4096 hidden units, 64 MB.
 _BATCH_SIZE = 4096
 
 
-class PredictionMixin(EmbeddingMixin):
+@dataclass(frozen=True)
+class Opinions:
+    """What a model says of cells; see :meth:`PredictionMixin.annotate`.
+
+    Attributes
+    ----------
+    probabilities
+        Shape `(n_obs, n_labels)`.
+    novelty
+        Shape `(n_obs,)`.
+    contributions
+        Shape `(n_obs, n_modalities)`.
+    disagreement
+        Shape `(n_obs,)`.
+    modalities
+        Those that were there.
+    """
+
+    probabilities: "FloatArray"
+    novelty: "FloatArray"
+    contributions: "FloatArray"
+    disagreement: "FloatArray"
+    modalities: tuple[str, ...]
+
+
+class PredictionMixin(ConfidenceMixin):
     """What a trained model says about cells."""
 
-    module: "SCMPTModule"
     label_counts_: dict[str, int]
     training_digest_: str
     trained_on_: "IntArray"
@@ -52,6 +81,8 @@ class PredictionMixin(EmbeddingMixin):
         indices: "Sequence[int] | IntArray | None" = None,
         soft: Literal[False] = False,
         batch_size: int | None = None,
+        *,
+        reject: "Reject | None" = None,
     ) -> "StrArray": ...
 
     @overload
@@ -62,6 +93,7 @@ class PredictionMixin(EmbeddingMixin):
         *,
         soft: Literal[True],
         batch_size: int | None = None,
+        reject: "Reject | None" = None,
     ) -> pd.DataFrame: ...
 
     def predict(
@@ -70,6 +102,8 @@ class PredictionMixin(EmbeddingMixin):
         indices: "Sequence[int] | IntArray | None" = None,
         soft: bool = False,
         batch_size: int | None = None,
+        *,
+        reject: "Reject | None" = None,
     ) -> "StrArray | pd.DataFrame":
         """Predict labels.
 
@@ -85,6 +119,10 @@ class PredictionMixin(EmbeddingMixin):
             Give probabilities instead of labels.
         batch_size
             Cells per forward pass of the head.
+        reject
+            Say nothing where the model is unsure: these cells get the unlabeled category. A number is the share of
+            errors to aim at among the cells that keep their label; `{"coverage": 0.9}` keeps the surest 90 %. Both
+            hold for cells like those of the training data, on which the limit is set (:meth:`train` says which).
 
         Returns
         -------
@@ -101,14 +139,69 @@ class PredictionMixin(EmbeddingMixin):
             encoder than the one trained on.
         """
         adata = self._adata_or_own(adata)
+        if reject is not None:
+            check_reject(reject)
+            if soft:
+                raise ValueError("`reject` changes labels, not probabilities. Drop one of `soft` and `reject`.")
         rows = rows_of(adata, indices)
         probabilities = self._probabilities(adata, rows, batch_size)
         if soft:
             return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
-        return self._decode(probabilities)
+        return self._decode(probabilities, reject)
 
-    def annotate(self, adata: "AnnData | None" = None, *, key_added: str = DEFAULT_KEY_ADDED) -> None:
-        """Write labels, confidence and probabilities into AnnData.
+    def predict_sets(
+        self,
+        adata: "AnnData | None" = None,
+        alpha: float = 0.1,
+        *,
+        indices: "Sequence[int] | IntArray | None" = None,
+    ) -> pd.DataFrame:
+        """Sets of labels that hold the true one for a share of `1 - alpha` of cells like the training cells.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`predict`.
+        alpha
+            Share of cells whose set may lack the true label, in (0, 1).
+
+        Returns
+        -------
+        Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell. See
+        :func:`scmpt_scverse.metrics.conformal_sets`.
+
+        Raises
+        ------
+        RuntimeError, KeyError, ValueError
+            As :meth:`predict`; also where `alpha` is out of range, or the model was trained without validation cells.
+
+        Notes
+        -----
+        Split conformal prediction, see :func:`scmpt_scverse.metrics.conformal_threshold`, over the validation cells. A
+        stacked head is calibrated on its training cells out of fold, by heads that learned from fewer cells than the
+        one that predicts; its sets tend to hold the true label a little more often than asked for. The temperature is
+        one number fitted on the same cells, and hardly moves the coverage.
+        """
+        check_alpha(alpha)
+        self._check_if_trained(warn=False)
+        of_truth = self._calibration("of_truth")
+        # The score is the probability of the true label, so one column is all that it takes.
+        threshold = conformal_threshold(of_truth[:, None], ["true"] * len(of_truth), alpha, labels=["true"])
+        adata = self._adata_or_own(adata)
+        rows = rows_of(adata, indices)
+        probabilities = self._probabilities(adata, rows, None)
+        return conformal_sets(
+            pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels)), threshold
+        )
+
+    def annotate(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        key_added: str = DEFAULT_KEY_ADDED,
+        reject: "Reject | None" = None,
+    ) -> None:
+        """Write labels, and how far they can be trusted, into AnnData.
 
         Parameters
         ----------
@@ -116,6 +209,8 @@ class PredictionMixin(EmbeddingMixin):
             Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
         key_added
             Prefix of the slots.
+        reject
+            As for :meth:`predict`.
 
         Returns
         -------
@@ -123,10 +218,18 @@ class PredictionMixin(EmbeddingMixin):
 
         `adata.obs["<key_added>_prediction"]`
             Categorical: the label of highest probability, or the unlabeled category for a cell that an encoder cannot
-            read.
+            read or that is rejected.
         `adata.obs["<key_added>_confidence"]`
-            Probability of the predicted label by the head's softmax, in [0, 1]; not yet calibrated. NaN where nothing
-            can be said.
+            Calibrated probability of the most probable label, in [0, 1]. NaN where nothing can be said.
+        `adata.obs["<key_added>_novelty"]`
+            Share of training cells that are nearer to their neighbours than this cell is to its own, in [0, 1]: near 1
+            for a cell unlike all that the model was trained on, whatever its confidence.
+        `adata.obsm["<key_added>_contributions"]`
+            DataFrame `(n_obs, n_modalities)`: how much each modality decided. Shapley values of the log-probability of
+            the most probable label; a row sums to what the modalities together add to it, over a cell at the mean of
+            the training cells. Negative where a modality spoke against the label.
+        `adata.obs["<key_added>_disagreement"]`
+            Share of modalities that alone would have given another label; with several modalities only.
         `adata.obsm["<key_added>_probabilities"]`
             DataFrame `(n_obs, n_labels)`, columns in the order of `labels`. A slash in a label is written as `|`,
             because HDF5 has no slash in names.
@@ -138,14 +241,22 @@ class PredictionMixin(EmbeddingMixin):
         """
         adata = self._adata_or_own(adata)
         check_writable(adata, key_added)
+        if reject is not None:
+            check_reject(reject)
         keys = PredictionKeys.from_prefix(key_added)
-        probabilities = self._probabilities(adata, np.arange(adata.n_obs), None)
-        predicted = self._decode(probabilities)
+        said = self._opinions(adata)
+        predicted = self._decode(said.probabilities, reject)
         used = self._categories if self.unlabeled_category in predicted else self.labels
         adata.obs[keys.prediction] = pd.Categorical(predicted, categories=used)
-        adata.obs[keys.confidence] = probabilities.max(axis=1)  # NaN where the row is NaN
+        adata.obs[keys.confidence] = said.probabilities.max(axis=1)  # NaN where the row is NaN
+        adata.obs[keys.novelty] = said.novelty
         columns = storable_names(self.labels, reserved=adata.obs_names.name)
-        adata.obsm[keys.probabilities] = pd.DataFrame(probabilities, index=adata.obs_names, columns=columns)
+        adata.obsm[keys.probabilities] = pd.DataFrame(said.probabilities, index=adata.obs_names, columns=columns)
+        adata.obsm[keys.contributions] = pd.DataFrame(
+            said.contributions, index=adata.obs_names, columns=pd.Index(said.modalities)
+        )
+        if len(said.modalities) > 1:
+            adata.obs[keys.disagreement] = said.disagreement
 
     def get_latent_representation(
         self,
@@ -159,7 +270,8 @@ class PredictionMixin(EmbeddingMixin):
 
         Returns
         -------
-        float32, shape `(n_cells, n_hidden)`; by custom stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
+        float32, shape `(n_cells, n_hidden)`, for a stacked head the weighted log-probabilities of every modality, shape
+        `(n_cells, n_modalities * n_labels)`; by custom stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
         encoder cannot read.
         """
         adata = self._adata_or_own(adata)
@@ -170,15 +282,34 @@ class PredictionMixin(EmbeddingMixin):
         state: dict[str, Any] = self.registry["field_registries"]["labels"]["state_registry"]
         return np.asarray(state["categorical_mapping"], dtype=object)
 
-    def _decode(self, probabilities: "FloatArray") -> "StrArray":
+    def _decode(self, probabilities: "FloatArray", reject: "Reject | None" = None) -> "StrArray":
         predicted = np.full(len(probabilities), self.unlabeled_category, dtype=object)
         readable = np.isfinite(probabilities).all(axis=1)
+        if reject is not None:
+            readable &= probabilities.max(axis=1) >= self._least_confidence(reject)
         predicted[readable] = self.labels[probabilities[readable].argmax(axis=1)]
         return predicted
 
     def _probabilities(self, adata: "AnnData", rows: "IntArray", batch_size: int | None) -> "FloatArray":
         logits = torch.from_numpy(self._apply(self.module, adata, rows, batch_size))
         return torch.softmax(logits, dim=-1).numpy()
+
+    def _opinions(self, adata: "AnnData") -> Opinions:
+        """All that is written of every cell."""
+        self._check_if_trained(warn=False)
+        inputs = self._inputs(adata, missing_ok=True)
+
+        def ask(tensors: "dict[str, torch.Tensor]") -> "tuple[torch.Tensor, ...]":
+            soft = self.module(tensors).softmax(dim=-1)
+            shares, disagreement = self._shares(tensors)
+            columns = [shares, disagreement[:, None], self._novelty(tensors)[:, None]]
+            trust = torch.cat([column.to(soft.device) for column in columns], dim=-1)
+            # Nothing can be said of a cell that cannot be read; that is so for NaN everywhere but in the arg max.
+            return soft, torch.where(soft.isnan().any(dim=-1, keepdim=True), torch.nan, trust)
+
+        soft, trust = self._batches(ask, inputs, np.arange(adata.n_obs), None)
+        n = len(inputs)
+        return Opinions(soft, trust[:, n + 1], trust[:, :n], trust[:, n], tuple(inputs))
 
     def _apply(
         self, function: "Callable[..., torch.Tensor]", adata: "AnnData", rows: "IntArray", batch_size: int | None
@@ -187,17 +318,30 @@ class PredictionMixin(EmbeddingMixin):
         self._check_if_trained(warn=False)
         if batch_size is not None:
             check_positive(batch_size, "batch_size")
-        inputs = self._inputs(adata)
-        # An empty selection still runs once, on no rows, and so gives an array of the right width.
+        inputs = self._inputs(adata, missing_ok=True)
+        return self._batches(lambda tensors: (function(tensors),), inputs, rows, batch_size)[0]
+
+    def _batches(
+        self,
+        function: "Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]",
+        inputs: "Mapping[str, Rows]",
+        rows: "IntArray",
+        batch_size: int | None,
+    ) -> "list[FloatArray]":
+        # An empty selection still runs once, on no rows, and so gives arrays of the right width.
         starts = range(0, max(len(rows), 1), batch_size or _BATCH_SIZE)
+        device = self.module.temperature.device
         self.module.eval()
         outputs = []
         with torch.inference_mode():
             for start in starts:
                 batch = rows[start : start + (batch_size or _BATCH_SIZE)]
-                tensors = {name: torch.from_numpy(values[batch]) for name, values in inputs.items()}
-                outputs.append(function(tensors).float().cpu())
-        return torch.cat(outputs).numpy()
+                tensors = {name: torch.from_numpy(values[batch]).to(device) for name, values in inputs.items()}
+                outputs.append([each.float().cpu() for each in function(tensors)])
+        return [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
+
+    def _logits(self, inputs: "Mapping[str, Rows]", rows: "IntArray") -> "torch.Tensor":
+        return torch.from_numpy(self._batches(lambda tensors: (self.module(tensors),), inputs, rows, None)[0])
 
 
 def cells_digest(adata: "AnnData") -> str:

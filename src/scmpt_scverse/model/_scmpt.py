@@ -43,12 +43,15 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
         Registry of a saved model; passed by :meth:`load`.
     encoders
         Modality to frozen encoder: a registered name (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a
-        folder, or `{"encoder": one of these, **options}`. `None` is the pair of the paper, `{"text": "ember-v1",
-        "expression": "scgpt-human"}`, or no encoder where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
+        folder, or `{"encoder": one of these, **options}`; or `"counts"`, which stands for log-normalised expression of
+        the `n_genes` (4000) genes that vary most among the training cells, without an encoder. `None` is the
+        pair of the paper, `{"text": "ember-v1", "expression": "scgpt-human"}`, or no encoder
+        where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
     fusion
-        How modalities are fused; `"concat"` is the paper's.
+        How modalities are fused: `"concat"` is the paper's; `"gated"`, `"attention"` or `"stacked"`, which combines one
+        logistic regression per modality.
     n_hidden
-        Width of a hidden layer of the head.
+        Width of a hidden layer of the head; a stacked head has none.
     n_layers
         Number of hidden layers, at least 1.
     dropout_rate
@@ -96,8 +99,9 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
             raise ValueError(f"`dropout_rate` must be in [0, 1); found {dropout_rate}.")
         obsm_keys = self.registry["setup_args"]["obsm_keys"] or {}
         # Rebound, so that what is saved does not depend on folders of this machine.
-        encoders = describe_encoders(encoders, obsm_keys)
         fields = self.registry["field_registries"]
+        n_vars = len(fields["X"]["state_registry"]["column_names"])
+        encoders = describe_encoders(encoders, obsm_keys, n_vars)
         columns = {name: fields[_embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         self._modalities = modalities_of(encoders, obsm_keys, columns)
         self._encoders: dict[str, Encoder] = {}
@@ -105,6 +109,8 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
         self.label_counts_: dict[str, int] = {}
         self.training_digest_ = ""
         self.trained_on_ = np.empty(0, dtype=np.int64)
+        self.expression_genes_: list[str] = []
+        self.calibration_cells_: dict[str, Any] = {}
         with torch.random.fork_rng():
             torch.manual_seed(random_seed())
             self.module = self._module_cls(
@@ -114,6 +120,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
                 n_hidden=n_hidden,
                 n_layers=n_layers,
                 dropout_rate=dropout_rate,
+                of_genes=[name for name, modality in self._modalities.items() if modality.is_counts],
             )
         fused = ", ".join(f"{name}: {modality.obsm_key}" for name, modality in self._modalities.items())
         self._model_summary_string = (

@@ -139,7 +139,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
     Parameters
     ----------
     inputs
-        `{modality: (n_obs, dim)}` of all cells.
+        `{modality: (n_obs, dim)}` of all cells: arrays, or what gives dense rows when indexed.
     labels
         Label codes, shape `(n_obs,)`.
     split
@@ -151,7 +151,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
     """
 
     def __init__(
-        self, inputs: "Mapping[str, Tensor]", labels: "Tensor", split: CellSplit, *, batch_size: int, seed: int
+        self, inputs: Mapping[str, Any], labels: "Tensor", split: CellSplit, *, batch_size: int, seed: int
     ) -> None:
         super().__init__()
         self.inputs = dict(inputs)
@@ -175,10 +175,9 @@ class EmbeddingDataModule(pl.LightningDataModule):
         if self.trainer is not None:
             device = self.trainer.strategy.root_device
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
-        index = torch.as_tensor(rows)
         return TensorBatches(
-            {modality: values[index].to(device) for modality, values in self.inputs.items()},
-            self.labels[index].to(device),
+            {modality: torch.from_numpy(values[rows]).to(device) for modality, values in self.inputs.items()},
+            self.labels[torch.as_tensor(rows)].to(device),
             batch_size=self.batch_size,
             generator=generator,
             rank=rank,

@@ -1,13 +1,11 @@
 """The head of the scMPT paper: concatenate, dense layers with ReLU, softmax."""
 
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
-from scmpt_scverse.module._fusion_base import FusionHead
+from scmpt_scverse.module._fusion_base import FusionHead, concatenated, dense_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,17 +18,12 @@ class ConcatFusion(FusionHead):
         self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
     ) -> None:
         super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
-        widths = [sum(self.modality_dims.values()), *[n_hidden] * n_layers]
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU(), nn.Dropout(dropout_rate)]
-        self.hidden = nn.Sequential(*layers)
+        self.hidden = dense_layers(sum(self.modality_dims.values()), n_hidden, n_layers, dropout_rate)
         self.output = nn.Linear(n_hidden, n_labels)
 
     def fuse(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
         """The last hidden layer, shape `(batch, n_hidden)`."""
-        concatenated = torch.cat([inputs[modality] for modality in self.modality_dims], dim=-1)
-        hidden: Tensor = self.hidden(concatenated)
+        hidden: Tensor = self.hidden(concatenated(inputs, self.modality_dims))
         return hidden
 
     def classify(self, fused: "Tensor") -> "Tensor":

@@ -25,14 +25,18 @@ class Standardiser(nn.Module):
         Width of the modality.
     scale
         Standard deviation of a feature afterwards (see :func:`balanced_scales`).
+    largest
+        Standard deviations from the mean beyond which a value counts as this far; a gene that few training cells
+        express would otherwise outweigh all others in a cell that does.
     """
 
     mean: "Tensor"
     std: "Tensor"
 
-    def __init__(self, dim: int, scale: float = 1.0) -> None:
+    def __init__(self, dim: int, scale: float = 1.0, largest: float = float("inf")) -> None:
         super().__init__()
         self.scale = scale
+        self.largest = largest
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -46,7 +50,10 @@ class Standardiser(nn.Module):
 
     def forward(self, values: "Tensor") -> "Tensor":
         """Standardised and scaled values, same shape."""
-        return (values - self.mean) / self.std * self.scale
+        standardised = (values - self.mean) / self.std
+        if self.largest < float("inf"):
+            standardised = standardised.clamp(-self.largest, self.largest)
+        return standardised * self.scale
 
 
 def balanced_scales(modality_dims: Mapping[str, int]) -> dict[str, float]:

@@ -23,17 +23,28 @@ class HeadTrainingPlan(pl.LightningModule):
         Learning rate; the paper's grid runs from 1e-5 to 1e-3.
     weight_decay
         L2 penalty of Adam.
+    label_weights
+        Weight of a cell of each label in the training loss, shape `(n_labels,)`; `None` weighs all cells the same.
     """
 
-    def __init__(self, module: "SCMPTModule", *, lr: float = 1e-4, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self,
+        module: "SCMPTModule",
+        *,
+        lr: float = 1e-4,
+        weight_decay: float = 0.0,
+        label_weights: "Tensor | None" = None,
+    ) -> None:
         super().__init__()
+        self.label_weights = label_weights
         self.module = module
         self.lr = lr
         self.weight_decay = weight_decay
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> "Tensor":
         """Cross-entropy of one minibatch `{"inputs": {modality: (batch, dim)}, "labels": (batch,)}`."""
-        loss = functional.cross_entropy(self.module(batch["inputs"]), batch["labels"])
+        weights = None if self.label_weights is None else self.label_weights.to(self.device)
+        loss = functional.cross_entropy(self.module(batch["inputs"]), batch["labels"], weight=weights)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["labels"]))
         return loss
 

@@ -6,6 +6,7 @@ from scmpt_scverse.pl._evaluation import evaluation
 from scmpt_scverse.pl._history import training_curve
 from scmpt_scverse.pl._prediction import confusion_matrix
 from scmpt_scverse.pl._reliability import reliability_diagram
+from scmpt_scverse.pl._trust import contributions, novelty
 
 __all__ = [
     "ablations",
@@ -13,9 +14,11 @@ __all__ = [
     "attributions",
     "cell_attributions",
     "confusion_matrix",
+    "contributions",
     "deletion_curves",
     "evaluation",
     "marker_overlap",
+    "novelty",
     "reliability_diagram",
     "training_curve",
 ]

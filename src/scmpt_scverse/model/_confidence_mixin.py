@@ -1,0 +1,107 @@
+"""How far predictions can be trusted: calibration, novelty, shares of the modalities, and when to say nothing."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import torch
+
+from scmpt_scverse._checks import check_choice
+from scmpt_scverse.model._embedding_mixin import EmbeddingMixin
+from scmpt_scverse.module._contributions import contributions, logits_by_coalition
+from scmpt_scverse.module._novelty import N_REFERENCES, fit_novelty, novelty
+from scmpt_scverse.module._temperature import fit_temperature
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse.model._embedding_mixin import Rows
+
+    Reject: TypeAlias = float | Mapping[str, float]
+
+_REJECT_BY = ("error", "coverage")
+
+
+class ConfidenceMixin(EmbeddingMixin):
+    """What a model knows of its own errors, from cells that it was not trained on.
+
+    Attributes
+    ----------
+    calibration_cells_
+        Of each such cell: calibrated `confidence` in the predicted label, whether that label `is_correct`, and the
+        calibrated probability of its true label, `of_truth`; each of shape `(n_cells,)`.
+    novelty_reference_
+        Training cells to compare with.
+    """
+
+    calibration_cells_: dict[str, Any]
+    novelty_reference_: dict[str, Any]
+
+    def _calibrate(self, logits: "torch.Tensor", labels: "torch.Tensor") -> None:
+        """Fit the temperature on cells that the head did not see, and keep what it gives there."""
+        self.calibration_cells_ = {}
+        if not len(labels):
+            return
+        temperature = fit_temperature(logits, labels)
+        self.module.temperature.fill_(temperature)
+        soft = (logits.double() / temperature).softmax(dim=-1)
+        confidence, predicted = soft.max(dim=-1)
+        self.calibration_cells_ = {
+            "confidence": confidence.numpy(),
+            "is_correct": (predicted == labels).numpy(),
+            "of_truth": soft.gather(1, labels[:, None])[:, 0].numpy(),
+        }
+
+    def _calibration(self, name: str) -> "FloatArray":
+        if not self.calibration_cells_:
+            raise ValueError(
+                "Expected cells to calibrate on; the model was trained without validation cells. Train it with "
+                "`train_size` below 1, or with `fusion='stacked'`, which learns out of fold."
+            )
+        values: FloatArray = self.calibration_cells_[name]
+        return values
+
+    def _least_confidence(self, reject: "Reject") -> float:
+        """The confidence below which cells are rejected."""
+        by, share = check_reject(reject)
+        confidence, is_correct = self._calibration("confidence"), self._calibration("is_correct")
+        order = np.argsort(-confidence, kind="stable")
+        n = len(order)
+        if by == "coverage":
+            return float(confidence[order[min(n, int(np.ceil(share * n))) - 1]]) if share > 0 else float("inf")
+        # One error more than was seen, so that few cells do not promise too much.
+        errors = (np.cumsum(is_correct[order] == 0) + 1) / (np.arange(n) + 2)
+        kept = np.flatnonzero(errors <= share)
+        return float(confidence[order[kept[-1]]]) if kept.size else float("inf")
+
+    def _fit_novelty(self, inputs: "Mapping[str, Rows]", rows: "IntArray", seed: int) -> None:
+        """Choose training cells to compare with."""
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:N_REFERENCES])
+        device = self.module.temperature.device
+        tensors = {name: torch.from_numpy(values[rows]).to(device) for name, values in inputs.items()}
+        self.novelty_reference_ = fit_novelty(self.module.standardised(tensors))
+
+    def _novelty(self, inputs: "Mapping[str, torch.Tensor]") -> "torch.Tensor":
+        """Shape `(n_obs,)`; NaN where a modality lacks, since distances would not compare."""
+        if set(inputs) != set(self._modalities):
+            return torch.full((len(next(iter(inputs.values()))),), float("nan"))
+        return novelty(self.novelty_reference_, self.module.standardised(inputs))
+
+    def _shares(self, inputs: "Mapping[str, torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Contribution of each modality to the predicted label, and the share of modalities that alone say another."""
+        names = tuple(inputs)
+        logits = logits_by_coalition(self.module, inputs)
+        predicted = logits[names].argmax(dim=-1)
+        alone = torch.stack([logits[(name,)].argmax(dim=-1) != predicted for name in names])
+        return contributions(logits, names, predicted), alone.float().mean(dim=0)
+
+
+def check_reject(reject: "Reject") -> tuple[str, float]:
+    """What is asked for and how much of it; `ValueError` otherwise."""
+    given = dict(reject) if isinstance(reject, Mapping) else {"error": reject}
+    if len(given) != 1:
+        raise ValueError(f"`reject` must be a share of errors, or one of {_REJECT_BY} with a share; found {reject!r}.")
+    ((by, share),) = given.items()
+    check_choice(by, _REJECT_BY, "reject")
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError(f"`reject` must be a share from 0 to 1; found {share!r}.")
+    return by, float(share)

@@ -1,0 +1,149 @@
+"""Stacked generalisation: a linear head a modality, and how much each is trusted, learned out of fold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from sklearn.metrics import f1_score
+
+from scmpt_scverse.module._linear_heads import LinearFits, PrincipalAxes, fit_linear
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse._types import FloatArray, IntArray
+
+_N_FOLDS = 4
+#: Numbers of principal axes that a head may use. Few of them hold what cells have in common, which is all that there is
+#: to learn in some data sets; rare types need more.
+_N_AXES = (50, 200, 1000)
+#: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
+_PENALTIES = (0.3, 0.03, 0.003, 0.0003)
+#: How much of the weights of the mixture is given up for the best single modality, where that is better.
+_MIXTURES = (0.0, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """One modality's logistic regression.
+
+    Attributes
+    ----------
+    weights
+        Shape `(n_labels, dim)`.
+    biases
+        Shape `(n_labels,)`.
+    out_of_fold
+        Log-probabilities of the training cells by heads that did not see them, shape `(n_obs, n_labels)`.
+    """
+
+    weights: "Tensor"
+    biases: "Tensor"
+    out_of_fold: "Tensor"
+
+
+def fit_head(features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> LinearHead:
+    """Logistic regression whose number of axes and penalty have the least cross-entropy out of fold.
+
+    Parameters
+    ----------
+    features
+        Standardised, of the training cells, shape `(n_obs, dim)`.
+    labels
+        Codes 0 to `n_labels - 1`, each on a cell, shape `(n_obs,)`.
+    cell_weights
+        Shape `(n_obs,)`.
+    folds
+        Which fold each cell is left out in, shape `(n_obs,)`.
+    """
+    every = PrincipalAxes.of(features)
+    targets = torch.nn.functional.one_hot(labels).to(features.dtype)
+    fold_of = torch.as_tensor(folds, device=features.device)
+    in_folds = cell_weights * (fold_of != torch.arange(_N_FOLDS, device=features.device)[:, None])  # (n_folds, n_obs)
+    total_variance = float(every.squares.sum()) / len(features)
+    best_loss, best = float("inf"), (every, 0.0, targets)
+    tried = set()
+    for n_axes in _N_AXES:
+        cells = every.first(n_axes)
+        if cells.squares.shape[0] in tried:
+            continue
+        tried.add(cells.squares.shape[0])
+        fits: LinearFits | None = None
+        last = float("inf")
+        for penalty in [share * total_variance for share in _PENALTIES]:
+            fits = fit_linear(cells, targets, in_folds, penalty, fits)
+            out_of_fold = torch.empty_like(targets)
+            for fold in range(_N_FOLDS):
+                left_out = fold_of == fold
+                out_of_fold[left_out] = fits.log_probabilities(cells.coordinates[left_out], fold)
+            loss = _cross_entropy(out_of_fold, labels, cell_weights)
+            if loss < best_loss:
+                best_loss, best = loss, (cells, penalty, out_of_fold)
+            if loss > last:
+                break
+            last = loss
+    cells, penalty, out_of_fold = best
+    final = fit_linear(cells, targets, cell_weights[None], penalty)
+    return LinearHead((cells.axes @ final.weights[:, 0]).T, final.biases[0], out_of_fold)
+
+
+def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
+    """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
+
+    The weights have the least cross-entropy out of fold. They also set how sure the mixture is, so its probabilities
+    are calibrated as far as the training cells tell. Where the best single modality has a higher macro F1 out of fold,
+    the mixture gives way to it.
+    """
+    stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # (n_heads, n_obs, n_labels)
+    labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
+    mixed = _least_cross_entropy(stacked, labels, cell_weights)
+    alone = []
+    for modality in range(len(heads)):
+        weights = np.zeros(len(heads))
+        weights[modality] = _least_cross_entropy(stacked[[modality]], labels, cell_weights)[0]
+        alone.append(weights)
+    scores = [_macro_f1(weights, stacked, labels) for weights in alone]
+    best = alone[int(np.argmax(scores))]
+    candidates = [(1 - share) * mixed + share * best for share in _MIXTURES]
+    return candidates[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in candidates]))]
+
+
+def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
+    """A fold for each cell, every label spread over as many folds as it has cells."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % _N_FOLDS
+    return folds
+
+
+def mix(log_probabilities: "Tensor", weights: "Tensor") -> "Tensor":
+    """Log-probabilities of a mixture, up to a constant a cell; sums over the first axis, the modalities."""
+    return torch.einsum("m,mnk->nk", weights, log_probabilities)
+
+
+def _least_cross_entropy(stacked: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
+    def loss(values: "FloatArray") -> "tuple[float, FloatArray]":
+        weights = torch.tensor(values, requires_grad=True)
+        each = torch.nn.functional.cross_entropy(mix(stacked, weights), labels, reduction="none")
+        mean = (each * cell_weights).sum() / cell_weights.sum()
+        mean.backward()
+        return mean.item(), weights.grad.numpy()  # type: ignore[union-attr]
+
+    n_modalities = len(stacked)
+    start = np.full(n_modalities, 1 / n_modalities)
+    found = minimize(loss, start, jac=True, bounds=[(0, None)] * n_modalities, method="L-BFGS-B")
+    return np.asarray(found.x)
+
+
+def _cross_entropy(log_probabilities: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> float:
+    of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
+    return float(-(of_truth * cell_weights).sum() / cell_weights.sum())
+
+
+def _macro_f1(weights: "FloatArray", stacked: "Tensor", labels: "Tensor") -> float:
+    predicted = mix(stacked, torch.as_tensor(weights)).argmax(dim=-1)
+    return float(f1_score(labels.numpy(), predicted.numpy(), average="macro", zero_division=0))
