@@ -134,7 +134,7 @@ class _Embedder:
         self._encoders: dict[str, Encoder] = {
             name: model._encoder(name, modality.encoder)
             for name, modality in model._modalities.items()
-            if modality.encoder is not None
+            if modality.encoder is not None and not modality.is_counts
         }
         setup = model.registry["setup_args"]
         self._reader = ExpressionReader(

@@ -63,7 +63,7 @@ class Explainer:
         self.encoders = {
             name: model._encoder(name, modality.encoder)
             for name, modality in model._modalities.items()
-            if modality.encoder is not None
+            if modality.encoder is not None and not modality.is_counts
         }
         if not self.encoders:
             raise ValueError(
