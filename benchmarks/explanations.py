@@ -101,6 +101,15 @@ def order_and_names(model: SCMPT, adata: AnnData) -> list[dict[str, Any]]:
     return replicate_summary(macro, by="ablation").to_dict("records")
 
 
+def _without_nan(value: Any) -> Any:
+    """The same with `None` for NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def main() -> None:
     """Measure and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,7 +136,7 @@ def main() -> None:
         if "ablate" in arguments.parts:
             found["ablations"] = order_and_names(model, adata.copy())
         stored["sets"][name] = found
-        RESULT.write_text(json.dumps(stored, indent=1, default=float) + "\n")
+        RESULT.write_text(json.dumps(_without_nan(stored), indent=1, allow_nan=False, default=float) + "\n")
         print(name, pd.Series({key: value for key, value in found.items() if not isinstance(value, list)}).to_string())
 
 
