@@ -261,16 +261,17 @@ class EvaluationMixin(TrainingMixin):
             seed=seed,
         )
 
-    def _fresh(self, train: "AnnData", modalities: list[str]) -> Self:
-        """A new model of the same kind over some of the modalities."""
+    def _fresh(self, train: "AnnData", modalities: Sequence[str], **changes: Any) -> Self:
+        """A new model of the same kind over some of the modalities; `changes` are options of the head."""
         setup = dict(self.registry["setup_args"])
         setup.pop("modalities", None)  # cells of a MuData come as an AnnData
         obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in modalities}
         model_class: Any = type(self)
+        train.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
         model_class.setup_anndata(train, **{**setup, "obsm_keys": obsm_keys or None})
         options = dict(self.init_params_["non_kwargs"])
         options["encoders"] = {name: value for name, value in options["encoders"].items() if name in modalities}
         options.pop("registry", None)
-        fresh: Self = model_class(train, **options)
+        fresh: Self = model_class(train, **{**options, **changes})
         fresh._encoders = {name: encoder for name, encoder in self._encoders.items() if name in modalities}
         return fresh

@@ -12,12 +12,12 @@ from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name, check_positive
 from scmpt_scverse.model._attribution_mixin import AttributionMixin
-from scmpt_scverse.model._evaluation_mixin import EvaluationMixin
 from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField, label_text
 from scmpt_scverse.model._late_fusion_mixin import LateFusionMixin
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
 from scmpt_scverse.model._mudata import EXPRESSION, JoinedField, checked_modalities, pull_hint
 from scmpt_scverse.model._training_mixin import random_seed
+from scmpt_scverse.model._tuning_mixin import TuningMixin
 from scmpt_scverse.module._scmpt_module import SCMPTModule
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _UNSEEN_BATCH = "unseen"
 
 
-class SCMPT(AttributionMixin, LateFusionMixin, EvaluationMixin, BaseModelClass):
+class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
     """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
 
     Parameters
