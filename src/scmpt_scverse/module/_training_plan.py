@@ -58,7 +58,7 @@ class HeadTrainingPlan(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over the head."""
-        return torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay)
+        return torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
 
 
 class KeepBestWeights(pl.Callback):
