@@ -1,6 +1,7 @@
 """Changes to the sentence alone: order, names, form."""
 
 import hashlib
+from abc import abstractmethod
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,10 +30,11 @@ class _SentenceAblation(Ablation):
             return encoder.prepare(expression)
         return self._change(encoder, expression, generator)
 
+    @abstractmethod
     def _change(
         self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
     ) -> CellSentences:
-        raise NotImplementedError
+        """The sentences of the cells, changed."""
 
 
 class Shuffle(_SentenceAblation):

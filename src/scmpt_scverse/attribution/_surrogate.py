@@ -1,5 +1,6 @@
 """LIME and KernelSHAP: a linear model of what a cell's logit does when random sets of genes are taken out."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -37,9 +38,9 @@ class _Surrogate(Attributor):
         check_positive(n_samples, "n_samples")
         self.n_samples = n_samples
 
+    @abstractmethod
     def _method(self, forward: "Callable[[Tensor], Tensor]") -> Any:
         """The method of captum over a function of the players."""
-        raise NotImplementedError
 
     def attribute(self, forward: GatedLogits, gates: "Tensor", target: "Tensor") -> Attribution:
         """See :meth:`Attributor.attribute`."""
