@@ -1,18 +1,21 @@
 """How far predictions can be trusted: calibration, novelty, shares of the modalities, and when to say nothing."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 
 from scmpt_scverse._checks import check_choice
-from scmpt_scverse.model._embedding_mixin import EmbeddingMixin
+from scmpt_scverse.model._head_mixin import HeadMixin
 from scmpt_scverse.module._contributions import contributions, logits_by_coalition
 from scmpt_scverse.module._novelty import N_REFERENCES, fit_novelty, novelty
 from scmpt_scverse.module._temperature import fit_temperature
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.model._embedding_mixin import Rows
 
@@ -21,7 +24,32 @@ if TYPE_CHECKING:
 _REJECT_BY = ("error", "coverage")
 
 
-class ConfidenceMixin(EmbeddingMixin):
+@dataclass(frozen=True)
+class Opinions:
+    """What a model says of cells; see :meth:`scmpt_scverse.SCMPT.annotate`.
+
+    Attributes
+    ----------
+    probabilities
+        Shape `(n_obs, n_labels)`.
+    novelty
+        Shape `(n_obs,)`.
+    contributions
+        Shape `(n_obs, n_modalities)`.
+    disagreement
+        Shape `(n_obs,)`.
+    modalities
+        Those that were there.
+    """
+
+    probabilities: "FloatArray"
+    novelty: "FloatArray"
+    contributions: "FloatArray"
+    disagreement: "FloatArray"
+    modalities: tuple[str, ...]
+
+
+class ConfidenceMixin(HeadMixin):
     """What a model knows of its own errors, from cells that it was not trained on.
 
     Attributes
@@ -86,13 +114,30 @@ class ConfidenceMixin(EmbeddingMixin):
             return torch.full((len(next(iter(inputs.values()))),), float("nan"))
         return novelty(self.novelty_reference_, self.module.standardised(inputs))
 
-    def _shares(self, inputs: "Mapping[str, torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor]":
-        """Contribution of each modality to the predicted label, and the share of modalities that alone say another."""
+    def _shares(self, inputs: "Mapping[str, torch.Tensor]") -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor]":
+        """Logits, contribution of each modality to the predicted label, and share of those that alone say another."""
         names = tuple(inputs)
         logits = logits_by_coalition(self.module, inputs)
         predicted = logits[names].argmax(dim=-1)
         alone = torch.stack([logits[(name,)].argmax(dim=-1) != predicted for name in names])
-        return contributions(logits, names, predicted), alone.float().mean(dim=0)
+        return logits[names], contributions(logits, names, predicted), alone.float().mean(dim=0)
+
+    def _opinions(self, adata: "AnnData") -> Opinions:
+        """All that is written of every cell."""
+        self._check_if_trained(warn=False)
+        inputs = self._inputs(adata, missing_ok=True)
+
+        def ask(tensors: "dict[str, torch.Tensor]") -> "tuple[torch.Tensor, ...]":
+            logits, shares, disagreement = self._shares(tensors)
+            soft = logits.softmax(dim=-1)
+            columns = [shares, disagreement[:, None], self._novelty(tensors)[:, None]]
+            trust = torch.cat([column.to(soft.device) for column in columns], dim=-1)
+            # Nothing can be said of a cell that cannot be read; that is so for NaN everywhere but in the arg max.
+            return soft, torch.where(soft.isnan().any(dim=-1, keepdim=True), torch.nan, trust)
+
+        soft, trust = self._batches(ask, inputs, np.arange(adata.n_obs), None)
+        n = len(inputs)
+        return Opinions(soft, trust[:, n + 1], trust[:, :n], trust[:, n], tuple(inputs))
 
 
 def check_reject(reject: "Reject") -> tuple[str, float]:

@@ -1,15 +1,12 @@
 """Predict from embeddings: labels, probabilities and the fused representation."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
-import torch
 
-from scmpt_scverse._checks import check_positive
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys, storable_names
 from scmpt_scverse.metrics import conformal_sets, conformal_threshold
 from scmpt_scverse.metrics._conformal import check_alpha
@@ -22,35 +19,6 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.model._confidence_mixin import Reject
-    from scmpt_scverse.model._embedding_mixin import Rows
-
-#: Cells per forward pass of the head; at 4096 hidden units, 64 MB.
-_BATCH_SIZE = 4096
-
-
-@dataclass(frozen=True)
-class Opinions:
-    """What a model says of cells; see :meth:`PredictionMixin.annotate`.
-
-    Attributes
-    ----------
-    probabilities
-        Shape `(n_obs, n_labels)`.
-    novelty
-        Shape `(n_obs,)`.
-    contributions
-        Shape `(n_obs, n_modalities)`.
-    disagreement
-        Shape `(n_obs,)`.
-    modalities
-        Those that were there.
-    """
-
-    probabilities: "FloatArray"
-    novelty: "FloatArray"
-    contributions: "FloatArray"
-    disagreement: "FloatArray"
-    modalities: tuple[str, ...]
 
 
 class PredictionMixin(ConfidenceMixin):
@@ -289,59 +257,6 @@ class PredictionMixin(ConfidenceMixin):
             readable &= probabilities.max(axis=1) >= self._least_confidence(reject)
         predicted[readable] = self.labels[probabilities[readable].argmax(axis=1)]
         return predicted
-
-    def _probabilities(self, adata: "AnnData", rows: "IntArray", batch_size: int | None) -> "FloatArray":
-        logits = torch.from_numpy(self._apply(self.module, adata, rows, batch_size))
-        return torch.softmax(logits, dim=-1).numpy()
-
-    def _opinions(self, adata: "AnnData") -> Opinions:
-        """All that is written of every cell."""
-        self._check_if_trained(warn=False)
-        inputs = self._inputs(adata, missing_ok=True)
-
-        def ask(tensors: "dict[str, torch.Tensor]") -> "tuple[torch.Tensor, ...]":
-            soft = self.module(tensors).softmax(dim=-1)
-            shares, disagreement = self._shares(tensors)
-            columns = [shares, disagreement[:, None], self._novelty(tensors)[:, None]]
-            trust = torch.cat([column.to(soft.device) for column in columns], dim=-1)
-            # Nothing can be said of a cell that cannot be read; that is so for NaN everywhere but in the arg max.
-            return soft, torch.where(soft.isnan().any(dim=-1, keepdim=True), torch.nan, trust)
-
-        soft, trust = self._batches(ask, inputs, np.arange(adata.n_obs), None)
-        n = len(inputs)
-        return Opinions(soft, trust[:, n + 1], trust[:, :n], trust[:, n], tuple(inputs))
-
-    def _apply(
-        self, function: "Callable[..., torch.Tensor]", adata: "AnnData", rows: "IntArray", batch_size: int | None
-    ) -> "FloatArray":
-        """`function` of the modalities of some cells, minibatch by minibatch, rows in the order asked for."""
-        self._check_if_trained(warn=False)
-        if batch_size is not None:
-            check_positive(batch_size, "batch_size")
-        inputs = self._inputs(adata, missing_ok=True)
-        return self._batches(lambda tensors: (function(tensors),), inputs, rows, batch_size)[0]
-
-    def _batches(
-        self,
-        function: "Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]",
-        inputs: "Mapping[str, Rows]",
-        rows: "IntArray",
-        batch_size: int | None,
-    ) -> "list[FloatArray]":
-        # An empty selection still runs once, on no rows, and so gives arrays of the right width.
-        starts = range(0, max(len(rows), 1), batch_size or _BATCH_SIZE)
-        device = self.module.temperature.device
-        self.module.eval()
-        outputs = []
-        with torch.inference_mode():
-            for start in starts:
-                batch = rows[start : start + (batch_size or _BATCH_SIZE)]
-                tensors = {name: torch.from_numpy(values[batch]).to(device) for name, values in inputs.items()}
-                outputs.append([each.float().cpu() for each in function(tensors)])
-        return [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
-
-    def _logits(self, inputs: "Mapping[str, Rows]", rows: "IntArray") -> "torch.Tensor":
-        return torch.from_numpy(self._batches(lambda tensors: (self.module(tensors),), inputs, rows, None)[0])
 
 
 def cells_digest(adata: "AnnData") -> str:
