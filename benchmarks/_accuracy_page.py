@@ -46,8 +46,8 @@ def tables(record: dict[str, Any]) -> str:
         parts += [
             "### Conformal sets\n",
             "Share of cells whose set holds the true label, where 0.90 was asked for: models of this "
-            "package calibrate their sets on training cells; those of the others are calibrated on one half of the test "
-            "cells and tried on the other, where there are at least 40.\n",
+            "package calibrate their sets on training cells; those of the others are calibrated on one half of the "
+            "test cells and tried on the other, where there are at least 40.\n",
             by_set(known, "coverage"),
             "Labels in a set:\n",
             by_set(known, "set_size"),

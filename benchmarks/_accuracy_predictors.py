@@ -14,7 +14,7 @@ import torch
 from _accuracy_sets import ENCODERS, LABELS_KEY
 from anndata import AnnData
 from scipy import sparse
-from sklearn.covariance import LedoitWolf
+from sklearn.neighbors import NearestNeighbors
 
 from scmpt_scverse import SCMPT, metrics
 from scmpt_scverse._types import FloatArray
@@ -70,28 +70,27 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     soft = model.predict(test, soft=True).reset_index(drop=True)
     model.annotate(test)
     figures = uncalibrated(soft, test, model.module.temperature) | coverage(model, test)
-    return Prediction(soft, {"neighbours": test.obs["scmpt_novelty"].to_numpy(), **other_novelty(model, test)}, figures)
+    return Prediction(soft, {"novelty": test.obs["scmpt_novelty"].to_numpy(), **other_novelty(model, test)}, figures)
 
 
 def other_novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
-    """Two scores that the model could use in place of the distance to neighbours, over the same coordinates."""
-    every = np.arange(test.n_obs)
-    known, cells = model.adata, np.arange(model.adata.n_obs)
+    """Scores that the model could use in place of its own: distance to neighbours in the same space, and energy."""
+    known = model.adata
     references, tested = (
         projected(
-            model.module.standardised({name: torch.from_numpy(values[rows]) for name, values in inputs.items()}),
-            {name: torch.from_numpy(axes) for name, axes in model.novelty_reference_["axes"].items()},
-        ).numpy()
-        for inputs, rows in ((model._inputs(known), cells), (model._inputs(test), every))
+            model.module.standardised(
+                {
+                    name: torch.from_numpy(values[np.arange(cells.n_obs)])
+                    for name, values in model._inputs(cells).items()
+                }
+            ),
+            model.novelty_reference_["axes"],
+        )
+        for cells in (known, test)
     )
-    labels = known.obs[LABELS_KEY].to_numpy(dtype=object)
-    means = np.stack([references[labels == label].mean(axis=0) for label in np.unique(labels)])
-    within = references - means[np.unique(labels, return_inverse=True)[1]]
-    precision = LedoitWolf(assume_centered=True).fit(within).precision_
-    differences = tested[:, None] - means
-    squared = np.einsum("nld,de,nle->nl", differences, precision, differences)
-    logits = model._logits(model._inputs(test), every)
-    return {"Mahalanobis": squared.min(axis=1), "energy": -logits.logsumexp(dim=-1).numpy()}
+    neighbours = NearestNeighbors(n_neighbors=min(10, len(references))).fit(references).kneighbors(tested)[0]
+    logits = model._logits(model._inputs(test), np.arange(test.n_obs))
+    return {"neighbours": neighbours.mean(axis=1), "energy": -logits.logsumexp(dim=-1).numpy()}
 
 
 def coverage(model: SCMPT, test: AnnData) -> dict[str, float]:

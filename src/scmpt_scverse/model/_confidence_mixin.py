@@ -101,12 +101,12 @@ class ConfidenceMixin(HeadMixin):
         kept = np.flatnonzero(errors <= share)
         return float(confidence[order[kept[-1]]]) if kept.size else float("inf")
 
-    def _fit_novelty(self, inputs: "Mapping[str, Rows]", rows: "IntArray", seed: int) -> None:
+    def _fit_novelty(self, inputs: "Mapping[str, Rows]", rows: "IntArray", labels: "IntArray", seed: int) -> None:
         """Choose training cells to compare with."""
         rows = np.sort(np.random.default_rng(seed).permutation(rows)[:N_REFERENCES])
         device = self.module.temperature.device
         tensors = {name: torch.from_numpy(values[rows]).to(device) for name, values in inputs.items()}
-        self.novelty_reference_ = fit_novelty(self.module.standardised(tensors))
+        self.novelty_reference_ = fit_novelty(self.module.standardised(tensors), labels[rows])
 
     def _novelty(self, inputs: "Mapping[str, torch.Tensor]") -> "torch.Tensor":
         """Shape `(n_obs,)`; NaN where a modality lacks, since distances would not compare."""

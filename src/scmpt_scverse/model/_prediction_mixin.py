@@ -190,8 +190,8 @@ class PredictionMixin(ConfidenceMixin):
         `adata.obs["<key_added>_confidence"]`
             Calibrated probability of the most probable label, in [0, 1]. NaN where nothing can be said.
         `adata.obs["<key_added>_novelty"]`
-            Share of training cells that are nearer to their neighbours than this cell is to its own, in [0, 1]: near 1
-            for a cell unlike all that the model was trained on, whatever its confidence.
+            Share of training cells that are nearer to their nearest label than this cell is to its own, in [0, 1]: near
+            1 for a cell unlike all that the model was trained on, whatever its confidence.
         `adata.obsm["<key_added>_contributions"]`
             DataFrame `(n_obs, n_modalities)`: how much each modality decided. Shapley values of the log-probability of
             the most probable label; a row sums to what the modalities together add to it, over a cell at the mean of

@@ -159,7 +159,7 @@ class TrainingMixin(PredictionMixin):
         with torch.random.fork_rng():  # dropout draws from the global state
             torch.manual_seed(random_seed())
             runner()
-        self._fit_novelty(inputs, split.train, random_seed())
+        self._fit_novelty(inputs, split.train, labels.numpy(), random_seed())
         self._calibrate(self._logits(inputs, split.validation), labels[torch.as_tensor(split.validation)])
 
     def _solve(
@@ -192,7 +192,7 @@ class TrainingMixin(PredictionMixin):
             )
             for name, (values, rows) in losses.items()
         }
-        self._fit_novelty(inputs, split.train, random_seed())
+        self._fit_novelty(inputs, split.train, labels.numpy(), random_seed())
         self._calibrate(logits, of_training.cpu())
 
     def _given_weights(self, class_weight: "Literal['balanced'] | Mapping[str, float] | None") -> "torch.Tensor | None":
