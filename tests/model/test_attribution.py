@@ -7,8 +7,11 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
+from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, encoders
+from scmpt_scverse.module._fusion_stacked import StackedFusion
+from scmpt_scverse.module._scmpt_module import FUSIONS
 
 KEY = "scmpt_attributions"
 
@@ -117,29 +120,84 @@ def test_one_cell(fused: tuple[SCMPT, AnnData], method: str) -> None:
     assert table.attrs["label"] == cells.obs["scmpt_prediction"].iloc[3]
 
 
-def test_occlusion_is_exact(fused: tuple[SCMPT, AnnData]) -> None:
-    model, cells = fused
-    cell = cells[[3]].copy()
+@pytest.fixture(scope="session", params=FUSIONS.names())
+def of_a_head(_embedded: AnnData, request: pytest.FixtureRequest) -> SCMPT:
+    """Text, expression as scGPT reads it, and expression itself, by every head there is."""
+    cells = _embedded.copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    given = {
+        "text": {"encoder": "minilm", "max_genes": 10},
+        "expression": {"encoder": "scgpt-mini", "max_length": 60},
+        "counts": {"encoder": "counts", "n_genes": 200},
+    }
+    model = SCMPT(cells, encoders=given, fusion=request.param, n_hidden=32)
+    if request.param == "stacked":
+        model.train()
+    else:
+        model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
+    return model
+
+
+def test_occlusion_is_what_a_prediction_without_the_gene_loses(of_a_head: SCMPT, pbmc: AnnData) -> None:
+    model = of_a_head
+    # A value of 100 tells that values are no logarithms, with the gene and without it.
+    cell = pbmc[[12]].copy()
+    cell.X = np.expm1(cell.X.toarray()).round()
     table = model.explain_cell(cell, cell.obs_names[0], method="occlusion")
     gene = table.index[0]
     without = cell.copy()
-    values = without.X.toarray()
-    values[0, without.var_names.get_loc(gene)] = 0
-    without.X = values
-    probabilities = []
+    without.X[0, without.var_names.get_loc(gene)] = 0
+    logits = []
     for data in (cell, without):
-        del data.obsm["X_minilm"], data.obsm["X_scgpt-mini"]
         model.embed(data, precision="float32", cache=False, progress=False)
-        logits = np.log(model.predict(data, soft=True))
-        probabilities.append(logits.iloc[0])
+        logits.append(np.log(probabilities(model, data)).iloc[0])
     label = table.attrs["label"]
-    others = [other for other in model.labels if other != label]
+    other = next(other for other in model.labels if other != label)
     # Log-probabilities are logits up to a constant of the cell, which differences between labels do not have.
-    change = probabilities[0] - probabilities[1]
-    beside = model.explain_cell(cell, cell.obs_names[0], label=others[0], method="occlusion")
-    expected = change[label] - change[others[0]]
+    beside = model.explain_cell(cell, cell.obs_names[0], label=other, method="occlusion")
+    change = logits[0] - logits[1]
     found = table.loc[gene, "total"] - beside.loc[gene, "total"]
-    assert found == pytest.approx(expected, abs=1e-3)
+    assert found == pytest.approx(change[label] - change[other], abs=1e-3)
+    assert abs(found) > 0.01
+
+
+def test_gradients_add_up_for_every_head(of_a_head: SCMPT, pbmc: AnnData) -> None:
+    tables = [of_a_head.explain_cell(pbmc, name, n_steps=40) for name in pbmc.obs_names[[1, 12, 33]]]
+    for table in tables:
+        assert list(table.columns) == ["total", "text", "expression", "counts", "value"]
+        assert table["total"].sum() == pytest.approx(table.attrs["difference"], rel=0.05, abs=0.02)
+        chosen = table.index.isin(of_a_head.expression_genes_)
+        assert chosen.any()
+        assert not table.loc[~chosen, "counts"].any()
+    assert any(table["counts"].any() for table in tables) == (_share(of_a_head, "counts") > 0)
+
+
+def _share(model: SCMPT, modality: str) -> float:
+    """The weight of a modality in a stacked head; other heads read all."""
+    head = model.module.head
+    return head.weights[list(model._modalities).index(modality)].item() if isinstance(head, StackedFusion) else 1.0
+
+
+def test_values_of_a_linear_head_are_attributed_as_by_hand(pbmc: AnnData) -> None:
+    SCMPT.setup_anndata(pbmc, LABELS_KEY)
+    model = SCMPT(pbmc, encoders={"counts": "counts"}, fusion="stacked")
+    model.train()
+    # A head that is linear: without log-softmax, contributions are weight times value over standard deviation.
+    head, standardiser = model.module.head, model.module.standardiser("counts")
+    assert isinstance(head, StackedFusion)
+    weights = head.heads[0].get_parameter("weight").detach()
+    cell = pbmc[[5]].copy()
+    tables = {label: model.explain_cell(cell, cell.obs_names[0], label=label) for label in model.labels[:2]}
+    # Of two labels the constant of log-softmax goes.
+    found = tables[model.labels[0]]["total"] - tables[model.labels[1]]["total"].reindex(tables[model.labels[0]].index)
+    genes = np.array(model.expression_genes_)
+    values = cell[:, genes].X.toarray()[0]
+    per_unit = (weights[0] - weights[1]) / standardiser.std * standardiser.scale
+    of_hand = pd.Series(head.weights.item() * per_unit[: len(genes)].numpy() * values, index=genes)
+    is_clipped = np.abs((values - standardiser.mean[: len(genes)].numpy()) / standardiser.std[: len(genes)].numpy())
+    inside = genes[(is_clipped < standardiser.largest) & (values > 0)]
+    assert len(inside) > 50
+    np.testing.assert_allclose(found[inside], of_hand[inside], atol=1e-4)
 
 
 def test_arrays_of_the_user_are_held(trained: SCMPT, embedded: AnnData) -> None:

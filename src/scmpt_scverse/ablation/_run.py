@@ -1,7 +1,7 @@
 """Run ablations over splits and seeds, into a tidy table."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from scmpt_scverse.ablation._modality import WithoutModality
 from scmpt_scverse.encoders import CacheableCells
 from scmpt_scverse.metrics import cell_splits, classification_metrics
 from scmpt_scverse.model._prediction_mixin import cells_digest
-from scmpt_scverse.pp._expression import ExpressionReader
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
@@ -45,7 +44,8 @@ def run(
     Parameters
     ----------
     model
-        A trained model: its encoders, its kind of head and its options.
+        A trained model: its encoders, its kind of head and its options. Expression itself (`"counts"`) keeps the genes
+        that varied most among the cells that this model was trained on.
     adata
         Labelled cells with expression.
     ablations
@@ -123,26 +123,12 @@ class _Embedder:
     """Embeds the changed cells of one AnnData; what an encoder has read before is not embedded again."""
 
     def __init__(self, model: "SCMPT", adata: AnnData, progress: bool) -> None:
-        of_genes = [name for name, modality in model._modalities.items() if modality.is_counts]
-        if of_genes:
-            raise ValueError(
-                f"Ablations change what encoders read, and the modality {of_genes[0]!r} has none. Run them on a model "
-                "without it."
-            )
-        self.intact = cast("dict[str, FloatArray]", model._inputs(adata, progress=progress))
-        self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
-        self._encoders: dict[str, Encoder] = {
-            name: model._encoder(name, modality.encoder)
-            for name, modality in model._modalities.items()
-            if modality.encoder is not None and not modality.is_counts
+        self.intact: dict[str, FloatArray] = {
+            name: values[np.arange(adata.n_obs)] for name, values in model._inputs(adata, progress=progress).items()
         }
-        setup = model.registry["setup_args"]
-        self._reader = ExpressionReader(
-            adata,
-            layer=setup["layer"],
-            gene_symbols=setup["gene_symbols"],
-            reference_var_names=model.registry["field_registries"]["X"]["state_registry"]["column_names"],
-        )
+        self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
+        self._reader = model._gene_reader(adata)
+        self._encoders = model._gene_encoders(self._reader)
         self._known: dict[str, dict[bytes, FloatArray]] = {name: {} for name in self._encoders}
         self._changed: dict[str, dict[bytes, FloatArray]] = {}  # of the ablation of the last call
         self._ablation: Ablation | None = None
@@ -186,6 +172,8 @@ def _trained_head(model: "SCMPT", data: AnnData, train_options: Mapping[str, Any
     model_class.setup_anndata(data, "label", obsm_keys={name: name for name in data.obsm})
     options = {name: value for name, value in model.init_params_["non_kwargs"].items() if name != "registry"}
     head = model_class(data, **{**options, "encoders": None})
+    for name in model._modalities:
+        head.module.standardiser(name).largest = model.module.standardiser(name).largest
     head.train(**{"enable_progress_bar": False, **train_options})
     return head
 

@@ -6,12 +6,36 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from scipy import sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scmpt_scverse._types import IntArray
     from scmpt_scverse.pp._expression import GeneExpression
+
+
+class ExpressedGenes:
+    """The genes that each of some cells expresses, padded to one width.
+
+    Attributes
+    ----------
+    columns
+        Columns of the expression, ascending, -1 where a cell has fewer genes than others; shape `(n_cells, n_genes)`.
+    is_gene
+        Where there is one, shape `(n_cells, n_genes)`.
+    """
+
+    def __init__(self, matrix: sparse.csr_matrix) -> None:
+        lengths = np.diff(matrix.indptr)
+        self.is_gene = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        self.columns = np.full(self.is_gene.shape, -1)
+        self.columns[self.is_gene] = matrix.indices
+
+    def gates(self, n_modalities: int, device: "torch.device") -> "Tensor":
+        """All genes there, shape `(n_cells, n_modalities, n_genes)`."""
+        there = torch.from_numpy(self.is_gene).to(device).float()
+        return there.unsqueeze(1).repeat(1, n_modalities, 1)
 
 
 class GeneGates(ABC):

@@ -13,6 +13,7 @@ from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._cached_rows import CachedRows
 from scmpt_scverse.encoders._embedding_cache import EmbeddingCache, Space
+from scmpt_scverse.encoders._gated_gene_weights import GatedGeneWeights
 from scmpt_scverse.encoders._gene_texts import SYMBOLS, GeneTexts
 from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
 from scmpt_scverse.pp._cell_sentence import CellSentences
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
+    from scmpt_scverse.encoders._gene_gates import GeneGates
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Part of every fingerprint; raised whenever the same options come to give other embeddings.
@@ -187,6 +189,15 @@ class GeneTextEncoder(Encoder):
             As for :meth:`encode`.
         """
         return self._vectors_at(np.arange(len(genes)), genes, batch_size=batch_size, device=device, precision=precision)
+
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GeneGates":
+        """See :class:`GeneDifferentiable`."""
+        weights = self.prepare(expression).matrix
+        expressed = np.unique(weights.indices)
+        vectors = self._vectors_at(
+            expressed, expression.genes, batch_size="auto", device=str(device), precision="float32"
+        )
+        return GatedGeneWeights(weights, vectors, device)
 
     def _vectors_at(
         self,

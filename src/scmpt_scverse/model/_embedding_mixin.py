@@ -9,9 +9,11 @@ import numpy as np
 from scmpt_scverse import encoders
 from scmpt_scverse._keys import embedding_key
 from scmpt_scverse.encoders._get import is_local
-from scmpt_scverse.model._expression_rows import ExpressionRows, expression_rows
+from scmpt_scverse.model._expression_rows import ExpressionRows
 from scmpt_scverse.model._fields import finite_embedding
+from scmpt_scverse.model._gene_values import GeneValues
 from scmpt_scverse.model._mudata import as_cells
+from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.tl._embed import check_writable, compute_embedding, provenance, write_embedding
 
 if TYPE_CHECKING:
@@ -102,9 +104,26 @@ class EmbeddingMixin:
         return any(modality.encoder is not None or modality.obsm_key in adata.obsm for modality in modalities)
 
     def _expression(self, adata: "AnnData", name: str) -> ExpressionRows:
+        reader = ExpressionReader(adata, **self._reading)
+        return self._gene_values(reader, name).read(reader)
+
+    def _gene_values(self, reader: ExpressionReader, name: str) -> GeneValues:
         genes = np.array(self.expression_genes_, dtype=object)
         means = self.module.standardiser(name).mean[: len(genes)].cpu().numpy()
-        return expression_rows(adata, genes, means, self._modalities[name].embedding_dim, **self._reading)
+        return GeneValues(reader, genes, means, self._modalities[name].embedding_dim)
+
+    def _gene_encoders(self, reader: ExpressionReader) -> "dict[str, Encoder]":
+        """Of the modalities that can be traced to genes, expression itself among them."""
+        return {
+            name: self._gene_values(reader, name) if modality.is_counts else self._encoder(name, modality.encoder)
+            for name, modality in self._modalities.items()
+            if modality.encoder is not None
+        }
+
+    def _gene_reader(self, adata: "AnnData") -> ExpressionReader:
+        """Reads expression with genes in the order of the training data."""
+        genes = self.registry["field_registries"]["X"]["state_registry"]["column_names"]
+        return ExpressionReader(adata, reference_var_names=genes, **self._reading)
 
     @property
     def _reading(self) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse.attribution import ATTRIBUTORS
 from scmpt_scverse.attribution._base import Attributor, total_difference
 from scmpt_scverse.attribution._faithfulness import curve
-from scmpt_scverse.encoders._gene_gates import GeneDifferentiable
-from scmpt_scverse.model._gene_forward import ExactForward, ExpressedGenes, GeneForward, SmoothForward
-from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
+from scmpt_scverse.encoders._gene_gates import ExpressedGenes, GeneDifferentiable
+from scmpt_scverse.model._gene_forward import ExactForward, GeneForward, SmoothForward
+from scmpt_scverse.pp._expression import GeneExpression
 from scmpt_scverse.pp._gene_names import looks_like_mouse, nearest_cause
 from scmpt_scverse.tl._rank_attributions import CellAttributions
 
@@ -60,11 +60,8 @@ class Explainer:
     def __init__(self, model: "PredictionMixin", adata: "AnnData", method: str, **options: Any) -> None:
         self.attributor: Attributor = ATTRIBUTORS.load(method)(**options)
         self._model = model
-        self.encoders = {
-            name: model._encoder(name, modality.encoder)
-            for name, modality in model._modalities.items()
-            if modality.encoder is not None and not modality.is_counts
-        }
+        self._reader = model._gene_reader(adata)
+        self.encoders = model._gene_encoders(self._reader)
         if not self.encoders:
             raise ValueError(
                 f"None of the modalities {list_some(model._modalities)} can be traced to genes: they are arrays that "
@@ -76,13 +73,6 @@ class Explainer:
                 f"{method!r} needs gradients, which the encoder of the modality {list_some(without)} does not give. "
                 "Choose 'occlusion', 'lime' or 'kernel_shap', which only ask."
             )
-        setup = model.registry["setup_args"]
-        self._reader = ExpressionReader(
-            adata,
-            layer=setup["layer"],
-            gene_symbols=setup["gene_symbols"],
-            reference_var_names=model.registry["field_registries"]["X"]["state_registry"]["column_names"],
-        )
         _check_species(self._reader.genes, self.encoders)
         probabilities = model.predict(adata, soft=True).to_numpy()
         self.is_readable: BoolArray = np.isfinite(probabilities).all(axis=1)

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._checks import list_some
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._normalisation import Normalisation
 
@@ -48,44 +46,11 @@ class ExpressionRows:
         dense[:, self._absent] = self._fill
         return dense
 
-
-def expression_rows(
-    adata: "AnnData", genes: "StrArray", fill: "FloatArray", width: int, **reading: Any
-) -> ExpressionRows:
-    """Expression of all cells.
-
-    Parameters
-    ----------
-    adata
-        Cells.
-    genes
-        Of the columns.
-    fill
-        Value of genes that the data do not have, shape `(n_genes,)`.
-    width
-        Number of columns; those beyond `genes` are 0.
-    **reading
-        `layer` and `gene_symbols`.
-
-    Raises
-    ------
-    ValueError
-        The data have none of the genes.
-    """
-    reader = ExpressionReader(adata, **reading)
-    columns = pd.Index(reader.genes).get_indexer(genes)
-    is_measured = columns >= 0
-    if not is_measured.any():
-        raise ValueError(
-            f"Expected expression of some of the {len(genes)} genes that the model was trained on; found none of them "
-            f"among {list_some(reader.genes)}. Pass `gene_symbols=` to `setup_anndata`, or data with gene symbols."
-        )
-    # A column for each gene of the model; those that the data lack are empty.
-    place = np.flatnonzero(is_measured)
-    picked = sparse.csr_matrix(
-        (np.ones(len(place), dtype=np.float32), (columns[place], place)), shape=(len(reader.genes), width)
-    )
-    return ExpressionRows(sparse.vstack([values @ picked for values in _chunks(reader)], "csr"), is_measured, fill)
+    def unexpressed(self) -> "FloatArray":
+        """The row of a cell that expresses no gene, shape `(n_genes,)`."""
+        row = np.zeros(self.shape[1], dtype=np.float32)
+        row[self._absent] = self._fill
+        return row
 
 
 def variable_genes(adata: "AnnData", rows: "IntArray", n_genes: int, **reading: Any) -> "StrArray":

@@ -9,7 +9,7 @@ import torch
 from scipy import sparse
 
 from scmpt_scverse.encoders._base import CacheableCells
-from scmpt_scverse.encoders._gene_gates import GeneDifferentiable, GeneGates
+from scmpt_scverse.encoders._gene_gates import ExpressedGenes, GeneDifferentiable, GeneGates
 from scmpt_scverse.pp._expression import GeneExpression
 
 if TYPE_CHECKING:
@@ -21,29 +21,6 @@ if TYPE_CHECKING:
 
 #: Gates at 1 and what an encoder gives must agree; more than rounding means that the two read different cells.
 _TOLERANCE = 1e-3
-
-
-class ExpressedGenes:
-    """The genes that each of some cells expresses, padded to one width.
-
-    Attributes
-    ----------
-    columns
-        Columns of the expression, ascending, -1 where a cell has fewer genes than others; shape `(n_cells, n_genes)`.
-    is_gene
-        Where there is one, shape `(n_cells, n_genes)`.
-    """
-
-    def __init__(self, matrix: sparse.csr_matrix) -> None:
-        lengths = np.diff(matrix.indptr)
-        self.is_gene = np.arange(lengths.max(initial=0)) < lengths[:, None]
-        self.columns = np.full(self.is_gene.shape, -1)
-        self.columns[self.is_gene] = matrix.indices
-
-    def gates(self, n_modalities: int, device: "torch.device") -> "Tensor":
-        """All genes there, shape `(n_cells, n_modalities, n_genes)`."""
-        there = torch.from_numpy(self.is_gene).to(device).float()
-        return there.unsqueeze(1).repeat(1, n_modalities, 1)
 
 
 class GeneForward(ABC):

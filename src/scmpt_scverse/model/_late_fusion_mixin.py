@@ -16,7 +16,6 @@ from scmpt_scverse.model._embedding_mixin import rows_of
 from scmpt_scverse.model._fields import category_codes
 from scmpt_scverse.model._prediction_mixin import PredictionMixin, cells_digest
 from scmpt_scverse.model._unsure import cells_by_confidence, most_probable, uncertain_clusters
-from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.tl._embed import check_writable
 from scmpt_scverse.tl._llm_opinions import Opinions, as_categorical, opinions_of, write_llm_record, write_opinions
 from scmpt_scverse.tl._llm_questions import DEFAULT_MAX_CALLS, ask_about
@@ -135,7 +134,7 @@ class LateFusionMixin(PredictionMixin):
         if not dry_run:
             client.check()
         codes = None if cluster_key is None else cluster_codes(adata, cluster_key)
-        reader = self._reader(adata)
+        reader = self._gene_reader(adata)
         head = self._probabilities(adata, np.arange(adata.n_obs), None)
         is_trained_on = self._is_trained_on(adata)
         truth = self._truth(adata, is_trained_on)
@@ -217,13 +216,6 @@ class LateFusionMixin(PredictionMixin):
             "mixture": self._decode(mixed),
         }
         return weight, metrics.bootstrap_metrics(self.labels[truth[rows]], predictions, seed=seed)
-
-    def _reader(self, adata: "AnnData") -> ExpressionReader:
-        setup = self.registry["setup_args"]
-        genes = self.registry["field_registries"]["X"]["state_registry"]["column_names"]
-        return ExpressionReader(
-            adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"], reference_var_names=genes
-        )
 
     def _is_trained_on(self, adata: "AnnData") -> "BoolArray":
         is_trained_on = np.zeros(adata.n_obs, dtype=bool)

@@ -128,4 +128,5 @@ def _eigen(gram: "Tensor") -> "tuple[Tensor, Tensor]":
     """Eigenvalues above rounding, largest first, and their vectors; in double precision, as squares lose digits."""
     values, vectors = torch.linalg.eigh(gram.double())
     kept = values > _SMALLEST_SHARE * values[-1]
-    return values[kept].flip(0), vectors[:, kept].flip(1)
+    kept[-1] = True  # where nothing varies, there is still an axis
+    return values[kept].clamp(min=torch.finfo(torch.float32).tiny).flip(0), vectors[:, kept].flip(1)

@@ -4,15 +4,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
 
-#: Of a normal distribution, for 95 %.
-_Z = 1.96
+    from scmpt_scverse._types import FloatArray
+
+_COVERAGE = 0.95
 
 
 def ablations(
@@ -42,7 +45,7 @@ def ablations(
     for row, name in enumerate(names):
         values = found.loc[found["ablation"] == name, "value"].astype(float)
         ax.plot(values, [row] * len(values), ".", color="lightgrey")
-        half = _Z * values.sem() if len(values) > 1 else 0.0
+        half = float(_half_interval(values.sem(), len(values)))
         ax.errorbar(values.mean(), row, xerr=half, fmt="o", color="C1" if row else "C0", capsize=2)
     intact = found.loc[found["ablation"] == names[0], "value"].mean()
     ax.axvline(intact, color="grey", linestyle=":")
@@ -79,7 +82,7 @@ def deletion_curves(
     ax = ax if ax is not None else new_axes((4.4, 3.2))
     for method, points in found.groupby("method", sort=False):
         by_count = points.groupby("n_genes")["probability"]
-        mean, half = by_count.mean(), _Z * by_count.sem().fillna(0)
+        mean, half = by_count.mean(), _half_interval(by_count.sem(), by_count.size())
         where = np.arange(len(mean))
         ax.plot(where, mean, marker="o", label=str(method).replace("_", " "))
         ax.fill_between(where, mean - half, mean + half, alpha=0.2)
@@ -90,3 +93,9 @@ def deletion_curves(
     ax.legend(frameon=False)
     show_if_asked(show)
     return ax
+
+
+def _half_interval(error: "ArrayLike", n: "ArrayLike") -> "FloatArray":
+    """Half the width of Student's interval of a mean, from its standard error; 0 for a single figure."""
+    n = np.asarray(n)
+    return np.where(n > 1, stats.t.ppf((1 + _COVERAGE) / 2, np.maximum(n - 1, 1)) * np.asarray(error), 0.0)
