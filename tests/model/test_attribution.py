@@ -36,8 +36,6 @@ def fused(_fused: tuple[SCMPT, AnnData]) -> tuple[SCMPT, AnnData]:
 def _ranked(_fused: tuple[SCMPT, AnnData]) -> AnnData:
     model, cells = _fused
     cells = cells.copy()
-    # Which scanpy's dot plot needs of any column of categories.
-    cells.obs["scmpt_prediction"] = cells.obs["scmpt_prediction"].cat.remove_unused_categories()
     model.rank_attributions(cells, n_cells_per_group=2, per_cell=True, progress=False)
     return cells
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse import llm, metrics
+from scmpt_scverse._categories import as_categorical
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, LLMKeys
 from scmpt_scverse.llm._ask import check_limits
@@ -17,7 +18,7 @@ from scmpt_scverse.model._fields import category_codes
 from scmpt_scverse.model._prediction_mixin import PredictionMixin, cells_digest
 from scmpt_scverse.model._unsure import cells_by_confidence, most_probable, uncertain_clusters
 from scmpt_scverse.tl._embed import check_writable
-from scmpt_scverse.tl._llm_opinions import Opinions, as_categorical, opinions_of, write_llm_record, write_opinions
+from scmpt_scverse.tl._llm_opinions import Opinions, opinions_of, write_llm_record, write_opinions
 from scmpt_scverse.tl._llm_questions import DEFAULT_MAX_CALLS, ask_about
 from scmpt_scverse.tl._llm_subjects import DEFAULT_N_GENES, cluster_codes
 
@@ -175,7 +176,7 @@ class LateFusionMixin(PredictionMixin):
         keys = LLMKeys.from_prefix(key_added)
         mixed = llm.mix_probabilities(head, opinions.probabilities, fitted)
         write_opinions(adata, keys, opinions)
-        adata.obs[keys.mixed_prediction] = as_categorical(self._decode(mixed), self.labels, self.unlabeled_category)
+        adata.obs[keys.mixed_prediction] = as_categorical(self._decode(mixed), self._categories)
         adata.obs[keys.mixed_confidence] = mixed.max(axis=1)  # NaN where the row is NaN
         settings = {
             "cells": cells if isinstance(cells, str) else "given",

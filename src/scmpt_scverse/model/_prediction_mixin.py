@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 
+from scmpt_scverse._categories import as_categorical
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys, storable_names
 from scmpt_scverse.metrics import conformal_sets, conformal_threshold
 from scmpt_scverse.metrics._conformal import check_alpha
@@ -186,7 +187,7 @@ class PredictionMixin(ConfidenceMixin):
 
         `adata.obs["<key_added>_prediction"]`
             Categorical: the label of highest probability, or the unlabeled category for a cell that an encoder cannot
-            read or that is rejected.
+            read or that is rejected. Its categories are those that occur, in the order of `labels`.
         `adata.obs["<key_added>_confidence"]`
             Calibrated probability of the most probable label, in [0, 1]. NaN where nothing can be said.
         `adata.obs["<key_added>_novelty"]`
@@ -214,8 +215,7 @@ class PredictionMixin(ConfidenceMixin):
         keys = PredictionKeys.from_prefix(key_added)
         said = self._opinions(adata)
         predicted = self._decode(said.probabilities, reject)
-        used = self._categories if self.unlabeled_category in predicted else self.labels
-        adata.obs[keys.prediction] = pd.Categorical(predicted, categories=used)
+        adata.obs[keys.prediction] = as_categorical(predicted, self._categories)
         adata.obs[keys.confidence] = said.probabilities.max(axis=1)  # NaN where the row is NaN
         adata.obs[keys.novelty] = said.novelty
         columns = storable_names(self.labels, reserved=adata.obs_names.name)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse import __version__
+from scmpt_scverse._categories import as_categorical
 from scmpt_scverse._keys import UNS_KEYS, LLMKeys, storable_names
 from scmpt_scverse.llm._prompt import PROMPT_VERSION
 
@@ -77,15 +78,10 @@ def opinions_of(
 
 def write_opinions(adata: "AnnData", keys: LLMKeys, opinions: Opinions) -> None:
     """Write prediction, rationale and probabilities of the language model."""
-    adata.obs[keys.prediction] = as_categorical(opinions.prediction, opinions.labels, opinions.abstention)
+    adata.obs[keys.prediction] = as_categorical(opinions.prediction, [*opinions.labels, opinions.abstention])
     adata.obs[keys.rationale] = opinions.rationale
     columns = storable_names(opinions.labels, reserved=adata.obs_names.name)
     adata.obsm[keys.probabilities] = pd.DataFrame(opinions.probabilities, index=adata.obs_names, columns=columns)
-
-
-def as_categorical(predicted: "StrArray", labels: "StrArray", other: str) -> pd.Categorical:
-    """Predictions with all labels as categories, and `other` where it occurs."""
-    return pd.Categorical(predicted, categories=[*labels, other] if other in predicted else list(labels))
 
 
 def write_llm_record(
