@@ -88,15 +88,15 @@ def explain(model: SCMPT, cells: AnnData, markers: Path) -> dict[str, Any]:
 
 
 def order_and_names(model: SCMPT, adata: AnnData) -> list[dict[str, Any]]:
-    """Text alone: what order and names are worth, with a head trained anew each time."""
+    """Text alone: what order and names are worth, with a linear head trained anew each time."""
     labels_key = model.registry["setup_args"]["labels_key"]
     SCMPT.setup_anndata(adata, labels_key)
-    text = SCMPT(adata, encoders={"text": ENCODERS["text"]}, n_hidden=512)
-    text.train(max_epochs=1, enable_progress_bar=False)
+    text = SCMPT(adata, encoders={"text": ENCODERS["text"]}, fusion="stacked")
+    text.train()
     changes = [ablation.Shuffle(), ablation.Shuffle(0.1), ablation.Shuffle(0.1, keep_top=True)]
     changes += [ablation.Shuffle(within="cell"), ablation.HashNames(), ablation.RandomNames(), ablation.Prefix()]
     changes += [ablation.Truncate(10), ablation.DropGenes("ribosomal"), ablation.SentenceForm("binned")]
-    table = ablation.run(text, adata, changes, n_replicates=3, progress=False, max_epochs=100, plan_kwargs={"lr": 3e-4})
+    table = ablation.run(text, adata, changes, n_replicates=5, progress=False)
     macro = table[table["metric"] == "macro_f1"].drop(columns="metric").rename(columns={"value": "macro_f1"})
     return replicate_summary(macro, by="ablation").to_dict("records")
 

@@ -55,7 +55,8 @@ def test_out_of_fold_means_unseen() -> None:
 def test_every_label_is_in_every_fold_that_it_can_be_in() -> None:
     labels = np.repeat([0, 1, 2], [40, 6, 1])
     folds = stratified_folds(labels, 3)
-    assert [len(np.unique(folds[labels == label])) for label in range(3)] == [4, 4, 1]
+    assert [len(np.unique(folds[labels == label])) for label in range(3)] == [10, 6, 1]
+    assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)).tolist() == [251, 250, 250, 250]
     assert not np.array_equal(folds, stratified_folds(labels, 4))
 
 
