@@ -1,6 +1,5 @@
 """Frozen text encoder: cell sentences through the sentence-transformers library."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -14,6 +13,7 @@ from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._sentence_folder import described_sizes
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 from scmpt_scverse.pp._cell_sentence import CellSentences
 from scmpt_scverse.pp._sentence_forms import TABLE_OF, check_form, read_table, sentences_in_form
@@ -109,12 +109,10 @@ class SentenceTransformerEncoder(Encoder):
         self.min_genes = min_genes
         self.min_expression = min_expression
         self._weights_sha256 = weights_sha256
-        description = _read_json(self.folder, "config.json")
-        self._hidden_size = int(description["hidden_size"])
-        self._max_seq_length = self._described_seq_length(description)
+        self._hidden_size, self._max_seq_length, dim = described_sizes(self.folder, pools_as_saved=pooling is None)
         self.sentence_lengths = _checked_lengths(max_genes, self._max_seq_length)
         self.max_genes = max(self.sentence_lengths)
-        self.embedding_dim = self._described_dim() * len(self.sentence_lengths)
+        self.embedding_dim = dim * len(self.sentence_lengths)
         self._loaded: _Loaded | None = None
 
     @property
@@ -262,25 +260,6 @@ class SentenceTransformerEncoder(Encoder):
             raise FileNotFoundError(f"No weights (`*.safetensors` or `*.bin`) in {self.folder}.")
         return fingerprint_of(files, self.folder, {**self.options, "preprocessing": _PREPROCESSING_VERSION})
 
-    def _described_seq_length(self, description: dict[str, Any]) -> int:
-        path = self.folder / "sentence_bert_config.json"
-        limit = _read_json(self.folder, path.name).get("max_seq_length") if path.exists() else None
-        return int(limit or description.get("max_position_embeddings", 512))
-
-    def _described_dim(self) -> int:
-        """Width of the last module that sets one, read from the folder so that no weights are loaded."""
-        dim = self._hidden_size
-        if not (self.folder / "modules.json").exists():
-            return dim
-        for module in json.loads((self.folder / "modules.json").read_text()):
-            kind = module["type"].rsplit(".", 1)[-1]
-            if kind == "Pooling" and self.pooling is None:
-                config = _read_json(self.folder, f"{module['path']}/config.json")
-                dim *= max(1, sum(value is True for key, value in config.items() if key.startswith("pooling_mode_")))
-            elif kind == "Dense":
-                dim = int(_read_json(self.folder, f"{module['path']}/config.json")["out_features"])
-        return dim
-
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
         return {**self.__dict__, "_loaded": None}
@@ -309,17 +288,3 @@ def _sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | Non
     if not isinstance(first, Transformer) or first.do_lower_case or max_length is None or model.default_prompt_name:
         return None
     return SentenceTokenizer(model.tokenizer, max_length)
-
-
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = folder / name
-    if not path.exists():
-        raise FileNotFoundError(
-            f"Expected a sentence-transformers folder at {folder}; found no {name} in it. Pass a registered name, "
-            "or a folder with modules.json, config.json, tokenizer files and model.safetensors."
-        )
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). Download the folder again.") from error
-    return content

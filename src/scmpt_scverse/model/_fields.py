@@ -13,9 +13,15 @@ from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
 from scmpt_scverse._checks import check_key, list_some
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anndata import AnnData
+    from scvi.data.fields import BaseAnnDataField
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
+
+#: What a batch counts as that the training data did not have.
+_UNSEEN_BATCH = "unseen"
 
 
 class GenesField(LayerField):
@@ -168,3 +174,24 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
         )
     values = values.astype(np.float32, copy=False)
     return values if values.flags.writeable else values.copy()  # torch warns of arrays that it could write to
+
+
+def registered_fields(
+    labels_key: str,
+    unlabeled_category: str,
+    layer: str | None,
+    batch_key: str | None,
+    obsm_keys: "Mapping[str, str] | None",
+) -> "list[BaseAnnDataField]":
+    """What is registered; fields that only check come first, so that a refusal leaves nothing behind."""
+    fields: list[BaseAnnDataField] = [GenesField("X", layer)]
+    fields += [EmbeddingField(embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
+    fields.append(LabelsField("labels", labels_key, unlabeled_category))
+    if batch_key is not None:
+        fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+    return fields
+
+
+def embedding_field(modality: str) -> str:
+    """Under which key of the registry an embedding stands."""
+    return f"embedding_{modality}"

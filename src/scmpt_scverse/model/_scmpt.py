@@ -12,7 +12,7 @@ from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name, check_positive
 from scmpt_scverse.model._attribution_mixin import AttributionMixin
-from scmpt_scverse.model._fields import EmbeddingField, GenesField, LabelsField, TolerantCategoricalField, label_text
+from scmpt_scverse.model._fields import embedding_field, label_text, registered_fields
 from scmpt_scverse.model._late_fusion_mixin import LateFusionMixin
 from scmpt_scverse.model._modalities import describe_encoders, modalities_of
 from scmpt_scverse.model._mudata import EXPRESSION, JoinedField, checked_modalities, pull_hint
@@ -23,13 +23,9 @@ from scmpt_scverse.module._scmpt_module import SCMPTModule
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
-    from scvi.data.fields import BaseAnnDataField
 
     from scmpt_scverse._types import StrPath
     from scmpt_scverse.encoders import Encoder
-
-#: What a batch counts as that the training data did not have.
-_UNSEEN_BATCH = "unseen"
 
 
 class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
@@ -102,7 +98,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         fields = self.registry["field_registries"]
         n_vars = len(fields["X"]["state_registry"]["column_names"])
         encoders = describe_encoders(encoders, obsm_keys, n_vars)
-        columns = {name: fields[_embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
+        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         self._modalities = modalities_of(encoders, obsm_keys, columns)
         self._encoders: dict[str, Encoder] = {}
         self.encoder_ids_: dict[str, dict[str, str]] = {}
@@ -183,7 +179,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         setup_method_args["setup_args"].update(unlabeled_category=unlabeled_category, obsm_keys=obsm_keys)
         if batch_key is not None and "source_registry" not in kwargs:  # a query needs no batches
             check_key(batch_key, adata.obs.columns, "adata.obs")
-        fields = _fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
+        fields = registered_fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
@@ -262,7 +258,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         setup_method_args["setup_args"].update(
             unlabeled_category=unlabeled_category, modalities=modalities, obsm_keys=obsm_keys
         )
-        fields = _fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
+        fields = registered_fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
         manager = AnnDataManager(
             fields=[JoinedField(field, modalities) for field in fields], setup_method_args=setup_method_args
         )
@@ -300,23 +296,3 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         raise NotImplementedError(
             "SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata."
         )
-
-
-def _fields(
-    labels_key: str,
-    unlabeled_category: str,
-    layer: str | None,
-    batch_key: str | None,
-    obsm_keys: Mapping[str, str] | None,
-) -> "list[BaseAnnDataField]":
-    """What is registered; fields that only check come first, so that a refusal leaves nothing behind."""
-    fields: list[BaseAnnDataField] = [GenesField("X", layer)]
-    fields += [EmbeddingField(_embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
-    fields.append(LabelsField("labels", labels_key, unlabeled_category))
-    if batch_key is not None:
-        fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
-    return fields
-
-
-def _embedding_field(modality: str) -> str:
-    return f"embedding_{modality}"

@@ -1,0 +1,58 @@
+"""What the files of a sentence-transformers folder say of the model, so that no weights are loaded to ask."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, int]:
+    """Width of the network, tokens that it reads, and width of an embedding.
+
+    Parameters
+    ----------
+    folder
+        Of the model.
+    pools_as_saved
+        Whether tokens are pooled as the files say, possibly in several ways side by side, or in one way.
+
+    Raises
+    ------
+    FileNotFoundError
+        A description is missing.
+    ValueError
+        A description is not JSON.
+    """
+    description = _read_json(folder, "config.json")
+    hidden_size = int(description["hidden_size"])
+    name = "sentence_bert_config.json"
+    limit = _read_json(folder, name).get("max_seq_length") if (folder / name).exists() else None
+    max_seq_length = int(limit or description.get("max_position_embeddings", 512))
+    return hidden_size, max_seq_length, _embedding_dim(folder, hidden_size, pools_as_saved)
+
+
+def _embedding_dim(folder: Path, dim: int, pools_as_saved: bool) -> int:
+    """Width of the last module that sets one."""
+    if not (folder / "modules.json").exists():
+        return dim
+    for module in json.loads((folder / "modules.json").read_text()):
+        kind = module["type"].rsplit(".", 1)[-1]
+        if kind == "Pooling" and pools_as_saved:
+            config = _read_json(folder, f"{module['path']}/config.json")
+            dim *= max(1, sum(value is True for key, value in config.items() if key.startswith("pooling_mode_")))
+        elif kind == "Dense":
+            dim = int(_read_json(folder, f"{module['path']}/config.json")["out_features"])
+    return dim
+
+
+def _read_json(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / name
+    if not path.exists():
+        raise FileNotFoundError(
+            f"Expected a sentence-transformers folder at {folder}; found no {name} in it. Pass a registered name, "
+            "or a folder with modules.json, config.json, tokenizer files and model.safetensors."
+        )
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not valid JSON ({error}). Download the folder again.") from error
+    return content
