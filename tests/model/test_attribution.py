@@ -138,7 +138,7 @@ def of_a_head(_embedded: AnnData, request: pytest.FixtureRequest) -> SCMPT:
 
 def test_occlusion_is_what_a_prediction_without_the_gene_loses(of_a_head: SCMPT, pbmc: AnnData) -> None:
     model = of_a_head
-    # A value of 100 tells that values are no logarithms, with the gene and without it.
+    # Whole numbers are counts, with the gene and without it.
     cell = pbmc[[12]].copy()
     cell.X = np.expm1(cell.X.toarray()).round()
     table = model.explain_cell(cell, cell.obs_names[0], method="occlusion")
@@ -180,13 +180,13 @@ def test_values_of_a_linear_head_are_attributed_as_by_hand(pbmc: AnnData) -> Non
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     model = SCMPT(pbmc, encoders={"counts": "counts"}, fusion="stacked")
     model.train()
-    # A head that is linear: without log-softmax, contributions are weight times value over standard deviation.
+    # But for log-softmax the head is linear: contributions are weight times value over standard deviation.
     head, standardiser = model.module.head, model.module.standardiser("counts")
     assert isinstance(head, StackedFusion)
     weights = head.heads[0].get_parameter("weight").detach()
     cell = pbmc[[5]].copy()
     tables = {label: model.explain_cell(cell, cell.obs_names[0], label=label) for label in model.labels[:2]}
-    # Of two labels the constant of log-softmax goes.
+    # What log-softmax subtracts is the same for two labels, so their difference does not have it.
     found = tables[model.labels[0]]["total"] - tables[model.labels[1]]["total"].reindex(tables[model.labels[0]].index)
     genes = np.array(model.expression_genes_)
     values = cell[:, genes].X.toarray()[0]
