@@ -79,7 +79,7 @@ def explain(model: SCMPT, cells: AnnData, markers: Path) -> dict[str, Any]:
         types = {group: CELL_TYPES[group] for group in groups if group in CELL_TYPES}
         table = tl.marker_overlap(cells, markers, cell_types=types)
         found["markers"] = table.reset_index().to_dict("records")
-    curves = model.deletion_curves(cells, n_cells=24, counts=(0, 1, 5, 10, 20), progress=False)
+    curves = model.deletion_curves(cells, n_cells=50, counts=(0, 1, 5, 10, 20, 50, 100), progress=False)
     found["curves"] = (
         curves.groupby(["method", "kind", "n_genes"])["probability"].mean().reset_index().to_dict("records")
     )

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray
     from scmpt_scverse.model._embedding_mixin import Rows
 
-_EARLY_STOPPING_PATIENCE = 20
+#: Epochs, and how much the validation loss must have fallen over them to go on. Where the head knows every cell, the
+#: loss would fall by less and less for as long as one lets it.
+_EARLY_STOPPING_PATIENCE, _EARLY_STOPPING_MIN_DELTA = 20, 1e-3
 
 
 class TrainingMixin(PredictionMixin):
@@ -75,8 +77,9 @@ class TrainingMixin(PredictionMixin):
         batch_size
             Cells per minibatch.
         early_stopping
-            Stop when the validation loss has not fallen for 20 epochs (`early_stopping_patience`). The weights of the
-            best epoch are kept in any case, unless there is no validation cell.
+            Stop when the validation loss has not fallen by 0.001 (`early_stopping_min_delta`) for 20 epochs
+            (`early_stopping_patience`). The weights of the best epoch are kept in any case, unless there is no
+            validation cell.
         class_weight
             `"balanced"` gives every label the same weight in the loss, however few cells it has; a mapping gives the
             weight of a cell of each label, 1 where it says nothing.
@@ -140,6 +143,7 @@ class TrainingMixin(PredictionMixin):
             "log_every_n_steps": 1,
             "early_stopping_monitor": "validation_loss",
             "early_stopping_patience": _EARLY_STOPPING_PATIENCE,
+            "early_stopping_min_delta": _EARLY_STOPPING_MIN_DELTA,
             "precision": training_precision(accelerator),
             "limit_val_batches": 1.0 if has_validation else 0,
             **trainer_kwargs,
