@@ -7,7 +7,7 @@ import torch
 
 from scmpt_scverse import _hardware
 from scmpt_scverse._checks import check_choice, check_key, check_positive, did_you_mean, list_some
-from scmpt_scverse._hardware import denormals_as_zero, has_fast_bfloat16, resolve_device, resolve_precision
+from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device, resolve_precision
 from scmpt_scverse._keys import PredictionKeys, embedding_key
 from scmpt_scverse._optional import import_optional
 from scmpt_scverse._registry import Registry
@@ -85,11 +85,3 @@ def test_precision_follows_the_processor(
 def test_device_is_the_gpu_where_there_is_one(has_cuda: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_cuda)
     assert resolve_device("auto").type == expected
-
-
-def test_denormals_are_zero_only_inside() -> None:
-    smallest = torch.tensor(1e-38)
-    before = bool(smallest / 100 == 0)
-    with denormals_as_zero():
-        assert smallest / 100 == 0
-    assert bool(smallest / 100 == 0) == before

@@ -1,7 +1,5 @@
 """What this machine can do: device and number format for frozen encoders and heads."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -86,19 +84,3 @@ def _cpu_flags() -> frozenset[str]:
         if line.startswith("flags"):
             return frozenset(line.split(":", 1)[1].split())
     return frozenset()
-
-
-@contextmanager
-def denormals_as_zero() -> Iterator[None]:
-    """Numbers below 1e-38 count as 0 on the CPU, which multiplies them many times slower than others.
-
-    A head that knows its cells has gradients full of them.
-    """
-    import torch
-
-    was_so = bool(torch.tensor(1e-38) / 100 == 0)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(was_so)

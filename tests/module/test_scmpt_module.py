@@ -17,6 +17,18 @@ def test_standardiser_agrees_with_scikit_learn() -> None:
     assert torch.allclose(standardise(values)[:, 0], torch.zeros(50), atol=1e-5)
 
 
+def test_what_was_constant_in_training_says_nothing() -> None:
+    training = torch.randn(50, 2)
+    training[:, 1] = 1e-33 * torch.randn(50)  # a dead feature of an encoder
+    standardise = Standardiser(2)
+    standardise.fit(training)
+    query = torch.tensor([[0.5, 3.0]], requires_grad=True)
+    assert standardise(training)[:, 1].tolist() == [0] * 50
+    standardise(query).sum().backward()
+    assert query.grad is not None
+    assert query.grad[0, 1] == 0
+
+
 def test_small_units_are_no_constants() -> None:
     values = torch.randn(50, 3) * 1e-8
     standardise = Standardiser(3)

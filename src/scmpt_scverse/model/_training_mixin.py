@@ -11,7 +11,7 @@ from scvi.train import TrainRunner
 from torch.nn import functional
 
 from scmpt_scverse._checks import check_choice, check_key, check_positive
-from scmpt_scverse._hardware import check_accelerator, denormals_as_zero, resolve_device, training_precision
+from scmpt_scverse._hardware import check_accelerator, resolve_device, training_precision
 from scmpt_scverse.model._embedding_mixin import readable_cells
 from scmpt_scverse.model._expression_rows import variable_genes
 from scmpt_scverse.model._fields import category_codes
@@ -160,7 +160,7 @@ class TrainingMixin(PredictionMixin):
             **trainer_kwargs,
         )
         self.module.train()  # after an earlier training it is left in evaluation mode
-        with denormals_as_zero(), torch.random.fork_rng():  # dropout draws from the global state
+        with torch.random.fork_rng():  # dropout draws from the global state
             torch.manual_seed(random_seed())
             runner()
         self._fit_novelty(inputs, split.train, labels.numpy(), random_seed())
