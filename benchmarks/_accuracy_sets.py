@@ -16,6 +16,8 @@ LABELS_KEY = "label"
 ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
 #: Folds, and with them replicates; fewer where there are fewer groups to hold out.
 N_FOLDS = 5
+#: Where one cell is half a percent or more, one partition says little.
+N_REPEATS_OF_FEW, FEW_CELLS = 2, 200
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def read(cell_set: CellSet, folder: Path | None, *, is_embedded: bool) -> ad.Ann
 
 
 def splits_of(cell_set: CellSet, cells: ad.AnnData) -> Iterator[tuple[IntArray, IntArray]]:
-    """`(train, test)` rows: replicate s is fold s of one partition."""
-    groups, n_folds = None, N_FOLDS
+    """`(train, test)` rows: replicates are the folds of a partition, or of several where there are few cells."""
+    groups, n_folds, n_repeats = None, N_FOLDS, N_REPEATS_OF_FEW if cells.n_obs <= FEW_CELLS else 1
     if cell_set.group_key is not None:
-        groups = cells.obs[cell_set.group_key].astype(str).to_numpy()
+        groups, n_repeats = cells.obs[cell_set.group_key].astype(str).to_numpy(), 1
         n_folds = min(N_FOLDS, len(np.unique(groups)))
-    yield from metrics.cell_splits(cells.obs[LABELS_KEY], groups, n_splits=n_folds, seed=0)
+    yield from metrics.cell_splits(cells.obs[LABELS_KEY], groups, n_splits=n_folds, n_repeats=n_repeats, seed=0)

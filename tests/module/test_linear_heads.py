@@ -48,15 +48,20 @@ def test_out_of_fold_means_unseen() -> None:
     features = torch.from_numpy(np.random.default_rng(0).normal(size=(120, 300))).float()
     labels = torch.from_numpy(np.random.default_rng(1).integers(0, 2, 120))
     head = fit_head(features, labels, torch.ones(120), stratified_folds(labels.numpy(), 0))
-    assert (head.out_of_fold.argmax(1) == labels).float().mean() < 0.65
-    assert torch.nn.functional.nll_loss(head.out_of_fold, labels) > 0.6
+    assert head.out_of_fold.shape == (3, 120, 2)
+    assert (head.out_of_fold.argmax(2) == labels).float().mean() < 0.65
+    assert all(torch.nn.functional.nll_loss(partition, labels) > 0.6 for partition in head.out_of_fold)
 
 
 def test_every_label_is_in_every_fold_that_it_can_be_in() -> None:
     labels = np.repeat([0, 1, 2], [40, 6, 1])
     folds = stratified_folds(labels, 3)
-    assert [len(np.unique(folds[labels == label])) for label in range(3)] == [10, 6, 1]
-    assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)).tolist() == [251, 250, 250, 250]
+    for partition in folds:
+        assert [len(np.unique(partition[labels == label])) for label in range(3)] == [10, 6, 1]
+    assert [len(np.unique(partition)) for partition in folds] == [10, 10, 10]
+    assert len(np.unique(folds)) == 30
+    assert stratified_folds(np.zeros(201, dtype=int), 3).shape == (1, 201)
+    assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)[0]).tolist() == [251, 250, 250, 250]
     assert not np.array_equal(folds, stratified_folds(labels, 4))
 
 
