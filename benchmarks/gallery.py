@@ -35,7 +35,9 @@ def draw_predictions(model: SCMPT, fresh: AnnData) -> None:
     save(pl.confusion_matrix(fresh, LABELS_KEY, show=False), "confusion_matrix")
     save(pl.reliability_diagram(fresh, LABELS_KEY, show=False), "reliability_diagram")
     save(pl.contributions(fresh, show=False), "contributions")
-    save(pl.novelty(fresh, LABELS_KEY, show=False), "novelty")
+    is_right = fresh.obs["scmpt_prediction"].astype(str) == fresh.obs[LABELS_KEY].astype(str)
+    fresh.obs["is_right"] = is_right.map({True: "right", False: "wrong"})
+    save(pl.novelty(fresh, "is_right", show=False), "novelty")
 
 
 def draw_explanations(model: SCMPT, fresh: AnnData, markers: str) -> None:

@@ -114,6 +114,6 @@ def novelty(
     ax.axhline(1 / _N_BINS, color="grey", linestyle="--", linewidth=0.8)
     ax.set_xlabel("novelty")
     ax.set_ylabel("share of cells")
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     show_if_asked(show)
     return ax
