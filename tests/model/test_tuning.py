@@ -68,3 +68,34 @@ def test_advice(pbmc: AnnData) -> None:
     assert advice.loc["noise alone", "difference_upper"] < 0
     assert abs(advice.loc["expression alone", "difference"]) < 0.05
     assert (advice["lower"] <= advice["macro_f1"]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's and those of what it imports
+def test_by_the_tuner_of_scvi_tools(embedded: AnnData, tmp_path: Any) -> None:
+    for package in ("ray.tune", "hyperopt", "muon", "scib_metrics"):
+        pytest.importorskip(package, reason="needs scvi-tools[autotune]", exc_type=ImportError)
+    from ray import tune
+    from scvi import autotune
+
+    SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"expression": "X_pca"})
+    rates = [1e-5, 1e-2]
+    experiment = autotune.run_autotune(
+        SCMPT,
+        embedded,
+        metrics=["validation_loss"],
+        mode="min",
+        search_space={
+            "model_params": {"n_hidden": 16},
+            "train_params": {"max_epochs": 6, "plan_kwargs": {"lr": tune.grid_search(rates)}},
+        },
+        num_samples=1,
+        resources={"cpu": 1},
+        searcher="random",
+        scheduler="fifo",
+        logging_dir=str(tmp_path),
+    )
+    trials = experiment.result_grid
+    assert sorted(trial.config["train_params"]["plan_kwargs"]["lr"] for trial in trials) == rates
+    best = trials.get_best_result("validation_loss", "min")
+    assert best.config["train_params"]["plan_kwargs"]["lr"] == 1e-2
