@@ -1,6 +1,6 @@
 """Draw the pictures of the gallery anew: `python benchmarks/gallery.py --markers TABLE_OF_PANGLAODB`.
 
-All on the PBMC that ship with scanpy; everything but the training curve and the ablations on held-out cells.
+On the PBMC that ship with scanpy; all but the training curve show cells that were held out of training.
 """
 
 import argparse

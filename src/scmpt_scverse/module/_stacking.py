@@ -101,10 +101,10 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
     """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
 
     The weights have the least cross-entropy out of fold. They also set how sure the mixture is, so its probabilities
-    are calibrated as far as the training cells tell. Where the best single modality, that of the least cross-entropy,
-    has a higher macro F1 out of fold, the mixture gives way to it.
+    are calibrated as far as the training cells tell. Where the best single modality has a higher macro F1 out of fold,
+    the mixture gives way to it.
     """
-    stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # a further axis, the heads
+    stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # heads first
     labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
     mixed = _least_cross_entropy(stacked, labels, cell_weights)
     alone = []
@@ -112,8 +112,7 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
         weights = np.zeros(len(heads))
         weights[modality] = _least_cross_entropy(stacked[[modality]], labels, cell_weights)[0]
         alone.append(weights)
-    losses = [float(_cross_entropy(mix(stacked, torch.as_tensor(w)), labels, cell_weights)) for w in alone]
-    best = alone[int(np.argmin(losses))]
+    best = alone[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in alone]))]
     candidates = [(1 - share) * mixed + share * best for share in _MIXTURES]
     return candidates[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in candidates]))]
 
