@@ -35,13 +35,13 @@ class Prediction:
     probabilities
         `(n_test, n_labels)`, columns are labels.
     novelty
-        Scores by name, each `(n_test,)`, higher for a cell of no known label.
+        Called for scores by name, each `(n_test,)`, higher for a cell of no known label.
     figures
         What else is to be tabulated.
     """
 
     probabilities: pd.DataFrame
-    novelty: Mapping[str, FloatArray] = field(default_factory=dict)
+    novelty: Callable[[], Mapping[str, FloatArray]] = dict
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -68,13 +68,13 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
         model.train(enable_progress_bar=False, accelerator="cpu", train_size=train_size)
     soft = model.predict(test, soft=True).reset_index(drop=True)
-    model.annotate(test)
     figures = uncalibrated(soft, test, model.module.temperature) | coverage(model, test)
-    return Prediction(soft, {"novelty": test.obs["scmpt_novelty"].to_numpy(), **other_novelty(model, test)}, figures)
+    return Prediction(soft, partial(novelty, model, test), figures)
 
 
-def other_novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
-    """Scores that the model could use in place of its own: distance to neighbours in the same space, and energy."""
+def novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
+    """The score of the model, and what it could use in its place: distance to neighbours in the same space, energy."""
+    model.annotate(test)
     known = model.adata
     references, tested = (
         projected(
@@ -90,7 +90,11 @@ def other_novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
     )
     neighbours = NearestNeighbors(n_neighbors=min(10, len(references))).fit(references).kneighbors(tested)[0]
     logits = model._logits(model._inputs(test), np.arange(test.n_obs))
-    return {"neighbours": neighbours.mean(axis=1), "energy": -logits.logsumexp(dim=-1).numpy()}
+    return {
+        "novelty": test.obs["scmpt_novelty"].to_numpy(),
+        "neighbours": neighbours.mean(axis=1),
+        "energy": -logits.logsumexp(dim=-1).numpy(),
+    }
 
 
 def coverage(model: SCMPT, test: AnnData) -> dict[str, float]:

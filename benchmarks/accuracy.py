@@ -88,7 +88,7 @@ def novelty(is_hidden: "np.ndarray", prediction: Prediction) -> dict[str, float]
     """Area under the ROC curve of every score that should be higher for cells of a label that was not learned."""
     if not 0 < is_hidden.sum() < len(is_hidden):
         return {}
-    scores = {"1 - confidence": 1 - prediction.probabilities.max(axis=1).to_numpy(), **prediction.novelty}
+    scores = {"1 - confidence": 1 - prediction.probabilities.max(axis=1).to_numpy(), **prediction.novelty()}
     return {f"auroc {name}": float(roc_auc_score(is_hidden, score)) for name, score in scores.items()}
 
 

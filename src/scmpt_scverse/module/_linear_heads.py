@@ -60,9 +60,10 @@ class LinearFits:
     Attributes
     ----------
     weights
-        Shape `(n_axes, n_fits, n_labels)`.
+        Shape `(n_labels, n_fits, n_axes)`: labels lead and cells come last, since a softmax over the few numbers at the
+        end of a row would cost more than the matrix products.
     biases
-        Shape `(n_fits, n_labels)`.
+        Shape `(n_labels, n_fits, 1)`.
     """
 
     weights: "Tensor"
@@ -70,7 +71,7 @@ class LinearFits:
 
     def log_probabilities(self, coordinates: "Tensor", fit: int) -> "Tensor":
         """Of some cells by one of the fits, shape `(n_obs, n_labels)`."""
-        return (coordinates @ self.weights[:, fit] + self.biases[fit]).log_softmax(dim=-1)
+        return (coordinates @ self.weights[:, fit].T + self.biases[:, fit].T).log_softmax(dim=-1)
 
 
 def fit_linear(
@@ -99,20 +100,20 @@ def fit_linear(
     """
     n_obs, n_labels = targets.shape
     n_axes, n_fits = cells.coordinates.shape[1], len(cell_weights)
-    largest = cell_weights.max()
-    step = 1 / (0.5 * largest * cells.squares + penalty)[:, None, None]
+    step = 1 / (0.5 * cell_weights.max() * cells.squares + penalty)
     bias_step = 1 / (0.5 * cell_weights.sum(dim=1, keepdim=True))
     if start is None:
         zeros = cells.coordinates.new_zeros
-        start = LinearFits(zeros(n_axes, n_fits, n_labels), zeros(n_fits, n_labels))
+        start = LinearFits(zeros(n_labels, n_fits, n_axes), zeros(n_labels, n_fits, 1))
     weights, biases = start.weights, start.biases
     ahead, ahead_biases, momentum = weights, biases, 1.0
-    per_cell = cell_weights.T[:, :, None]  # (n_obs, n_fits, 1)
+    truth = targets.T[:, None].contiguous()  # (n_labels, 1, n_obs)
     for _ in range(_MAX_STEPS):
-        logits = (cells.coordinates @ ahead.flatten(1)).view(n_obs, n_fits, n_labels) + ahead_biases
-        residuals = (logits.softmax(dim=-1) - targets[:, None]) * per_cell  # (n_obs, n_fits, n_labels)
-        gradient = (cells.coordinates.T @ residuals.flatten(1)).view_as(ahead) + penalty * ahead
-        new, new_biases = ahead - gradient * step, ahead_biases - residuals.sum(dim=0) * bias_step
+        logits = (ahead.flatten(0, 1) @ cells.coordinates.T).view(n_labels, n_fits, n_obs) + ahead_biases
+        residuals = (logits.softmax(dim=0) - truth) * cell_weights  # (n_labels, n_fits, n_obs)
+        gradient = (residuals.flatten(0, 1) @ cells.coordinates).view_as(ahead) + penalty * ahead
+        new = ahead - gradient * step
+        new_biases = ahead_biases - residuals.sum(dim=-1, keepdim=True) * bias_step
         change, bias_change = new - weights, new_biases - biases
         uphill = ((ahead - new) * change).sum() + ((ahead_biases - new_biases) * bias_change).sum()
         next_momentum = 1.0 if uphill > 0 else (1 + (1 + 4 * momentum**2) ** 0.5) / 2

@@ -94,7 +94,7 @@ def fit_head(features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds
             last = loss
     cells, penalty, out_of_fold = best
     final = fit_linear(cells, targets, cell_weights[None], penalty)
-    return LinearHead((cells.axes @ final.weights[:, 0]).T, final.biases[0], out_of_fold)
+    return LinearHead(final.weights[:, 0] @ cells.axes.T, final.biases[:, 0, 0], out_of_fold)
 
 
 def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":

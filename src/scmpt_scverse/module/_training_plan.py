@@ -74,7 +74,12 @@ class KeepBestWeights(pl.Callback):
         loss = float(trainer.callback_metrics[self.monitor])
         if loss < self._best:
             self._best = loss
-            self._weights = {name: value.detach().clone() for name, value in pl_module.state_dict().items()}
+            now = pl_module.state_dict()
+            if self._weights is None:
+                self._weights = {name: value.clone() for name, value in now.items()}
+            else:  # into the same memory: new pages every epoch cost more than the copy
+                for name, value in now.items():
+                    self._weights[name].copy_(value)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the best weights, if anything was validated."""
