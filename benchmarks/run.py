@@ -56,15 +56,17 @@ def main() -> None:
     if arguments.only:
         return
     device = resolve_device("auto")
+    has_bfloat16 = has_fast_bfloat16(device)
     record = {
         "lines": [asdict(line) | {"is_met": line.is_met} for line in lines],
         "seconds": round(time.perf_counter() - started),
         "arguments": {name: value for name, value in vars(arguments).items() if name != "only"},
-        "has_fast_bfloat16": has_fast_bfloat16(device),
+        "has_fast_bfloat16": has_bfloat16,
         **machine_record(PACKAGES),
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{platform.system().lower()}-{platform.machine()}-{device.type}.json"
+    kind = f"{device.type}-bf16" if has_bfloat16 else device.type
+    path = RESULTS / f"{platform.system().lower()}-{platform.machine()}-{kind}.json"
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"Stored in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}.")
 
