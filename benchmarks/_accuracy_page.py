@@ -65,7 +65,7 @@ def tables(record: dict[str, Any]) -> str:
 
 
 def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: bool = False, digits: int = 3) -> str:
-    """One row a predictor, one column a set, and the mean over the sets."""
+    """One row a predictor, the mean over the sets, and one column a set."""
     summary = metrics.replicate_summary(known, by=["set", "predictor"])
     summary = summary[summary["metric"] == metric].assign(half=summary["upper"] - summary["mean"])
     wide = summary.pivot(index="predictor", columns="set", values="half" if half_width else "mean")
@@ -78,9 +78,8 @@ def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: 
             text.loc[winner, name] = f"**{text.loc[winner, name]}**"
     if not half_width:
         complete = wide.notna().all(axis=1)
-        text["mean"] = [
-            f"{mean:.{digits}f}" if ok else "" for mean, ok in zip(wide.mean(axis=1), complete, strict=True)
-        ]
+        means = [f"{mean:.{digits}f}" if ok else "" for mean, ok in zip(wide.mean(axis=1), complete, strict=True)]
+        text.insert(0, "mean", means)  # first, since a wide table is cut on the right
     text.columns = [f"{name} ({n_replicates[name]})" if name in n_replicates else name for name in text]
     return _markdown(text)
 
@@ -105,7 +104,7 @@ def hidden(rows: pd.DataFrame, scores: list[str]) -> str:
     means["predictor"] += ": " + means.pop("level_2").str.removeprefix("auroc ")
     wide = means.pivot(index="predictor", columns="set", values="auroc")
     wide = wide[[cell_set.name for cell_set in SETS if cell_set.name in wide]]
-    wide["mean"] = wide.mean(axis=1)
+    wide.insert(0, "mean", wide.mean(axis=1))
     return _markdown(wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}"))
 
 
