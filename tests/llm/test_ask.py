@@ -107,7 +107,8 @@ def test_server_that_is_down(server: ChatServer, cache: AnswerCache) -> None:
 
 
 RUN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background is started without
 from scmpt_scverse import llm
 from scmpt_scverse.llm._ask import ask
 from tests._llm import request_about
