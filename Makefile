@@ -35,7 +35,7 @@ bench: $(VENV)/.offline ## measure cells per second beside simpler code, and sto
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
 bench-accuracy: $(VENV)/.offline $(VENV)/.baselines ## measure accuracy beside baselines on real cells, and write the page about it
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)

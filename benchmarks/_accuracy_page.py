@@ -24,7 +24,7 @@ def tables(record: dict[str, Any]) -> str:
     rows = pd.DataFrame(record["rows"])
     known = rows[rows["hidden"].isna()].drop(columns="hidden")
     parts = [
-        f"Measured in {record['seconds'] / 60:.0f} minutes on {record['hardware']['cores']} cores; versions: "
+        f"Measured in {record['seconds'] / 60:.0f} minutes of one core; versions: "
         + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
         + ".\n",
         "### Macro F1\n",

@@ -17,7 +17,7 @@ ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
 #: Folds, and with them replicates; fewer where there are fewer groups to hold out.
 N_FOLDS = 5
 #: Where one cell is half a percent or more, one partition says little.
-N_REPEATS_OF_FEW, FEW_CELLS = 2, 200
+N_REPEATS_OF_FEW, FEW_CELLS = 5, 200
 
 
 @dataclass(frozen=True)

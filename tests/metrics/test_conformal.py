@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,10 +51,30 @@ def test_too_few_calibration_cells_give_every_label() -> None:
     assert metrics.conformal_threshold(claimed, truth, 0.05) > 0
 
 
+@pytest.mark.parametrize("n", [4, 8, 15])
+def test_draws_make_few_calibration_cells_exact(n: int) -> None:
+    """Without them, sets of 4 or 8 calibration cells would hold every label, and of 15, 94 % of true ones."""
+    covered, rng = [], np.random.default_rng(0)
+    for seed in range(400):
+        truth, claimed = _cells(n + 40, seed)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=f"{n} calibration cells are too few")
+            thresholds = metrics.conformal_threshold(claimed[:n], truth[:n], 0.1, draws=rng.random(40))
+        covered.append(_covered(truth[n:], metrics.conformal_sets(claimed[n:], thresholds)))
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.015)
+
+
+def test_too_few_cells_with_draws_say_how_many_sets_hold_all() -> None:
+    truth, claimed = _cells(3, 0)
+    with pytest.warns(UserWarning, match="too few for alpha=0.1: it takes 9. 60% of sets will hold every label"):
+        thresholds = metrics.conformal_threshold(claimed, truth, 0.1, draws=np.array([0.0, 0.59, 0.61, 0.99]))
+    assert np.isinf(thresholds).tolist() == [True, True, False, False]
+
+
 def test_unknown_labels_unreadable_cells_and_names() -> None:
     table = pd.DataFrame({"B": [0.9, 0.8, np.nan], "T": [0.1, 0.2, np.nan]}, index=["x", "y", "z"])
     assert metrics.conformal_threshold(table, ["B", "B", "B"], 0.4) == 0.8
-    assert metrics.conformal_threshold(table, ["a new one", "B", "B"], 0.4) == 0
+    assert metrics.conformal_threshold(table, ["a new one", "B", "B"], 0.4) == -np.inf
     sets = metrics.conformal_sets(table, 0.85)
     assert sets.index.tolist() == ["x", "y", "z"]
     assert sets.to_numpy().tolist() == [[True, False], [False, False], [True, True]]

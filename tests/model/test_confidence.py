@@ -61,6 +61,32 @@ def test_sets_hold_the_label_as_often_as_promised(split: tuple[SCMPT, AnnData]) 
     assert sizes[0] < sizes[1] < len(model.labels)
 
 
+def test_a_cell_has_the_same_set_whoever_is_beside(split: tuple[SCMPT, AnnData]) -> None:
+    model, query = split
+    sets = model.predict_sets(query, 0.1)
+    rows = np.random.default_rng(0).permutation(query.n_obs)[:40]
+    pd.testing.assert_frame_equal(model.predict_sets(query[rows].copy(), 0.1), sets.iloc[rows])
+
+
+def test_cells_of_a_solved_problem_are_not_all_covered(pbmc: AnnData) -> None:
+    """Where probabilities round to 1, the surer cells are still told from the less sure ones."""
+    rng = np.random.default_rng(0)
+    easy = pbmc[pbmc.obs[LABELS_KEY].isin(["CD19+ B", "CD14+ Monocyte"]).to_numpy()].copy()
+    is_b = (easy.obs[LABELS_KEY] == "CD19+ B").to_numpy()
+    easy.obsm["X_easy"] = (rng.normal(size=(easy.n_obs, 5)) + np.where(is_b, 2, -2)[:, None]).astype(np.float32)
+    is_query = np.arange(easy.n_obs) % 2 == 0
+    query = easy[is_query].copy()
+    train = easy[~is_query].copy()
+    SCMPT.setup_anndata(train, LABELS_KEY, obsm_keys={"easy": "X_easy"})
+    model = SCMPT(train, fusion="stacked")
+    model.train(enable_progress_bar=False, train_size=1.0)
+    covered = model.predict_sets(query, 0.2).to_numpy()[
+        np.arange(query.n_obs), model.labels.searchsorted(query.obs[LABELS_KEY].astype(str))
+    ]
+    assert (model.predict(query) == query.obs[LABELS_KEY]).all()
+    assert np.mean(covered) == pytest.approx(0.8, abs=0.1)
+
+
 def test_annotate_writes_what_can_be_trusted(split: tuple[SCMPT, AnnData]) -> None:
     model, query = split
     query = query.copy()

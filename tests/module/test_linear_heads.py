@@ -34,6 +34,18 @@ def test_agrees_with_scikit_learn(n_obs: int, n_features: int, penalty: float) -
         np.testing.assert_allclose(ours, peer.predict_proba(features.numpy()), atol=0.01)
 
 
+def test_a_start_from_a_stronger_penalty_does_not_stop_there() -> None:
+    """Labels that can be parted: weights go on growing as the penalty falls, by steps that are small at first."""
+    labels = torch.arange(112) % 2
+    values = np.random.default_rng(0).normal(size=(112, 5)) + np.where(labels, 3, -3)[:, None]
+    axes = PrincipalAxes.of(torch.from_numpy((values - values.mean(axis=0)) / values.std(axis=0)).float())
+    targets, every = torch.nn.functional.one_hot(labels).float(), torch.ones(1, 112)
+    strong = fit_linear(axes, targets, every, 0.015)
+    weak, cold = (fit_linear(axes, targets, every, 0.0015, start) for start in (strong, None))
+    assert weak.weights.norm() == pytest.approx(float(cold.weights.norm()), rel=0.05)
+    assert weak.weights.norm() > 1.2 * strong.weights.norm()
+
+
 def test_axes_keep_angles_and_distances() -> None:
     for shape in ((40, 7), (7, 40)):
         features, _ = cells(*shape)
@@ -43,25 +55,52 @@ def test_axes_keep_angles_and_distances() -> None:
         assert (axes.squares.diff() <= 0).all()
 
 
+def test_axes_of_some_cells_are_those_that_these_have_alone() -> None:
+    features, _ = cells(60, 200)
+    left_out = torch.zeros(2, 60, dtype=torch.bool)
+    left_out[0, :6], left_out[1, 6:20] = True, True
+    every = PrincipalAxes.of(features)
+    without = every.without(left_out, 10)
+    for rows, coordinates, squares in zip(left_out, without.coordinates, without.squares, strict=True):
+        alone = PrincipalAxes.of(features[~rows]).first(10)
+        assert torch.allclose(squares, alone.squares, rtol=1e-4)
+        assert torch.allclose(coordinates.abs(), (features @ alone.axes).abs(), atol=1e-3)
+    assert every.without(left_out, len(every.squares)) is every
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_out_of_fold_is_no_better_than_new_cells(seed: int) -> None:
+    """It would be, by up to two thirds, where a few axes were found on the cells that they are tried on."""
+    centres = np.random.default_rng(99).normal(size=(4, 2000)) * 0.13
+
+    def drawn(n_obs: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        labels = np.arange(n_obs) % 4
+        values = np.random.default_rng(seed).normal(size=(n_obs, 2000)) + centres[labels]
+        return torch.from_numpy(values).float(), torch.from_numpy(labels)
+
+    (features, labels), (new, truth) = drawn(200, seed), drawn(2000, 100 + seed)
+    head = fit_head(features, labels, torch.ones(200), stratified_folds(labels.numpy(), 0))
+    out_of_fold = torch.nn.functional.nll_loss(head.out_of_fold, labels)
+    of_new = torch.nn.functional.nll_loss((new @ head.weights.T + head.biases).log_softmax(1), truth)
+    assert of_new * 0.95 < out_of_fold < of_new * 1.6  # by heads of fewer cells
+
+
 def test_out_of_fold_means_unseen() -> None:
     """Where labels are noise, cells are predicted no better than by chance by heads that did not see them."""
     features = torch.from_numpy(np.random.default_rng(0).normal(size=(120, 300))).float()
     labels = torch.from_numpy(np.random.default_rng(1).integers(0, 2, 120))
     head = fit_head(features, labels, torch.ones(120), stratified_folds(labels.numpy(), 0))
-    assert head.out_of_fold.shape == (3, 120, 2)
-    assert (head.out_of_fold.argmax(2) == labels).float().mean() < 0.65
-    assert all(torch.nn.functional.nll_loss(partition, labels) > 0.6 for partition in head.out_of_fold)
+    assert head.out_of_fold.shape == (120, 2)
+    assert (head.out_of_fold.argmax(1) == labels).float().mean() < 0.65
+    assert torch.nn.functional.nll_loss(head.out_of_fold, labels) > 0.6
 
 
 def test_every_label_is_in_every_fold_that_it_can_be_in() -> None:
     labels = np.repeat([0, 1, 2], [40, 6, 1])
     folds = stratified_folds(labels, 3)
-    for partition in folds:
-        assert [len(np.unique(partition[labels == label])) for label in range(3)] == [10, 6, 1]
-    assert [len(np.unique(partition)) for partition in folds] == [10, 10, 10]
-    assert len(np.unique(folds)) == 30
-    assert stratified_folds(np.zeros(201, dtype=int), 3).shape == (1, 201)
-    assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)[0]).tolist() == [251, 250, 250, 250]
+    assert [len(np.unique(folds[labels == label])) for label in range(3)] == [10, 6, 1]
+    assert len(np.unique(folds)) == 10
+    assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)).tolist() == [251, 250, 250, 250]
     assert not np.array_equal(folds, stratified_folds(labels, 4))
 
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import pandas as pd
@@ -16,31 +16,58 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
 
 
+@overload
 def conformal_threshold(
     probabilities: "pd.DataFrame | FloatArray",
     y_true: "ArrayLike",
     alpha: float,
     *,
     labels: Sequence[object] | None = None,
-) -> float:
+    draws: None = None,
+) -> float: ...
+
+
+@overload
+def conformal_threshold(
+    probabilities: "pd.DataFrame | FloatArray",
+    y_true: "ArrayLike",
+    alpha: float,
+    *,
+    labels: Sequence[object] | None = None,
+    draws: "FloatArray",
+) -> "FloatArray": ...
+
+
+def conformal_threshold(
+    probabilities: "pd.DataFrame | FloatArray",
+    y_true: "ArrayLike",
+    alpha: float,
+    *,
+    labels: Sequence[object] | None = None,
+    draws: "FloatArray | None" = None,
+) -> "float | FloatArray":
     r"""The probability from which on a label belongs to the set of a cell.
 
     Parameters
     ----------
     probabilities
         Of each calibration cell and label, shape `(n_obs, n_labels)`: cells that the model was not trained on. Rows
-        that hold NaN are left out.
+        that hold NaN are left out. Any score that is higher for likelier labels will do; log-odds tell cells apart
+        whose probabilities round to 1.
     y_true
-        Their true labels, shape `(n_obs,)`. A label that has no column counts as one of probability 0.
+        Their true labels, shape `(n_obs,)`. A label that has no column counts as less probable than any other.
     alpha
         Share of cells whose set may lack the true label, in (0, 1).
     labels
         Labels of the columns of an array; a DataFrame has its own.
+    draws
+        Uniform random numbers in [0, 1), one for each new cell, shape `(n_new,)`. With them the coverage is
+        :math:`1 - \alpha` and not above, however few the calibration cells are.
 
     Returns
     -------
-    Threshold for :func:`conformal_sets`. It is 0, so that every set holds every label, where the cells are too few for
-    `alpha`; a warning says how many it takes.
+    Threshold for :func:`conformal_sets`; with `draws`, one for each new cell, shape `(n_new,)`. It is minus infinity,
+    so that the set holds every label, where the cells are too few for `alpha`; a warning says how many it takes.
 
     Raises
     ------
@@ -53,8 +80,10 @@ def conformal_threshold(
     is the :math:`k`-th smallest probability of a true label over the :math:`n` calibration cells, where
     :math:`k = \lfloor (n + 1) \alpha \rfloor`. For new cells that are exchangeable with these, sets hold the true label
     with a probability of at least :math:`1 - \alpha` and, without ties, at most :math:`1 - \alpha + 1/(n + 1)`: over
-    all cells, not for each label. No score gives smaller sets on average where the probabilities are right. Donors or
-    studies that were not calibrated on are not exchangeable with those that were.
+    all cells, not for each label. What rounding down costs is given back by chance: with a draw :math:`u`, the rank is
+    :math:`\lfloor (n + 1) \alpha + u \rfloor` :cite:p:`vovk2005algorithmic`. No score gives smaller sets on average
+    where the probabilities are right. Donors or studies that were not calibrated on are not exchangeable with those
+    that were.
 
     Examples
     --------
@@ -66,25 +95,29 @@ def conformal_threshold(
     """
     check_alpha(alpha)
     values, codes, _ = columns_and_codes(y_true, probabilities, labels)
-    of_truth = np.where(codes >= 0, values[np.arange(len(values)), codes], 0.0)
+    of_truth = np.where(codes >= 0, values[np.arange(len(values)), codes], -np.inf)
     of_truth = of_truth[~np.isnan(values).any(axis=1)]
     n = len(of_truth)
     if n == 0:
         raise ValueError("Expected calibration cells with probabilities; found none. Pass labelled cells held out.")
     # The small term keeps products such as 10 * 0.1, which are whole numbers on paper, from falling below them.
-    rank = int(np.floor((n + 1) * alpha + 1e-9))
-    if rank == 0:
+    rank = (n + 1) * float(alpha) + 1e-9
+    if rank < 1:
+        which = "Every set" if draws is None else f"{1 - rank:.0%} of sets"
         warnings.warn(
             f"{n} calibration cells are too few for alpha={alpha}: it takes {int(np.ceil(1 / alpha - 1e-9)) - 1}. "
-            "Every set will hold every label.",
+            f"{which} will hold every label.",
             UserWarning,
             stacklevel=2,
         )
-        return 0.0
-    return float(np.sort(of_truth)[rank - 1])
+    of_rank = np.concatenate([[-np.inf], np.sort(of_truth), [np.inf]])
+    if draws is None:
+        return float(of_rank[int(rank)])
+    thresholds: FloatArray = of_rank[np.floor(rank + np.asarray(draws)).astype(np.int64)]
+    return thresholds
 
 
-def conformal_sets(probabilities: "pd.DataFrame | FloatArray", threshold: float) -> pd.DataFrame:
+def conformal_sets(probabilities: "pd.DataFrame | FloatArray", threshold: "float | FloatArray") -> pd.DataFrame:
     """Which labels belong to the set of each cell.
 
     Parameters
@@ -92,7 +125,7 @@ def conformal_sets(probabilities: "pd.DataFrame | FloatArray", threshold: float)
     probabilities
         Of each cell and label, shape `(n_obs, n_labels)`, from the same model as those of the calibration cells.
     threshold
-        From :func:`conformal_threshold`.
+        From :func:`conformal_threshold`; a number, or one a cell.
 
     Returns
     -------
@@ -103,7 +136,7 @@ def conformal_sets(probabilities: "pd.DataFrame | FloatArray", threshold: float)
     table = pd.DataFrame(probabilities)
     values = table.to_numpy(dtype=np.float64)
     # NaN is not below anything.
-    return pd.DataFrame(~(values < threshold), index=table.index, columns=table.columns)
+    return pd.DataFrame(~(values < np.asarray(threshold)[..., None]), index=table.index, columns=table.columns)
 
 
 def check_alpha(alpha: object) -> None:

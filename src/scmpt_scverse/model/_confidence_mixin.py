@@ -10,6 +10,7 @@ import torch
 from scmpt_scverse._checks import check_choice
 from scmpt_scverse.model._head_mixin import HeadMixin
 from scmpt_scverse.module._contributions import contributions, logits_by_coalition
+from scmpt_scverse.module._log_odds import log_odds
 from scmpt_scverse.module._novelty import N_REFERENCES, fit_novelty, novelty
 from scmpt_scverse.module._temperature import fit_temperature
 
@@ -56,7 +57,7 @@ class ConfidenceMixin(HeadMixin):
     ----------
     calibration_cells_
         Of each such cell: calibrated `confidence` in the predicted label, whether that label `is_correct`, and the
-        calibrated probability of its true label, `of_truth`; each of shape `(n_cells,)`.
+        calibrated log-odds of its true label, `log_odds_of_truth`; each of shape `(n_cells,)`.
     novelty_reference_
         Training cells to compare with.
     """
@@ -76,7 +77,7 @@ class ConfidenceMixin(HeadMixin):
         self.calibration_cells_ = {
             "confidence": confidence.numpy(),
             "is_correct": (predicted == labels).numpy(),
-            "of_truth": soft.gather(1, labels[:, None])[:, 0].numpy(),
+            "log_odds_of_truth": log_odds(logits / temperature).gather(1, labels[:, None])[:, 0].numpy(),
         }
 
     def _calibration(self, name: str) -> "FloatArray":

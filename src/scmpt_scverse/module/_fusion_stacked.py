@@ -78,8 +78,7 @@ class StackedFusion(FusionHead):
             head.weight.zero_()
             head.bias.fill_(_NEVER)
             head.weight[known], head.bias[known] = fit.weights, fit.biases
-        # Of one partition: a mean over several would be surer than the head is of a cell that it has not seen.
-        stacked = torch.stack([fit.out_of_fold[0] for fit in fits.values()])
+        stacked = torch.stack([fit.out_of_fold for fit in fits.values()])
         logits = stacked.new_full((len(labels), self.n_labels), _NEVER)
         logits[:, known] = mix(stacked, self.weights.to(stacked.dtype))
         return logits

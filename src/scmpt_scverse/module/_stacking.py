@@ -1,7 +1,8 @@
 """Stacked generalisation: a linear head a modality, and how much each is trusted, learned out of fold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 #: Heads that leave out a tenth are closest to the final one, so what they say of themselves holds for it; where cells
 #: abound, leaving out a quarter is as good, and cheaper.
 _N_FOLDS_OF_FEW, _FEW_CELLS, _N_FOLDS = 10, 1000, 4
-#: Where a cell or two decide, several partitions into folds are worth their time.
-_N_PARTITIONS_OF_FEW, _VERY_FEW_CELLS = 3, 200
 #: Numbers of principal axes that a head may use. Few of them hold what cells have in common, which is all that there is
 #: to learn in some data sets; rare types need more.
 _N_AXES = (50, 200, 1000)
+#: Axes of few cells in many features bend towards each of these cells, so every fold needs its own. With fewer features
+#: than this share of the cells, heads that share them say the same of the cells left out.
+_LARGEST_SHARE_OF_FEATURES = 0.5
 #: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
 #: How much of the weights of the mixture is given up for the best single modality, where that is better.
@@ -41,8 +43,7 @@ class LinearHead:
     biases
         Shape `(n_labels,)`.
     out_of_fold
-        Log-probabilities of the training cells by heads that did not see them, shape
-        `(n_partitions, n_obs, n_labels)`.
+        Log-probabilities of the training cells by heads that did not see them, shape `(n_obs, n_labels)`.
     """
 
     weights: "Tensor"
@@ -64,37 +65,39 @@ def fit_head(features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds
     folds
         From :func:`stratified_folds`.
     """
+    return min(_candidates(features, labels, cell_weights, folds), key=itemgetter(0))[1]
+
+
+def _candidates(
+    features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds: "IntArray"
+) -> Iterator[tuple[float, LinearHead]]:
+    """Heads of several numbers of axes and penalties, each with its cross-entropy out of fold."""
     every = PrincipalAxes.of(features)
+    total_variance = float(every.squares.sum()) / len(features)
+    every = every.first(max(_N_AXES))
+    are_axes_noisy = features.shape[1] > _LARGEST_SHARE_OF_FEATURES * len(features)
     targets = torch.nn.functional.one_hot(labels).to(features.dtype)
     fold_of = torch.as_tensor(folds, device=features.device)
     n_folds = int(folds.max()) + 1
-    left_out = torch.stack([fold_of == fold for fold in range(n_folds)])  # (n_folds, n_partitions, n_obs)
-    in_folds = cell_weights * ~left_out.any(dim=1)
-    total_variance = float(every.squares.sum()) / len(features)
-    best_loss, best = float("inf"), (every, 0.0, targets)
-    tried = set()
-    for n_axes in _N_AXES:
-        cells = every.first(n_axes)
-        if cells.squares.shape[0] in tried:
-            continue
-        tried.add(cells.squares.shape[0])
+    # The last fit leaves no cell out: it is the head that predicts, and as far from its optimum as the others are.
+    left_out = torch.stack([fold_of == fold for fold in range(n_folds + 1)])
+    in_folds = cell_weights * ~left_out
+    for n_axes in sorted({min(n_axes, len(every.squares)) for n_axes in _N_AXES}):
+        cells = every.without(left_out, n_axes) if are_axes_noisy else every.first(n_axes)
+        coordinates, axes = (each.expand(n_folds + 1, -1, -1) for each in (cells.coordinates, cells.axes))
         fits: LinearFits | None = None
         last = float("inf")
         for penalty in [share * total_variance for share in _PENALTIES]:
             fits = fit_linear(cells, targets, in_folds, penalty, fits)
-            out_of_fold = targets.new_empty(*folds.shape, targets.shape[1])
+            out_of_fold = torch.empty_like(targets)
             for fold in range(n_folds):
-                coordinates = cells.coordinates[left_out[fold].any(dim=0)]
-                out_of_fold[left_out[fold]] = fits.log_probabilities(coordinates, fold)
+                rows = left_out[fold]
+                out_of_fold[rows] = fits.log_probabilities(coordinates[fold, rows], fold)
             loss = float(_cross_entropy(out_of_fold, labels, cell_weights))
-            if loss < best_loss:
-                best_loss, best = loss, (cells, penalty, out_of_fold)
+            yield loss, LinearHead(fits.weights[-1] @ axes[-1].T, fits.biases[-1, :, 0], out_of_fold)
             if loss > last:
                 break
             last = loss
-    cells, penalty, out_of_fold = best
-    final = fit_linear(cells, targets, cell_weights[None], penalty)
-    return LinearHead(final.weights[:, 0] @ cells.axes.T, final.biases[:, 0, 0], out_of_fold)
 
 
 def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
@@ -102,7 +105,8 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
 
     The weights have the least cross-entropy out of fold. They also set how sure the mixture is, so its probabilities
     are calibrated as far as the training cells tell. Where the best single modality has a higher macro F1 out of fold,
-    the mixture gives way to it.
+    the mixture gives way to it. Which modality is best is a matter of cross-entropy as well: macro F1 of few cells
+    hangs on one or two of a rare label.
     """
     stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # heads first
     labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
@@ -112,7 +116,8 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
         weights = np.zeros(len(heads))
         weights[modality] = _least_cross_entropy(stacked[[modality]], labels, cell_weights)[0]
         alone.append(weights)
-    best = alone[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in alone]))]
+    losses = [float(_cross_entropy(mix(stacked, torch.as_tensor(one)), labels, cell_weights)) for one in alone]
+    best = alone[int(np.argmin(losses))]
     candidates = [(1 - share) * mixed + share * best for share in _MIXTURES]
     return candidates[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in candidates]))]
 
@@ -120,16 +125,13 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
 def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
     """The fold that each cell is left out in, every label spread over as many folds as it has cells.
 
-    Shape `(n_partitions, n_obs)`: very few cells are parted in several ways, and no two partitions share the number of
-    a fold.
+    Shape `(n_obs,)`.
     """
-    generator = np.random.default_rng(seed)
     n_folds = _N_FOLDS_OF_FEW if len(labels) <= _FEW_CELLS else _N_FOLDS
-    folds = np.empty((_N_PARTITIONS_OF_FEW if len(labels) <= _VERY_FEW_CELLS else 1, len(labels)), dtype=np.int64)
-    for partition in range(len(folds)):
-        order = generator.permutation(len(labels))
-        order = order[np.argsort(labels[order], kind="stable")]
-        folds[partition, order] = np.arange(len(labels)) % n_folds + partition * n_folds
+    order = np.random.default_rng(seed).permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[order] = np.arange(len(labels)) % n_folds
     return folds
 
 
@@ -152,12 +154,10 @@ def _least_cross_entropy(stacked: "Tensor", labels: "Tensor", cell_weights: "Ten
 
 
 def _cross_entropy(logits: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
-    """Of logits of shape `(n_partitions, n_obs, n_labels)`."""
-    each = torch.nn.functional.cross_entropy(logits.movedim(-1, 1), labels.expand(logits.shape[:-1]), reduction="none")
-    return (each * cell_weights).sum() / cell_weights.sum() / len(logits)
+    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    return (each * cell_weights).sum() / cell_weights.sum()
 
 
 def _macro_f1(weights: "FloatArray", stacked: "Tensor", labels: "Tensor") -> float:
     predicted = mix(stacked, torch.as_tensor(weights)).argmax(dim=-1)
-    truth = labels.expand(predicted.shape).ravel()
-    return float(f1_score(truth.numpy(), predicted.ravel().numpy(), average="macro", zero_division=0))
+    return float(f1_score(labels.numpy(), predicted.numpy(), average="macro", zero_division=0))
