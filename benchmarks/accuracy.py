@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from _accuracy_page import write_page
 from _accuracy_predictors import ALPHA, BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
 from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, splits_of
@@ -61,6 +62,7 @@ def rows_of(cell_set: CellSet, cells: AnnData, names: list[str], done: set[tuple
                 key = {"set": cell_set.name, "replicate": replicate, "predictor": name, "hidden": hidden}
                 if tuple(key.values()) in done:
                     continue
+                torch.set_num_threads(1)  # scikit-learn's neighbours leave more
                 train, test = cells[train_rows], cells[test_rows].copy()
                 if hidden is not None:
                     train = train[train.obs[LABELS_KEY] != hidden]
