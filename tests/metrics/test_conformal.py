@@ -85,3 +85,10 @@ def test_alpha_out_of_range(alpha: float) -> None:
     truth, claimed = _cells(10, 0)
     with pytest.raises(ValueError, match="`alpha` must be a number between 0 and 1"):
         metrics.conformal_threshold(claimed, truth, alpha)
+
+
+@pytest.mark.parametrize("draw", [-0.1, 1.0, float("nan")])
+def test_draws_out_of_range(draw: float) -> None:
+    truth, claimed = _cells(20, 0)
+    with pytest.raises(ValueError, match=r"`draws` must be numbers in \[0, 1\)"):
+        metrics.conformal_threshold(claimed, truth, 0.1, draws=np.array([0.5, draw]))

@@ -72,7 +72,7 @@ def conformal_threshold(
     Raises
     ------
     ValueError
-        `alpha` is out of range, shapes differ, or no cell is left.
+        `alpha` or a draw is out of range, shapes differ, or no cell is left.
 
     Notes
     -----
@@ -94,6 +94,8 @@ def conformal_threshold(
     0.6
     """
     check_alpha(alpha)
+    if draws is not None and not ((np.asarray(draws) >= 0) & (np.asarray(draws) < 1)).all():
+        raise ValueError("`draws` must be numbers in [0, 1); found others. Pass `rng.random(n_new)`, one a new cell.")
     values, codes, _ = columns_and_codes(y_true, probabilities, labels)
     of_truth = np.where(codes >= 0, values[np.arange(len(values)), codes], -np.inf)
     of_truth = of_truth[~np.isnan(values).any(axis=1)]
