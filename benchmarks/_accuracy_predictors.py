@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from typing import Any, TypeAlias
@@ -36,13 +36,29 @@ class Prediction:
         `(n_test, n_labels)`, columns are labels.
     novelty
         Called for scores by name, each `(n_test,)`, higher for a cell of no known label.
-    figures
-        What else is to be tabulated.
+    uncalibrated
+        Probabilities as they were before calibration.
+    sets
+        Conformal sets, a boolean as to each label.
     """
 
     probabilities: pd.DataFrame
     novelty: Callable[[], Mapping[str, FloatArray]] = dict
-    figures: Mapping[str, float] = field(default_factory=dict)
+    uncalibrated: pd.DataFrame | None = None
+    sets: pd.DataFrame | None = None
+
+    @classmethod
+    def joined(cls, parts: "list[Prediction]") -> "Prediction":
+        """Of the cells of all parts, one after another; a label that a part does not know is impossible there."""
+        tables = {}
+        for name, nothing in {"probabilities": 0.0, "uncalibrated": 0.0, "sets": False}.items():
+            of_parts = [getattr(part, name) for part in parts]
+            if all(table is not None for table in of_parts):
+                labels = sorted({label for table in of_parts for label in table})
+                tables[name] = pd.concat(
+                    [table.reindex(columns=labels, fill_value=nothing) for table in of_parts], ignore_index=True
+                )
+        return cls(**tables)
 
 
 Predictor: TypeAlias = Callable[[AnnData, AnnData, int], Prediction]
@@ -68,8 +84,9 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
         model.train(enable_progress_bar=False, accelerator="cpu", train_size=train_size)
     soft = model.predict(test, soft=True).reset_index(drop=True)
-    figures = uncalibrated(soft, test, model.module.temperature) | coverage(model, test)
-    return Prediction(soft, partial(novelty, model, test), figures)
+    powers = soft.astype(float) ** float(model.module.temperature)
+    before = powers.div(powers.sum(axis=1), axis=0)
+    return Prediction(soft, partial(novelty, model, test), before, model.predict_sets(test, ALPHA))
 
 
 def novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
@@ -95,20 +112,6 @@ def novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
         "neighbours": neighbours.mean(axis=1),
         "energy": -logits.logsumexp(dim=-1).numpy(),
     }
-
-
-def coverage(model: SCMPT, test: AnnData) -> dict[str, float]:
-    """Share of test cells whose conformal set holds their label, and how many labels a set holds."""
-    sets = model.predict_sets(test, ALPHA).reset_index(drop=True)
-    holds = [label in sets and bool(sets.at[row, label]) for row, label in enumerate(test.obs[LABELS_KEY])]
-    return {"coverage": float(np.mean(holds)), "set_size": float(sets.sum(axis=1).mean())}
-
-
-def uncalibrated(soft: pd.DataFrame, test: AnnData, temperature: Any) -> dict[str, float]:
-    """Calibration error of the probabilities as they were before the logits were divided by a temperature."""
-    powers = soft.astype(float) ** float(temperature)
-    before = metrics.calibration_metrics(test.obs[LABELS_KEY], powers.div(powers.sum(axis=1), axis=0))
-    return {"ece_before": float(before["ece"])}
 
 
 #: Those that the others are compared with.

@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from _accuracy_page import write_page
 from _accuracy_predictors import ALPHA, BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
-from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, splits_of
+from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, replicates_of
 from _machine import machine_record
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
@@ -56,25 +56,30 @@ def measure(cell_set: CellSet, folder: Path | None, names: list[str], done: set[
 def rows_of(cell_set: CellSet, cells: AnnData, names: list[str], done: set[tuple[object, ...]]) -> Iterator[dict]:
     """Figures of each predictor on each split, those that are `done` left out."""
     predictors = PREDICTORS | OPTIONAL
-    for replicate, (train_rows, test_rows) in enumerate(splits_of(cell_set, cells)):
+    labels = cells.obs[LABELS_KEY].to_numpy(dtype=object)
+    for replicate, folds in enumerate(replicates_of(cell_set, cells)):
         for name in names:
             for hidden in (None, *hidden_labels(cells, replicate, name)):
                 key = {"set": cell_set.name, "replicate": replicate, "predictor": name, "hidden": hidden}
                 if tuple(key.values()) in done:
                     continue
                 torch.set_num_threads(1)  # scikit-learn's neighbours leave more
-                train, test = cells[train_rows], cells[test_rows].copy()
-                if hidden is not None:
-                    train = train[train.obs[LABELS_KEY] != hidden]
+                predict = partial(predictors[name], seed=replicate)
                 start = time.perf_counter()
                 try:
-                    prediction = predictors[name](train.copy(), test, replicate)
+                    if hidden is None:
+                        predictions = [predict(cells[train].copy(), cells[test].copy()) for train, test in folds]
+                        seconds = time.perf_counter() - start
+                        truth = labels[np.concatenate([test for _, test in folds])]
+                        figures = known_figures(truth, Prediction.joined(predictions))
+                    else:
+                        train, test = folds[0]
+                        prediction = predict(cells[train[labels[train] != hidden]].copy(), cells[test].copy())
+                        seconds = time.perf_counter() - start
+                        figures = novelty(labels[test] == hidden, prediction)
                 except Exception as error:  # noqa: BLE001  (a predictor that fails is a row that says so)
                     yield {**key, "error": f"{type(error).__name__}: {error}"}
                     continue
-                seconds = time.perf_counter() - start
-                truth = test.obs[LABELS_KEY].to_numpy(dtype=object)
-                figures = known_figures(truth, prediction) if hidden is None else novelty(truth == hidden, prediction)
                 yield {**key, "seconds": round(seconds, 2), **figures}
 
 
@@ -94,14 +99,22 @@ def known_figures(truth: StrArray, prediction: Prediction) -> dict[str, float]:
     soft = prediction.probabilities
     figures = metrics.classification_metrics(truth, soft.idxmax(axis=1)).to_dict()
     figures |= metrics.calibration_metrics(truth, soft)[["ece", "brier", "nll"]].to_dict()
+    if prediction.uncalibrated is not None:
+        figures["ece_before"] = float(metrics.calibration_metrics(truth, prediction.uncalibrated)["ece"])
+    if prediction.sets is not None:
+        return figures | coverage(truth, prediction.sets)
     order = np.random.default_rng(0).permutation(len(truth))
     calibration, fresh = order[: len(order) // 2], order[len(order) // 2 :]
     if len(calibration) >= _MIN_CELLS:
         threshold = metrics.conformal_threshold(soft.iloc[calibration], truth[calibration], ALPHA)
-        sets = metrics.conformal_sets(soft.iloc[fresh], threshold)
-        holds = [bool(row.get(label, False)) for label, (_, row) in zip(truth[fresh], sets.iterrows(), strict=True)]
-        figures |= {"coverage": float(np.mean(holds)), "set_size": float(sets.sum(axis=1).mean())}
-    return figures | dict(prediction.figures)
+        figures |= coverage(truth[fresh], metrics.conformal_sets(soft.iloc[fresh], threshold))
+    return figures
+
+
+def coverage(truth: StrArray, sets: pd.DataFrame) -> dict[str, float]:
+    """Share of cells whose set holds their label, and how many labels a set holds."""
+    holds = [label in sets and bool(sets[label].iloc[row]) for row, label in enumerate(truth)]
+    return {"coverage": float(np.mean(holds)), "set_size": float(sets.sum(axis=1).mean())}
 
 
 def novelty(is_hidden: "np.ndarray", prediction: Prediction) -> dict[str, float]:

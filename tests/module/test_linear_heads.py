@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch.func import functional_call
 
 from scmpt_scverse.module._fusion_stacked import StackedFusion
 from scmpt_scverse.module._linear_heads import PrincipalAxes, fit_linear
@@ -81,7 +82,7 @@ def test_out_of_fold_is_no_better_than_new_cells(seed: int) -> None:
     (features, labels), (new, truth) = drawn(200, seed), drawn(2000, 100 + seed)
     head = fit_head(features, labels, torch.ones(200), stratified_folds(labels.numpy(), 0))
     out_of_fold = torch.nn.functional.nll_loss(head.out_of_fold, labels)
-    of_new = torch.nn.functional.nll_loss((new @ head.weights.T + head.biases).log_softmax(1), truth)
+    of_new = torch.nn.functional.nll_loss((new @ head.weights[-1].T + head.biases[-1]).log_softmax(1), truth)
     assert of_new * 0.95 < out_of_fold < of_new * 1.6  # by heads of fewer cells
 
 
@@ -119,11 +120,24 @@ def test_a_modality_of_noise_has_no_say() -> None:
 def test_solved_head_knows_labels_without_cells() -> None:
     features, labels = cells(60, 5)
     head = StackedFusion({"a": 5}, 5, n_hidden=1, n_layers=1, dropout_rate=0.0)
-    logits = head.solve({"a": features}, labels + (labels == 2), torch.ones(60), seed=0)  # labels 0, 1 and 3 of 5
+    out_of_fold = head.solve({"a": features}, labels + (labels == 2), torch.ones(60), seed=0)  # labels 0, 1 and 3 of 5
     probabilities = head({"a": features}).softmax(dim=1)
-    assert logits.shape == (60, 5)
+    assert out_of_fold.logits.shape == (60, 5)
     assert torch.equal(probabilities.argmax(1).unique(), torch.tensor([0, 1, 3]))
     assert probabilities[:, [2, 4]].max() < 1e-6
+
+
+def test_cells_out_of_fold_are_those_of_the_heads_that_are_kept() -> None:
+    features, labels = cells(80, 5)
+    inputs = {"a": features[:, :3], "b": features[:, 3:]}
+    head = StackedFusion({"a": 3, "b": 2}, 3, n_hidden=1, n_layers=1, dropout_rate=0.0)
+    out_of_fold = head.solve(inputs, labels, torch.ones(80), seed=0)
+    assert len(out_of_fold.states) == 10
+    for fold, state in enumerate(out_of_fold.states):
+        left_out = torch.from_numpy(out_of_fold.folds == fold)
+        said = functional_call(head, state, (inputs,))
+        torch.testing.assert_close(said[left_out], out_of_fold.logits[left_out], atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(said, head(inputs), atol=1e-4)
 
 
 def test_a_modality_without_weight_still_answers_alone() -> None:

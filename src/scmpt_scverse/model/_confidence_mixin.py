@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
+from torch.func import functional_call
 
 from scmpt_scverse._checks import check_choice
 from scmpt_scverse.model._head_mixin import HeadMixin
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.model._embedding_mixin import Rows
+    from scmpt_scverse.module._fusion_stacked import OutOfFold
 
     Reject: TypeAlias = float | Mapping[str, float]
 
@@ -57,17 +59,23 @@ class ConfidenceMixin(HeadMixin):
     ----------
     calibration_cells_
         Of each such cell: calibrated `confidence` in the predicted label, whether that label `is_correct`, and the
-        calibrated log-odds of its true label, `log_odds_of_truth`; each of shape `(n_cells,)`.
+        calibrated log-odds of its true label, `log_odds_of_truth`; each of shape `(n_cells,)`. Also the `fold` that it
+        belongs to, which is 0 where there are no fold heads.
+    fold_heads_
+        Where the training cells themselves are those cells: parameters of the heads that each left one fold out.
     novelty_reference_
         Training cells to compare with.
     """
 
     calibration_cells_: dict[str, Any]
+    fold_heads_: "list[dict[str, torch.Tensor]]"
     novelty_reference_: dict[str, Any]
 
-    def _calibrate(self, logits: "torch.Tensor", labels: "torch.Tensor") -> None:
+    def _calibrate(
+        self, logits: "torch.Tensor", labels: "torch.Tensor", out_of_fold: "OutOfFold | None" = None
+    ) -> None:
         """Fit the temperature on cells that the head did not see, and keep what it gives there."""
-        self.calibration_cells_ = {}
+        self.calibration_cells_, self.fold_heads_ = {}, []
         if not len(labels):
             return
         temperature = fit_temperature(logits, labels)
@@ -78,16 +86,26 @@ class ConfidenceMixin(HeadMixin):
             "confidence": confidence.numpy(),
             "is_correct": (predicted == labels).numpy(),
             "log_odds_of_truth": log_odds(logits / temperature).gather(1, labels[:, None])[:, 0].numpy(),
+            "fold": np.zeros(len(labels), dtype=np.int64) if out_of_fold is None else out_of_fold.folds,
         }
+        if out_of_fold is not None:
+            self.fold_heads_ = [{name: values.cpu() for name, values in state.items()} for state in out_of_fold.states]
 
-    def _calibration(self, name: str) -> "FloatArray":
+    def _log_odds_by_fold(self, inputs: "dict[str, torch.Tensor]") -> "torch.Tensor":
+        """What each head that left out a fold says of new cells, shape `(n_obs, n_folds, n_labels)`."""
+        standardised = self.module.standardised(inputs)
+        device = self.module.temperature.device
+        states = [{name: values.to(device) for name, values in state.items()} for state in self.fold_heads_]
+        logits = [functional_call(self.module.head, state, (standardised,)) for state in states or [{}]]
+        return log_odds(torch.stack(logits, dim=1) / self.module.temperature)
+
+    def _calibration(self, name: str) -> Any:
         if not self.calibration_cells_:
             raise ValueError(
                 "Expected cells to calibrate on; the model was trained without validation cells. Train it with "
                 "`train_size` below 1, or with `fusion='stacked'`, which learns out of fold."
             )
-        values: FloatArray = self.calibration_cells_[name]
-        return values
+        return self.calibration_cells_[name]
 
     def _least_confidence(self, reject: "Reject") -> float:
         """The confidence below which cells are rejected."""

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 import pandas as pd
-import torch
 
 from scmpt_scverse._categories import as_categorical
 from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys, storable_names
-from scmpt_scverse.metrics import conformal_sets, conformal_threshold
+from scmpt_scverse.metrics import cross_conformal_sets
 from scmpt_scverse.metrics._conformal import check_alpha
 from scmpt_scverse.model._confidence_mixin import ConfidenceMixin, check_reject
 from scmpt_scverse.model._embedding_mixin import rows_of
-from scmpt_scverse.module._log_odds import log_odds
 from scmpt_scverse.tl._embed import check_writable
 
 if TYPE_CHECKING:
@@ -139,7 +137,7 @@ class PredictionMixin(ConfidenceMixin):
         Returns
         -------
         Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell. See
-        :func:`scmpt_scverse.metrics.conformal_sets`.
+        :func:`scmpt_scverse.metrics.cross_conformal_sets`.
 
         Raises
         ------
@@ -148,25 +146,21 @@ class PredictionMixin(ConfidenceMixin):
 
         Notes
         -----
-        Split conformal prediction, see :func:`scmpt_scverse.metrics.conformal_threshold`, over the validation cells,
-        with the log-odds of labels as score. The share is exact however few these cells are, because each cell draws by
-        its name between the two thresholds that are nearest to what was asked for: a cell has the same set whenever it
-        is asked about. A stacked head is calibrated on its training cells out of fold, by heads that learned from fewer
-        cells than the one that predicts; its sets tend to hold the true label a little more often than asked for. The
-        temperature is one number fitted on the same cells, and hardly moves the coverage.
+        Conformal prediction with the log-odds of labels as score, see
+        :func:`scmpt_scverse.metrics.cross_conformal_sets`: over the validation cells, or for a stacked head over its
+        training cells by the heads of its cross-validation, which are kept for this. Each cell draws by its name
+        between the two thresholds that are nearest to what was asked for, so it has the same set whenever it is asked
+        about. The temperature is one number fitted on the same cells, and hardly moves the coverage.
         """
         check_alpha(alpha)
         self._check_if_trained(warn=False)
-        of_truth = self._calibration("log_odds_of_truth")
+        of_truth, folds = self._calibration("log_odds_of_truth"), self._calibration("fold")
         adata = self._adata_or_own(adata)
         rows = rows_of(adata, indices)
         names = adata.obs_names[rows]
-        # The score is that of the true label, so one column is all that it takes.
-        thresholds = conformal_threshold(
-            of_truth[:, None], ["true"] * len(of_truth), alpha, labels=["true"], draws=_draws(names)
-        )
-        odds = log_odds(torch.from_numpy(self._apply(self.module, adata, rows, None)))
-        return conformal_sets(pd.DataFrame(odds.numpy(), index=names, columns=pd.Index(self.labels)), thresholds)
+        odds = self._apply(self._log_odds_by_fold, adata, rows, None)
+        sets = cross_conformal_sets(odds, of_truth, folds, alpha, draws=_draws(names))
+        return pd.DataFrame(sets, index=names, columns=pd.Index(self.labels))
 
     def annotate(
         self,

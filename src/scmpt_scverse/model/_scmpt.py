@@ -107,6 +107,7 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         self.trained_on_ = np.empty(0, dtype=np.int64)
         self.expression_genes_: list[str] = []
         self.calibration_cells_: dict[str, Any] = {}
+        self.fold_heads_: list[dict[str, torch.Tensor]] = []
         with torch.random.fork_rng():
             torch.manual_seed(random_seed())
             self.module = self._module_cls(

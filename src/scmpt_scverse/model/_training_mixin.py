@@ -183,7 +183,8 @@ class TrainingMixin(PredictionMixin):
         with torch.no_grad():
             tensors = {name: values.to(device) for name, values in _tensors(inputs, split.train).items()}
             standardised = self.module.standardised(tensors)
-        logits = head.solve(standardised, of_training, weights.to(device), seed=random_seed()).cpu()
+        out_of_fold = head.solve(standardised, of_training, weights.to(device), seed=random_seed())
+        logits = out_of_fold.logits.cpu()
         self.is_trained_ = True
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
         losses = {"train_loss": (logits, split.train)}
@@ -197,7 +198,7 @@ class TrainingMixin(PredictionMixin):
             for name, (values, rows) in losses.items()
         }
         self._fit_novelty(inputs, split.train, labels.numpy(), random_seed())
-        self._calibrate(logits, of_training.cpu())
+        self._calibrate(logits, of_training.cpu(), out_of_fold)
 
     def _given_weights(self, class_weight: "Literal['balanced'] | Mapping[str, float] | None") -> "torch.Tensor | None":
         """Weights by label code; `None` where all are the same or depend on the training cells."""

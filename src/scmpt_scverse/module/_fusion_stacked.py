@@ -1,7 +1,8 @@
 """Fusion by stacking: a linear head a modality, mixed by weights that were learned out of fold."""
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,8 +13,30 @@ from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, strat
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from scmpt_scverse._types import IntArray
+    from scmpt_scverse.module._stacking import LinearHead
+
 #: Bias of a label without a training cell: its probability is 0 in float32.
 _NEVER = -100.0
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Heads that each left some of the training cells out, and what they say of these.
+
+    Attributes
+    ----------
+    logits
+        Shape `(n_obs, n_labels)`.
+    folds
+        Which head left each cell out, shape `(n_obs,)`.
+    states
+        The parameters of each head, by name.
+    """
+
+    logits: "Tensor"
+    folds: "IntArray"
+    states: "list[dict[str, Tensor]]"
 
 
 class StackedFusion(FusionHead):
@@ -50,7 +73,9 @@ class StackedFusion(FusionHead):
         return fused.unflatten(-1, (len(self.modality_dims), self.n_labels)).sum(dim=-2)
 
     @torch.no_grad()
-    def solve(self, inputs: "Mapping[str, Tensor]", labels: "Tensor", cell_weights: "Tensor", *, seed: int) -> "Tensor":
+    def solve(
+        self, inputs: "Mapping[str, Tensor]", labels: "Tensor", cell_weights: "Tensor", *, seed: int
+    ) -> OutOfFold:
         """Find all weights.
 
         Parameters
@@ -66,7 +91,7 @@ class StackedFusion(FusionHead):
 
         Returns
         -------
-        Logits of the training cells by heads that did not see them, shape `(n_obs, n_labels)`.
+        What the weights are calibrated on.
         """
         known, codes = torch.unique(labels, return_inverse=True)  # labels of the registry may have no training cell
         folds = stratified_folds(codes.cpu().numpy(), seed)
@@ -74,11 +99,19 @@ class StackedFusion(FusionHead):
         with torch.enable_grad():
             mixture = mixture_weights(fits, codes, cell_weights)
         self.weights.copy_(torch.as_tensor(mixture))
-        for head, fit in zip(cast("Iterable[nn.Linear]", self.heads), fits.values(), strict=True):
-            head.weight.zero_()
-            head.bias.fill_(_NEVER)
-            head.weight[known], head.bias[known] = fit.weights, fit.biases
+        *states, final = (self._state(fits, known, number) for number in range(folds.max() + 2))
+        self.load_state_dict(final)
         stacked = torch.stack([fit.out_of_fold for fit in fits.values()])
         logits = stacked.new_full((len(labels), self.n_labels), _NEVER)
         logits[:, known] = mix(stacked, self.weights.to(stacked.dtype))
-        return logits
+        return OutOfFold(logits, folds, states)
+
+    def _state(self, fits: "Mapping[str, LinearHead]", known: "Tensor", number: int) -> "dict[str, Tensor]":
+        """All parameters, with the regressions of one number."""
+        state = {"weights": self.weights.detach().clone()}
+        for modality, fit in enumerate(fits.values()):
+            weights = fit.weights.new_zeros(self.n_labels, fit.weights.shape[-1])
+            biases = fit.biases.new_full((self.n_labels,), _NEVER)
+            weights[known], biases[known] = fit.weights[number], fit.biases[number]
+            state |= {f"heads.{modality}.weight": weights, f"heads.{modality}.bias": biases}
+        return state

@@ -34,14 +34,14 @@ _MIXTURES = (0.0, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class LinearHead:
-    """One modality's logistic regression.
+    """One modality's logistic regressions: one for each fold, which leaves that fold out, then the one that predicts.
 
     Attributes
     ----------
     weights
-        Shape `(n_labels, dim)`.
+        Shape `(n_folds + 1, n_labels, dim)`.
     biases
-        Shape `(n_labels,)`.
+        Shape `(n_folds + 1, n_labels)`.
     out_of_fold
         Log-probabilities of the training cells by heads that did not see them, shape `(n_obs, n_labels)`.
     """
@@ -94,7 +94,7 @@ def _candidates(
                 rows = left_out[fold]
                 out_of_fold[rows] = fits.log_probabilities(coordinates[fold, rows], fold)
             loss = float(_cross_entropy(out_of_fold, labels, cell_weights))
-            yield loss, LinearHead(fits.weights[-1] @ axes[-1].T, fits.biases[-1, :, 0], out_of_fold)
+            yield loss, LinearHead(fits.weights @ axes.mT, fits.biases[..., 0], out_of_fold)
             if loss > last:
                 break
             last = loss
