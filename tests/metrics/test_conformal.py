@@ -143,6 +143,13 @@ def test_folds_without_a_model_and_no_cells() -> None:
         metrics.cross_conformal_sets(scores, np.ones(0), np.zeros(0, dtype=int), 0.1, draws=draws)
 
 
+def test_shapes_that_do_not_fit() -> None:
+    of_truth, folds, draws = np.ones(3), np.zeros(3, dtype=int), np.zeros(2)
+    for scores, few in ((np.ones((2, 3)), folds), (np.ones((4, 1, 3)), folds), (np.ones((2, 1, 3)), folds[:2])):
+        with pytest.raises(ValueError, match=r"`scores` of shape \(n_new, n_folds, n_labels\)"):
+            metrics.cross_conformal_sets(scores, of_truth, few, 0.1, draws=draws)
+
+
 def test_a_cell_that_cannot_be_read_gets_every_label() -> None:
     scores = np.array([[[np.nan, np.nan]], [[0.0, 1.0]]])
     sets = metrics.cross_conformal_sets(scores, np.full(20, 0.5), np.zeros(20, dtype=int), 0.1, draws=np.zeros(2))

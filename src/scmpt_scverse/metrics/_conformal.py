@@ -131,7 +131,7 @@ def cross_conformal_sets(
     Raises
     ------
     ValueError
-        `alpha`, a draw or a fold is out of range, or there is no calibration cell.
+        `alpha`, a draw or a fold is out of range, shapes differ, or there is no calibration cell.
 
     Notes
     -----
@@ -145,15 +145,23 @@ def cross_conformal_sets(
     --------
     >>> import numpy as np
     >>> from scmpt_scverse import metrics
-    >>> scores = np.array([[[0.7, 0.3], [0.4, 0.6]]])  # one cell, two models, labels "B" and "T"
-    >>> of_truth, folds = np.array([0.9, 0.5, 0.8, 0.5]), np.array([0, 0, 1, 1])
-    >>> metrics.cross_conformal_sets(scores, of_truth, folds, 0.4, draws=np.array([0.0]))
-    array([[False, False]])
-    >>> metrics.cross_conformal_sets(scores, of_truth, folds, 0.2, draws=np.array([0.0]))
-    array([[ True,  True]])
+    >>> scores = np.array([[[0.7, 0.3], [0.6, 0.4]]])  # by two models
+    >>> of_truth = np.array([0.9, 0.5, 0.8, 0.5])
+    >>> folds = np.array([0, 0, 1, 1])
+    >>> draws = np.zeros(1)
+    >>> metrics.cross_conformal_sets(
+    ...     scores, of_truth, folds, alpha=0.4, draws=draws
+    ... )
+    array([[ True, False]])
     """
     check_alpha(alpha)
-    n_folds, n = scores.shape[1], len(of_truth)
+    n = len(of_truth)
+    if scores.ndim != 3 or len(draws) != len(scores) or len(folds) != n:
+        raise ValueError(
+            "Expected `scores` of shape (n_new, n_folds, n_labels), `draws` of (n_new,), and `of_truth` and `folds` of "
+            f"(n_obs,); found {scores.shape}, {np.shape(draws)}, {np.shape(of_truth)} and {np.shape(folds)}."
+        )
+    n_folds = scores.shape[1]
     if not ((draws >= 0) & (draws < 1)).all():
         raise ValueError("`draws` must be numbers in [0, 1); found others. Pass `rng.random(n_new)`, one a new cell.")
     if n == 0:
