@@ -86,7 +86,9 @@ def read(cell_set: CellSet, folder: Path | None, *, is_embedded: bool) -> ad.Ann
     return cells
 
 
-def replicates_of(cell_set: CellSet, cells: ad.AnnData) -> Iterator[list[tuple[IntArray, IntArray]]]:
+def replicates_of(
+    cell_set: CellSet, cells: ad.AnnData, n_partitions: int = N_PARTITIONS_OF_FEW
+) -> Iterator[list[tuple[IntArray, IntArray]]]:
     """`(train, test)` rows of each replicate: one fold, or all folds of a partition where there are few cells.
 
     Figures of such a replicate are those of all cells together, each predicted by the model that did not see it. The
@@ -95,7 +97,7 @@ def replicates_of(cell_set: CellSet, cells: ad.AnnData) -> Iterator[list[tuple[I
     """
     labels = cells.obs[LABELS_KEY]
     if cell_set.group_key is None and cells.n_obs <= FEW_CELLS:
-        for partition in range(N_PARTITIONS_OF_FEW):
+        for partition in range(n_partitions):
             yield list(metrics.cell_splits(labels, n_splits=N_FOLDS, seed=partition))
         return
     groups, n_folds = None, N_FOLDS

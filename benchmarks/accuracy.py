@@ -22,7 +22,7 @@ import pandas as pd
 import torch
 from _accuracy_page import write_page
 from _accuracy_predictors import ALPHA, BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
-from _accuracy_sets import LABELS_KEY, SETS, CellSet, read, replicates_of
+from _accuracy_sets import LABELS_KEY, N_PARTITIONS_OF_FEW, SETS, CellSet, read, replicates_of
 from _machine import machine_record
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
@@ -40,24 +40,33 @@ N_HIDDEN = 3
 _MIN_CELLS = 20
 
 
-def measure(cell_set: CellSet, folder: Path | None, names: list[str], done: set[tuple[object, ...]], path: Path) -> str:
+def measure(
+    cell_set: CellSet,
+    folder: Path | None,
+    names: list[str],
+    n_partitions: int,
+    done: set[tuple[object, ...]],
+    path: Path,
+) -> str:
     """Append what is missing of one set to the file at `path`, and say how it went."""
     quiet_libraries()
     start = time.perf_counter()
     cells = read(cell_set, folder, is_embedded=not set(names) <= set(BASELINES | OPTIONAL))
     if cells is None:
         return f"{cell_set.name}: left out, {', '.join(cell_set.files)} not found; pass --data"
-    for row in rows_of(cell_set, cells, names, done):
+    for row in rows_of(cell_set, cells, names, n_partitions, done):
         with path.open("a") as file:  # one short write, which no other process comes between
             file.write(json.dumps(row) + "\n")
     return f"{cell_set.name}: done in {time.perf_counter() - start:.0f} s"
 
 
-def rows_of(cell_set: CellSet, cells: AnnData, names: list[str], done: set[tuple[object, ...]]) -> Iterator[dict]:
+def rows_of(
+    cell_set: CellSet, cells: AnnData, names: list[str], n_partitions: int, done: set[tuple[object, ...]]
+) -> Iterator[dict]:
     """Figures of each predictor on each split, those that are `done` left out."""
     predictors = PREDICTORS | OPTIONAL
     labels = cells.obs[LABELS_KEY].to_numpy(dtype=object)
-    for replicate, folds in enumerate(replicates_of(cell_set, cells)):
+    for replicate, folds in enumerate(replicates_of(cell_set, cells, n_partitions)):
         for name in names:
             for hidden in (None, *hidden_labels(cells, replicate, name)):
                 key = {"set": cell_set.name, "replicate": replicate, "predictor": name, "hidden": hidden}
@@ -131,6 +140,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help=f"folder, or ${DATA_VARIABLE}")
     parser.add_argument("--sets", nargs="+", help="names of sets; all by default")
     parser.add_argument("--predictors", nargs="+", help=f"names; all by default, without {', '.join(OPTIONAL)}")
+    parser.add_argument(
+        "--partitions", type=int, default=N_PARTITIONS_OF_FEW, help="of the sets of few cells, as the page has them"
+    )
     parser.add_argument("--again", nargs="*", help="forget what is stored of these predictors, or of all, first")
     parser.add_argument(
         "--results", type=Path, default=RESULTS, help="folder; the page is written for the default only"
@@ -149,7 +161,9 @@ def main() -> None:
     arguments.results.mkdir(exist_ok=True)
     partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = {(row["set"], row["replicate"], row["predictor"], row["hidden"]) for row in rows}
-    one = partial(measure, folder=arguments.data, names=names, done=done, path=partial_path)
+    one = partial(
+        measure, folder=arguments.data, names=names, n_partitions=arguments.partitions, done=done, path=partial_path
+    )
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:

@@ -125,8 +125,8 @@ def cross_conformal_sets(
 
     Returns
     -------
-    Which labels belong to the set of each new cell, shape `(n_new, n_labels)`. Cells and NaN as in
-    :func:`conformal_sets`.
+    Which labels belong to the set of each new cell, shape `(n_new, n_labels)`. As in :func:`conformal_sets`, a set
+    may be empty, and a cell whose scores are NaN gets every label.
 
     Raises
     ------

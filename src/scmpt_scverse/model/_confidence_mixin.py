@@ -96,6 +96,7 @@ class ConfidenceMixin(HeadMixin):
         standardised = self.module.standardised(inputs)
         device = self.module.temperature.device
         states = [{name: values.to(device) for name, values in state.items()} for state in self.fold_heads_]
+        # Without folds, the calibration cells were kept from the head itself, and it compares them with new ones.
         logits = [functional_call(self.module.head, state, (standardised,)) for state in states or [{}]]
         return log_odds(torch.stack(logits, dim=1) / self.module.temperature)
 
