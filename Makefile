@@ -6,17 +6,19 @@ THREADS ?= 2
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+NUMBERS_ARGS ?=
+MUTATE_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-accuracy bench-explanations clean
+.PHONY: help demo test docs lint bench bench-accuracy bench-explanations numbers mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/.offline ## annotate 210 real cells, offline, and print how well it went
+demo: $(VENV)/.offline ## annotate 700 real cells, offline, and write a page about the results
 	$(BIN)/scmpt demo $(DEMO_ARGS)
 
 test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
@@ -25,20 +27,26 @@ test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
 docs: $(VENV)/.doc ## build the documentation, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
 
+numbers: $(VENV)/.offline ## fill measured numbers into README and documentation
+	$(BIN)/python benchmarks/document_numbers.py $(NUMBERS_ARGS)
+
 lint: $(VENV)/.dev ## check style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.offline ## measure cells per second beside simpler code, and store the figures
+bench: $(VENV)/.offline ## measure cells per second beside simpler code, and store the results
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
-bench-accuracy: $(VENV)/.offline $(VENV)/.baselines ## measure accuracy beside baselines on real cells, and write the page about it
+bench-accuracy: $(VENV)/.offline ## measure accuracy beside baselines on real cells, and write the page about it
 	$(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)
+
+mutate: $(VENV)/.test $(VENV)/.mutate ## change the code and see whether tests notice; MUTATE_ARGS="--sample 120 --seed 0"
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutate.py $(MUTATE_ARGS)
 
 clean: ## remove everything that these targets made
 	rm -rf $(VENV) dist docs/_build docs/api/generated docs/tutorials
@@ -53,10 +61,6 @@ $(VENV)/.offline: $(VENV)/.pip pyproject.toml
 	$(PIP) install --editable ".[offline]"
 	@touch $@
 
-$(VENV)/.baselines: $(VENV)/.pip pyproject.toml
-	$(PIP) install --editable ".[baselines]"
-	@touch $@
-
-$(VENV)/.test $(VENV)/.dev $(VENV)/.doc: $(VENV)/.%: $(VENV)/.offline
+$(VENV)/.test $(VENV)/.dev $(VENV)/.doc $(VENV)/.mutate: $(VENV)/.%: $(VENV)/.offline
 	$(PIP) install --group $*
 	@touch $@

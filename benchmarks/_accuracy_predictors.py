@@ -1,7 +1,7 @@
 """What is compared: each a function from training cells, test cells and a seed to a prediction."""
 
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -14,13 +14,14 @@ import torch
 from _accuracy_sets import ENCODERS, LABELS_KEY
 from anndata import AnnData
 from scipy import sparse
+from scipy.special import logsumexp
 from sklearn.neighbors import NearestNeighbors
 
-from scmpt_scverse import SCMPT, metrics
-from scmpt_scverse._types import FloatArray
-from scmpt_scverse.module._novelty import projected
-from scmpt_scverse.module._scmpt_module import FUSIONS
-from scmpt_scverse.pp._normalisation import Normalisation
+from scmpt_scverse import SCMPT, evaluation
+from scmpt_scverse._types import FloatArray, StrArray
+from scmpt_scverse.module import FUSIONS
+from scmpt_scverse.pp import Normalisation
+from scmpt_scverse.trust import cross_conformal_sets
 
 #: Nominal miss rate of the conformal sets.
 ALPHA = 0.1
@@ -49,7 +50,7 @@ class Prediction:
 
     @classmethod
     def joined(cls, parts: "list[Prediction]") -> "Prediction":
-        """Of the cells of all parts, one after another; a label that a part does not know is impossible there."""
+        """Of the cells of all parts, one after another; a label that a part does not know has probability 0 there."""
         tables = {}
         for name, nothing in {"probabilities": 0.0, "uncalibrated": 0.0, "sets": False}.items():
             of_parts = [getattr(part, name) for part in parts]
@@ -70,7 +71,9 @@ def baseline(train: AnnData, test: AnnData, seed: int, *, name: str) -> Predicti
     if name != "scanvi":
         normalise = Normalisation.of(matrices[0])
         matrices = [normalise(matrix) for matrix in matrices]
-    return Prediction(metrics.baseline_probabilities(name, matrices[0], train.obs[LABELS_KEY], matrices[1], seed=seed))
+    return Prediction(
+        evaluation.baseline_probabilities(name, matrices[0], train.obs[LABELS_KEY], matrices[1], seed=seed)
+    )
 
 
 def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str], **options: Any) -> Prediction:
@@ -79,39 +82,44 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     scvi.settings.seed = seed
     SCMPT.setup_anndata(train, LABELS_KEY)
     model = SCMPT(train, encoders=encoders, **options)
-    # A stacked head learns out of fold, so no cell has to be kept back from it.
-    train_size = 1.0 if options.get("fusion") == "stacked" else 0.9
-    with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
-        model.train(enable_progress_bar=False, accelerator="cpu", train_size=train_size)
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # progress bars, and why training stopped
+        model.train()
     soft = model.predict(test, soft=True).reset_index(drop=True)
     powers = soft.astype(float) ** float(model.module.temperature)
     before = powers.div(powers.sum(axis=1), axis=0)
     return Prediction(soft, partial(novelty, model, test), before, model.predict_sets(test, ALPHA))
 
 
+def split_conformal_sets(calibration: pd.DataFrame, truth: StrArray, fresh: pd.DataFrame) -> pd.DataFrame:
+    """Label sets of fresh cells from the probabilities of calibration cells, both `(n_cells, n_labels)`."""
+    codes = calibration.columns.get_indexer(truth)
+    values = calibration.to_numpy()
+    true_scores = np.where(codes >= 0, values[np.arange(len(values)), codes], -np.inf)
+    folds, draws = np.zeros(len(values), dtype=np.int64), np.zeros(len(fresh))
+    sets = cross_conformal_sets(fresh.to_numpy()[:, None], true_scores, folds, ALPHA, draws=draws)
+    return pd.DataFrame(sets, index=fresh.index, columns=fresh.columns)
+
+
 def novelty(model: SCMPT, test: AnnData) -> dict[str, FloatArray]:
     """The score of the model, and what it could use in its place: distance to neighbours in the same space, energy."""
     model.annotate(test)
-    known = model.adata
+    assert model.novelty is not None
     references, tested = (
-        projected(
-            model.module.standardised(
-                {
-                    name: torch.from_numpy(values[np.arange(cells.n_obs)])
-                    for name, values in model._inputs(cells).items()
-                }
-            ),
-            model.novelty_reference_["axes"],
-        )
-        for cells in (known, test)
+        model.novelty.coordinates(_standardised(model, model.modalities.read(cells))) for cells in (model.adata, test)
     )
     neighbours = NearestNeighbors(n_neighbors=min(10, len(references))).fit(references).kneighbors(tested)[0]
-    logits = model._logits(model._inputs(test), np.arange(test.n_obs))
+    logits = model.module.logits(model.modalities.read(test))
     return {
         "novelty": test.obs["scmpt_novelty"].to_numpy(),
         "neighbours": neighbours.mean(axis=1),
-        "energy": -logits.logsumexp(dim=-1).numpy(),
+        "energy": -logsumexp(logits, axis=1),
     }
+
+
+def _standardised(model: SCMPT, inputs: Mapping[str, Any]) -> dict[str, FloatArray]:
+    tensors = {name: torch.from_numpy(values[np.arange(len(values))]) for name, values in inputs.items()}
+    with torch.no_grad():
+        return {name: values.numpy() for name, values in model.module.standardised(tensors).items()}
 
 
 #: Those that the others are compared with.

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 
-from scmpt_scverse import datasets, metrics, tl
+from scmpt_scverse import datasets, evaluation, tl
+from scmpt_scverse._labels import labels_or
 from scmpt_scverse._types import IntArray
 
 #: Column of `.obs` that every set has its labels in.
@@ -16,7 +18,7 @@ LABELS_KEY = "label"
 ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
 #: Folds, and with them replicates; fewer where there are fewer groups to hold out.
 N_FOLDS = 5
-#: Where a fold has a hundred cells or less, it says little, and so does one partition.
+#: Where a fold has a hundred cells or less, its metrics vary too much, and so do those of one partition.
 N_PARTITIONS_OF_FEW, FEW_CELLS = 5, 600
 
 
@@ -73,10 +75,10 @@ def read(cell_set: CellSet, folder: Path | None, *, is_embedded: bool) -> ad.Ann
         if not paths or not all(path.is_file() for path in paths):
             return None
         cells = ad.concat([ad.read_h5ad(path) for path in paths], join="inner", index_unique="-")
-    labels = cells.obs[cell_set.labels_key].astype(str)
+    labels = pd.Series(labels_or(cells.obs[cell_set.labels_key], cell_set.unlabeled), index=cells.obs_names)
     is_kept = (labels != cell_set.unlabeled).to_numpy()
     if len(cell_set.files) > 1:
-        studies = labels.groupby(cells.obs[cell_set.group_key].astype(str))
+        studies = labels.groupby(labels_or(cells.obs[cell_set.group_key], ""))
         shared = set.intersection(*(set(of_study) for _, of_study in studies))
         is_kept &= labels.isin(shared).to_numpy()
     cells = cells[is_kept].copy()
@@ -91,18 +93,18 @@ def replicates_of(
 ) -> Iterator[list[tuple[IntArray, IntArray]]]:
     """`(train, test)` rows of each replicate: one fold, or all folds of a partition where there are few cells.
 
-    Figures of such a replicate are those of all cells together, each predicted by the model that did not see it. The
+    Metrics of such a replicate are those of all cells together, each predicted by the model that did not see it. The
     mean of the F1 scores of folds is biased where a label has few cells in each [Forman and Scholz, SIGKDD Explorations
     12, 49 (2010)], and so is the mean of their calibration errors.
     """
     labels = cells.obs[LABELS_KEY]
     if cell_set.group_key is None and cells.n_obs <= FEW_CELLS:
         for partition in range(n_partitions):
-            yield list(metrics.cell_splits(labels, n_splits=N_FOLDS, seed=partition))
+            yield list(evaluation.cell_splits(labels, n_splits=N_FOLDS, seed=partition))
         return
     groups, n_folds = None, N_FOLDS
     if cell_set.group_key is not None:
-        groups = cells.obs[cell_set.group_key].astype(str).to_numpy()
+        groups = labels_or(cells.obs[cell_set.group_key], "")
         n_folds = min(N_FOLDS, len(np.unique(groups)))
-    for split in metrics.cell_splits(labels, groups, n_splits=n_folds, seed=0):
+    for split in evaluation.cell_splits(labels, groups, n_splits=n_folds, seed=0):
         yield [split]

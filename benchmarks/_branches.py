@@ -16,7 +16,7 @@ from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders, tl
 from scmpt_scverse._types import IntArray, Precision
-from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._packed_layers import length_batches
 from scmpt_scverse.pp._expression import ExpressionReader
 
 SCGPT = {"nlayers": 12, "embsize": 512, "nheads": 8, "d_hid": 512}

@@ -1,7 +1,7 @@
 """Measure accuracy on real cells, every predictor on the same splits: `make bench-accuracy`.
 
-Results are appended line by line to `results/accuracy.partial.jsonl`, so a run that was interrupted goes on where it
-was. When it is complete, they are stored as `results/accuracy.json`, and the page of the documentation is written anew.
+Results are appended line by line to `results/accuracy.partial.jsonl`, so an interrupted run continues where it
+stopped. A complete run stores them as `results/accuracy.json` and rewrites the page of the documentation.
 Every core works on a set of its own with one thread: most sets are too small for two to share.
 """
 
@@ -21,7 +21,14 @@ import numpy as np
 import pandas as pd
 import torch
 from _accuracy_page import write_page
-from _accuracy_predictors import ALPHA, BASELINES, OPTIONAL, PREDICTORS, WITH_HIDDEN_LABELS, Prediction
+from _accuracy_predictors import (
+    BASELINES,
+    OPTIONAL,
+    PREDICTORS,
+    WITH_HIDDEN_LABELS,
+    Prediction,
+    split_conformal_sets,
+)
 from _accuracy_sets import LABELS_KEY, N_PARTITIONS_OF_FEW, SETS, CellSet, read, replicates_of
 from _machine import machine_record
 from anndata import AnnData
@@ -32,7 +39,7 @@ from scmpt_scverse._types import StrArray
 from scmpt_scverse.cli._group import quiet_libraries
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools", "celltypist")
+PACKAGES = ("scmpt-scverse", "torch", "numpy", "scipy", "scikit-learn", "scvi-tools")
 DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
 #: Labels that are hidden in turn, the most frequent ones, in the first replicate of a set.
 N_HIDDEN = 3
@@ -63,7 +70,7 @@ def measure(
 def rows_of(
     cell_set: CellSet, cells: AnnData, names: list[str], n_partitions: int, done: set[tuple[object, ...]]
 ) -> Iterator[dict]:
-    """Figures of each predictor on each split, those that are `done` left out."""
+    """Metrics of each predictor on each split, those that are `done` left out."""
     predictors = PREDICTORS | OPTIONAL
     labels = cells.obs[LABELS_KEY].to_numpy(dtype=object)
     for replicate, folds in enumerate(replicates_of(cell_set, cells, n_partitions)):
@@ -80,16 +87,16 @@ def rows_of(
                         predictions = [predict(cells[train].copy(), cells[test].copy()) for train, test in folds]
                         seconds = time.perf_counter() - start
                         truth = labels[np.concatenate([test for _, test in folds])]
-                        figures = known_figures(truth, Prediction.joined(predictions))
+                        found = known_metrics(truth, Prediction.joined(predictions))
                     else:
                         train, test = folds[0]
                         prediction = predict(cells[train[labels[train] != hidden]].copy(), cells[test].copy())
                         seconds = time.perf_counter() - start
-                        figures = novelty(labels[test] == hidden, prediction)
+                        found = novelty(labels[test] == hidden, prediction)
                 except Exception as error:  # noqa: BLE001  (a predictor that fails is a row that says so)
                     yield {**key, "error": f"{type(error).__name__}: {error}"}
                     continue
-                yield {**key, "seconds": round(seconds, 2), **figures}
+                yield {**key, "seconds": round(seconds, 2), **found}
 
 
 def hidden_labels(cells: AnnData, replicate: int, predictor: str) -> list[str]:
@@ -100,24 +107,24 @@ def hidden_labels(cells: AnnData, replicate: int, predictor: str) -> list[str]:
     return list(counts.index[: min(N_HIDDEN, len(counts) - 2)])
 
 
-def known_figures(truth: StrArray, prediction: Prediction) -> dict[str, float]:
+def known_metrics(truth: StrArray, prediction: Prediction) -> dict[str, float]:
     """Accuracy, calibration, and conformal sets.
 
     A model calibrates its sets itself; for the others this is done on one half of the test cells.
     """
     soft = prediction.probabilities
-    figures = metrics.classification_metrics(truth, soft.idxmax(axis=1)).to_dict()
-    figures |= metrics.calibration_metrics(truth, soft)[["ece", "brier", "nll"]].to_dict()
+    found = metrics.classification_metrics(truth, soft.idxmax(axis=1)).to_dict()
+    found |= metrics.calibration_metrics(truth, soft)[["ece", "brier", "nll"]].to_dict()
     if prediction.uncalibrated is not None:
-        figures["ece_before"] = float(metrics.calibration_metrics(truth, prediction.uncalibrated)["ece"])
+        found["ece_before"] = float(metrics.calibration_metrics(truth, prediction.uncalibrated)["ece"])
     if prediction.sets is not None:
-        return figures | coverage(truth, prediction.sets)
+        return found | coverage(truth, prediction.sets)
     order = np.random.default_rng(0).permutation(len(truth))
     calibration, fresh = order[: len(order) // 2], order[len(order) // 2 :]
     if len(calibration) >= _MIN_CELLS:
-        threshold = metrics.conformal_threshold(soft.iloc[calibration], truth[calibration], ALPHA)
-        figures |= coverage(truth[fresh], metrics.conformal_sets(soft.iloc[fresh], threshold))
-    return figures
+        sets = split_conformal_sets(soft.iloc[calibration], truth[calibration], soft.iloc[fresh])
+        found |= coverage(truth[fresh], sets)
+    return found
 
 
 def coverage(truth: StrArray, sets: pd.DataFrame) -> dict[str, float]:
@@ -167,8 +174,8 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for said in pool.map(one, longest_first):
-            print(said, flush=True)
+        for outcome in pool.map(one, longest_first):
+            print(outcome, flush=True)
     print(f"all: {time.perf_counter() - start:.0f} s")
     in_order = {cell_set.name: position for position, cell_set in enumerate(SETS)}
     rows = sorted(stored_rows(partial_path, stored_path), key=lambda row: in_order[row["set"]])

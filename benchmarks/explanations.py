@@ -55,7 +55,7 @@ N_CELLS = 200
 def trained(adata: AnnData, labels_key: str) -> SCMPT:
     """A fused model; a quarter of the cells is held out and explained."""
     SCMPT.setup_anndata(adata, labels_key)
-    model = SCMPT(adata, encoders=ENCODERS, n_hidden=1024)
+    model = SCMPT(adata, encoders=ENCODERS, fusion="concat", n_hidden=1024)
     model.train(train_size=0.65, validation_size=0.1, enable_progress_bar=False)
     return model
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scmpt_scverse import llm
+from scmpt_scverse.llm._prompt import build_request
 
 KEY = "sk-a-very-secret-key"
 LABELS = ("B cell", "T cell", "monocyte")
@@ -59,7 +60,7 @@ def request_about(
     client: llm.LLMClient, number: int = 0, labels: tuple[str, ...] = LABELS, **options: Any
 ) -> llm.Request:
     """A request; other numbers give other ones."""
-    return llm.build_request((*GENES, f"GENE{number}"), labels, instruction=client.instruction, **options)
+    return build_request((*GENES, f"GENE{number}"), labels, instruction=client.instruction, **options)
 
 
 def make_language_model(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What all tutorials have in common: committed as executed, honest figures, and running again."""
+"""What all tutorials have in common: committed as executed, numbers that were printed, and running again."""
 
 import re
 import shutil
@@ -36,12 +36,12 @@ def printed(notebook: Any) -> str:
     return "\n".join(streams + results)
 
 
-def check_committed(path: Path, *, n_pictures: int) -> None:
+def check_committed(path: Path, *, n_plots: int) -> None:
     """Executed from top to bottom without error or warning, and silent about the machine."""
     notebook = committed(path)
     cells = code_cells(notebook)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
-    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == n_pictures
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) == n_plots
     kinds = {(output.output_type, output.get("name")) for output in outputs(notebook)}
     assert kinds <= {("stream", "stdout"), ("display_data", None), ("execute_result", None)}  # no error, no stderr
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
@@ -50,18 +50,18 @@ def check_committed(path: Path, *, n_pictures: int) -> None:
     assert not re.search(r"site-packages|/home/|/root/|/tmp/|/Users/| at 0x", path.read_text(encoding="utf-8"))
 
 
-def check_figures(path: Path) -> None:
-    """The text names figures, and only such as were printed."""
+def check_numbers(path: Path) -> None:
+    """The text names numbers, and only those that were printed."""
     notebook = committed(path)
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    figures = set(re.findall(r"\b0\.\d{3}\b", text))
-    assert figures
-    assert {figure for figure in figures if figure not in printed(notebook)} == set()
+    numbers = set(re.findall(r"\b0\.\d{3}\b", text))
+    assert numbers
+    assert {number for number in numbers if number not in printed(notebook)} == set()
 
 
 def executed(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, files: Iterable[Path] = ()) -> Any:
     """The notebook, executed anew in `folder`, with some files beside it."""
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses the one that keeps pictures
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses the one that keeps plots
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "jupyter"))
     work = folder / "run"

@@ -50,7 +50,7 @@ def embedded(_embedded: AnnData) -> AnnData:
 def _trained(_embedded: AnnData) -> tuple[SCMPT, AnnData]:
     cells = _embedded.copy()
     SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, n_hidden=64)
+    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, fusion="concat", n_hidden=64)
     model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
     return model, cells
 

@@ -8,9 +8,9 @@ import torch
 from scmpt_scverse import _hardware
 from scmpt_scverse._checks import check_choice, check_key, check_positive, did_you_mean, list_some
 from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device, resolve_precision
-from scmpt_scverse._keys import PredictionKeys, embedding_key
 from scmpt_scverse._optional import import_optional
 from scmpt_scverse._registry import Registry
+from scmpt_scverse._slots import PredictionKeys, embedding_key
 
 
 def test_list_some() -> None:

@@ -5,12 +5,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scmpt_scverse import ablation, datasets, encoders, llm, metrics, ontology, pl, pp, tl
+    from scmpt_scverse import ablation, attribution, datasets, encoders, evaluation, knowledge, llm, metrics, pl, pp, tl
     from scmpt_scverse.model import SCMPT
 
 __version__ = version("scmpt-scverse")
 
-__all__ = ["SCMPT", "ablation", "datasets", "encoders", "llm", "metrics", "ontology", "pl", "pp", "tl"]
+__all__ = [
+    "SCMPT",
+    "ablation",
+    "attribution",
+    "datasets",
+    "encoders",
+    "evaluation",
+    "knowledge",
+    "llm",
+    "metrics",
+    "pl",
+    "pp",
+    "tl",
+]
 
 
 # torch, scvi and scanpy cost seconds to import, so a public name is imported when it is first used (PEP 562).

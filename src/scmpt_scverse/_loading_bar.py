@@ -1,4 +1,4 @@
-"""Keep a bar of transformers off the screen."""
+"""Silence the progress bar of transformers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_loading_bar() -> Iterator[None]:
-    """Without the bar that transformers shows for reading weights: it takes seconds, and ours counts cells."""
+    """Without the progress bar of transformers for reading weights, which takes seconds; ours counts cells."""
     from transformers.utils import logging
 
     was_enabled = logging.is_progress_bar_enabled()

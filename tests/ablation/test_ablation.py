@@ -128,7 +128,9 @@ def test_expression_itself_is_changed_and_taken_away(pbmc: AnnData) -> None:
     model = SCMPT(cells, encoders={"counts": {"encoder": "counts", "n_genes": 300}}, fusion="stacked")
     model.train()
     options: dict[str, Any] = {"n_replicates": 2, "progress": False}
-    changes = [ablation.DropGenes(model.expression_genes_), ablation.HashNames(), ablation.WithoutModality("counts")]
+    assert model.modalities.expression is not None
+    genes = model.modalities.expression.genes.tolist()
+    changes = [ablation.DropGenes(genes), ablation.HashNames(), ablation.WithoutModality("counts")]
 
     for retrain in (True, False):
         table = ablation.run(model, others, changes, retrain=retrain, **options)

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 from scmpt_scverse.cli import app
 
 COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "cache", "refine", "info")
-TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--obsm", "expression=X_pca", "--max-epochs", "30"]
+TRAIN = ["--labels-key", "bulk_labels", "--obsm", "expression=X_pca", "--fusion", "concat", "--max-epochs", "30"]
 
 
 @pytest.fixture
@@ -104,10 +105,14 @@ def test_a_table_does_not_replace_cells(runner: CliRunner, cells_file: Path, mod
 
 
 def test_a_damaged_model_is_an_error_in_words(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
-    (model_dir / "model.pt").write_bytes(b"junk")
-    result = runner.invoke(app, ["info", str(model_dir)])
-    assert result.exit_code == 1
-    assert "model.pt cannot be read" in result.stderr
+    for name in ("model.json", "model.safetensors"):
+        whole = (model_dir / name).read_bytes()
+        for damaged in (b"junk", whole[: len(whole) // 2], b"[]", b'{"format": 1}'):
+            (model_dir / name).write_bytes(damaged)
+            result = runner.invoke(app, ["info", str(model_dir)])
+            assert result.exit_code == 1
+            assert re.search("The model in .* cannot be read|Expected a model in format 1 in", result.stderr)
+        (model_dir / name).write_bytes(whole)
 
 
 def test_the_same_seed_gives_the_same_model(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
@@ -169,7 +174,10 @@ def test_what_went_wrong_is_one_sentence_on_stderr(runner: CliRunner, cells_file
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["annotate", "absent", "cells.h5ad", "out.h5ad"], "Expected a saved model in the folder absent"),
+        (
+            ["annotate", "absent", "cells.h5ad", "out.h5ad"],
+            "in absent; found no such folder",
+        ),
         (["annotate", "absent", "cells.h5ad", "cells.h5ad"], "is the input itself"),
         (["evaluate", "absent", "absent.h5ad"], "Expected an .h5ad file at absent.h5ad; found none"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilmm"], "Did you mean 'minilm'?"),

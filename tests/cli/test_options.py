@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from scmpt_scverse.cli._options import choose_encoders, parse_obsm_keys
+from scmpt_scverse.cli._options import checked_choice, choose_encoders, parse_obsm_keys
 
 
 def test_obsm_pairs() -> None:
@@ -11,10 +11,22 @@ def test_obsm_pairs() -> None:
             parse_obsm_keys([wrong])
 
 
-def test_the_pair_of_the_paper_unless_told_otherwise() -> None:
-    assert choose_encoders(None, None, {}) == {"text": "ember-v1", "expression": "scgpt-human"}
-    assert choose_encoders("minilm", "none", {}) == {"text": "minilm"}
-    assert choose_encoders(None, None, {"expression": "X_pca"}) == {"text": "ember-v1"}
-    assert choose_encoders("none", None, {"expression": "X_pca", "protein": "X_adt"}) == {}
+def test_encoders_of_the_preset_unless_told_otherwise() -> None:
+    def choose(preset: str | None, text: str | None, expression: str | None, *, counts: bool = True) -> object:
+        return choose_encoders(preset, text, expression, counts=counts, obsm_keys={})
+
+    assert choose(None, None, None) is None
+    assert choose(None, "minilm", "none") == {"text": "minilm", "counts": "counts"}
+    assert choose(None, "none", None, counts=False) == {"expression": "scgpt-mini"}
+    assert choose("paper", "minilm", None) == {"text": "minilm", "expression": "scgpt-human"}
+    assert choose_encoders(None, "none", None, counts=True, obsm_keys={"expression": "X_pca"}) == {"counts": "counts"}
     # Given twice: the model refuses it and says so.
-    assert choose_encoders("minilm", None, {"text": "X_mine", "expression": "X_pca"}) == {"text": "minilm"}
+    both = {"text": "X_mine", "expression": "X_pca"}
+    assert choose_encoders(None, "minilm", None, counts=False, obsm_keys=both) == {"text": "minilm"}
+
+
+def test_choices_come_from_registries() -> None:
+    checked_choice(None, ["a"], "--fusion")
+    checked_choice("a", ["a"], "--fusion")
+    with pytest.raises(typer.BadParameter, match="'b' is not one of 'a', 'c'"):
+        checked_choice("b", ["a", "c"], "--fusion")

@@ -8,8 +8,10 @@ from tests._llm import ChatServer
 from typer.testing import CliRunner
 
 from scmpt_scverse.cli import app
+from scmpt_scverse.cli._refine import ClientName
+from scmpt_scverse.llm import CLIENTS
 
-TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--obsm", "expression=X_pca", "--max-epochs", "3"]
+TRAIN = ["--labels-key", "bulk_labels", "--obsm", "expression=X_pca", "--fusion", "concat", "--max-epochs", "3"]
 
 
 @pytest.fixture
@@ -54,4 +56,11 @@ def test_says_what_is_wrong(runner: CliRunner, cells_file: Path, model_dir: Path
     result = runner.invoke(app, [*command, "absent.jsonl", "--client", "recorded"])
     assert result.exit_code == 1
     assert "Expected a file of recorded answers at absent.jsonl" in result.stderr
+    result = runner.invoke(app, command[:-1])
+    assert result.exit_code == 2
+    assert "missing a required argument: 'model'" in " ".join(result.stderr.replace("│", "").split())
     assert not cells_file.with_name("out.h5ad").exists()
+
+
+def test_client_names_are_those_of_the_registry() -> None:
+    assert [name.value for name in ClientName] == CLIENTS.names()

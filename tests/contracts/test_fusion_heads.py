@@ -4,23 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from scmpt_scverse.module._contributions import contributions, logits_by_coalition
-from scmpt_scverse.module._scmpt_module import FUSIONS, SCMPTModule
+from scmpt_scverse.module import FUSIONS, Fit, FitOptions, FusionClassifier, HeadOptions, split_cells
+from scmpt_scverse.trust import contributions, logits_by_coalition
 
 DIMS = {"text": 6, "expression": 4, "protein": 3}
 
-Build = Callable[..., SCMPTModule]
+Build = Callable[..., FusionClassifier]
 Inputs = dict[str, torch.Tensor]
 
 
 @pytest.fixture(params=FUSIONS.names())
 def build(request: pytest.FixtureRequest) -> Build:
-    def build(*, seed: int = 0, **kwargs: Any) -> SCMPTModule:
+    def build(*, seed: int = 0, **kwargs: Any) -> FusionClassifier:
         torch.manual_seed(seed)
-        return SCMPTModule(DIMS, 5, fusion=request.param, **{"n_hidden": 16, **kwargs}).eval()
+        return FusionClassifier(DIMS, 5, fusion=request.param, options=HeadOptions(**{"n_hidden": 16, **kwargs})).eval()
 
     return build
 
@@ -103,8 +104,74 @@ def test_does_without_modalities(build: Build, inputs: Inputs) -> None:
 def test_contributions_sum_to_what_all_modalities_add(build: Build, inputs: Inputs) -> None:
     module = build()
     labels = torch.arange(8) % 5
-    logits = logits_by_coalition(module, inputs)
+    logits = logits_by_coalition(module.logits_of_standardised, module.standardised(inputs))
     assert len(logits) == 2 ** len(DIMS)
     shares = contributions(logits, tuple(inputs), labels)
     gain = (logits[tuple(inputs)].log_softmax(1) - logits[()].log_softmax(1)).gather(1, labels[:, None])[:, 0]
     assert torch.allclose(shares.sum(dim=1), gain, atol=1e-5)
+
+
+def blobs(n_obs: int = 90, n_labels: int = 3) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Cells of three labels that every modality tells apart; the same centres and other noise for every `n_obs`."""
+    codes = np.arange(n_obs) % n_labels
+    noise = np.random.default_rng(n_obs)
+    values = {}
+    for number, (name, dim) in enumerate(DIMS.items()):
+        centres = np.random.default_rng(number).normal(size=(n_labels, dim)) * 4
+        values[name] = (centres[codes] + noise.normal(size=(n_obs, dim))).astype(np.float32)
+    return values, codes
+
+
+QUIET = {"enable_progress_bar": False}
+
+
+@pytest.fixture(params=FUSIONS.names())
+def fitted(request: pytest.FixtureRequest) -> tuple[FusionClassifier, Fit]:
+    values, codes = blobs()
+    torch.manual_seed(0)
+    classifier = FusionClassifier(DIMS, 3, fusion=request.param, options=HeadOptions(n_hidden=16))
+    size = classifier.default_train_size
+    split = split_cells(codes, np.arange(90), train_size=size, validation_size=None, shuffle=True, seed=0)
+    return classifier, classifier.fit(values, codes, split, FitOptions(max_epochs=30, plan={"lr": 1e-2}, trainer=QUIET))
+
+
+def test_fit_predicts_new_cells(fitted: tuple[FusionClassifier, Fit]) -> None:
+    classifier, _ = fitted
+    values, codes = blobs(n_obs=150)
+    predicted = classifier.logits(values).argmax(axis=1)
+    assert (predicted == codes).mean() > 0.9
+
+
+def test_fit_gives_cells_to_calibrate_on(fitted: tuple[FusionClassifier, Fit]) -> None:
+    classifier, fit = fitted
+    held_out = fit.held_out
+    assert len(held_out.logits) == len(held_out.codes) == len(held_out.folds) > 0
+    assert torch.isfinite(held_out.logits).all()
+    assert float(fit.history["train_loss"].iloc[-1].item()) < 1.1
+    values, _ = blobs()
+    tensors = {name: torch.from_numpy(rows[:4]) for name, rows in values.items()}
+    by_fold = classifier.logits_by_fold(tensors, held_out.fold_states)
+    assert by_fold.shape == (4, max(1, len(held_out.fold_states)), 3)
+
+
+def test_class_and_instance_are_accepted() -> None:
+    kind = FUSIONS.load("gated")
+    by_name, by_class, by_instance = (
+        FusionClassifier(DIMS, 5, fusion=fusion, options=HeadOptions(n_hidden=8))
+        for fusion in ("gated", kind, kind(DIMS, 5, HeadOptions(n_hidden=8)))
+    )
+    assert type(by_name.head) is type(by_class.head) is type(by_instance.head) is kind
+    given = kind(DIMS, 5, HeadOptions(n_hidden=8))
+    classifiers = [FusionClassifier(DIMS, 5, fusion=given) for _ in range(2)]
+    assert len({id(given), *(id(classifier.head) for classifier in classifiers)}) == 3, "heads are shared"
+    with pytest.raises(ValueError, match="Expected a head over .* with 4 labels; found one over .* with 5"):
+        FusionClassifier(DIMS, 4, fusion=by_instance.head)
+    with pytest.raises(TypeError, match="must be one of 'stacked', .* found 3"):
+        FusionClassifier(DIMS, 4, fusion=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must give a `FusionHead`; found <class 'torch.nn"):
+        FusionClassifier(DIMS, 4, fusion=lambda *_: torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+
+
+def test_unknown_option_of_a_head_is_an_error() -> None:
+    with pytest.raises(TypeError, match="ConcatFusion has no option 'rank'; it has none"):
+        FusionClassifier(DIMS, 5, fusion="concat", options=HeadOptions(extra={"rank": 3}))

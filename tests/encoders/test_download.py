@@ -10,12 +10,12 @@ import pytest
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders
-from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE
+from scmpt_scverse._folders import ENCODERS_VARIABLE
 
 
 @pytest.fixture
 def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
+    monkeypatch.setenv(ENCODERS_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
 
@@ -55,7 +55,7 @@ def test_interrupted_download_is_resumed_and_put_in_place_when_complete(
 
 def test_incomplete_download_is_not_used(encoder_folder: Path, drive: Callable[[Callable[..., None]], None]) -> None:
     drive(lambda **_: None)
-    with pytest.raises(OSError, match="lacks args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
+    with pytest.raises(OSError, match="has no args.json, vocab.json, best_model.pt.*or pass the path of a folder"):
         encoders.get("scgpt-lung")
     assert not (encoder_folder / "scgpt-lung").exists()
 
@@ -119,6 +119,6 @@ def test_hub_id_is_fetched_from_the_hub(encoder_folder: Path, monkeypatch: pytes
 
 def test_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()  # a file where a folder is needed: refused for every user, root too
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
-    with pytest.raises(OSError, match=f"Cannot write the folder .*Set the environment variable {FOLDER_VARIABLE}"):
+    monkeypatch.setenv(ENCODERS_VARIABLE, str(tmp_path / "file"))
+    with pytest.raises(OSError, match=f"Cannot write the folder .*Set the environment variable {ENCODERS_VARIABLE}"):
         encoders.get("ember-v1")

@@ -177,13 +177,13 @@ def test_sentences_are_cached_and_empty_cells_stay_empty(folder: Path, cells: An
 
 
 @pytest.mark.parametrize("damage", ["garbage", "truncated"])
-def test_a_damaged_file_is_begun_anew(folder: Path, cells: AnnData, scgpt_folder: Path, damage: str) -> None:
+def test_a_damaged_file_is_replaced(folder: Path, cells: AnnData, scgpt_folder: Path, damage: str) -> None:
     first = embed(cells, scgpt_folder)
     path = EmbeddingCache().path
     content = path.read_bytes()
     path.write_bytes(b"no database " * 1000 if damage == "garbage" else content[: len(content) // 2])
 
-    with pytest.warns(UserWarning, match="is damaged .* begun anew"):
+    with pytest.warns(UserWarning, match="is damaged .* started again"):
         again = embed(cells, scgpt_folder)
 
     np.testing.assert_allclose(again, first, atol=1e-5)

@@ -145,7 +145,7 @@ def test_a_model_fuses_it_beside_sentences_of_several_lengths(embedded: AnnData,
         "genes": {"encoder": "minilm-genes", "gene_texts": path},
         "expression": "scgpt-mini",
     }
-    model = SCMPT(embedded, encoders=chosen, n_hidden=32)
+    model = SCMPT(embedded, encoders=chosen, fusion="concat", n_hidden=32)
     model.train(max_epochs=2, enable_progress_bar=False)
     assert {"X_minilm", "X_minilm-5-15", "X_minilm-genes", "X_scgpt-mini"} <= set(embedded.obsm)
     assert embedded.obsm["X_minilm-5-15"].shape == (embedded.n_obs, 2 * 384)

@@ -4,18 +4,23 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from anndata import AnnData
+from docs.developer.examples.toy_encoder import ToyEncoder
 from tests._scgpt_folder import make_scgpt_folder
 
-from scmpt_scverse import encoders
-from scmpt_scverse.encoders._catalog import CARDS, FOLDER_VARIABLE
-from scmpt_scverse.encoders._get import name_and_dim, slug
+from scmpt_scverse import encoders, tl
+from scmpt_scverse._folders import ENCODERS_VARIABLE
+from scmpt_scverse._registry import Registry
+from scmpt_scverse.encoders import CARDS, ENCODERS, Encoder, is_local, name_and_dim
+from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.pp._cell_sentence import CellSentences
 
 
 @pytest.fixture
 def encoder_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "encoders"))
+    monkeypatch.setenv(ENCODERS_VARIABLE, str(tmp_path / "encoders"))
     return tmp_path / "encoders"
 
 
@@ -39,11 +44,11 @@ def test_folder_tells_its_kind(tmp_path: Path) -> None:
     encoder = encoders.get(folder)
     assert (encoder.name, encoder.modality, encoder.embedding_dim) == ("my-checkpoint", "expression", 64)
     assert encoders.get(encoder) is encoder
-    with pytest.raises(TypeError, match="cannot change an encoder that exists"):
+    with pytest.raises(TypeError, match="'max_length' cannot change"):
         encoders.get(encoder, max_length=3)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").touch()
-    with pytest.raises(FileNotFoundError, match="is no encoder.*Found 'notes.txt'"):
+    with pytest.raises(FileNotFoundError, match="Expected the files of an encoder in .*found 'notes.txt'"):
         encoders.get(tmp_path / "empty")
 
 
@@ -95,3 +100,105 @@ def test_equal_folders_have_equal_fingerprints(tmp_path: Path) -> None:
     second = encoders.get(make_scgpt_folder(tmp_path / "b", ["CD3D"]))
     assert first.fingerprint == second.fingerprint
     assert np.array_equal(first.known_genes(np.array(["CD3D", "XYZ"], dtype=object)), [True, False])
+
+
+# Encoders of other packages
+
+TOY_PACKAGE = """
+from docs.developer.examples.toy_encoder import ToyEncoder
+
+def small(**options):
+    return ToyEncoder(embedding_dim=8, **options)
+
+def broken():
+    return "no encoder"
+"""
+ENTRY_POINTS = """
+[scmpt_scverse.encoders]
+toy = toy_encoders:ToyEncoder
+toy-small = toy_encoders:small
+lab/toy = toy_encoders:ToyEncoder
+broken = toy_encoders:broken
+minilm = toy_encoders:ToyEncoder
+"""
+METADATA = """Metadata-Version: 2.4
+Name: toy-encoders
+Version: 1.0
+Summary: encoders for tests
+License-Expression: MIT
+"""
+
+
+@pytest.fixture
+def toy_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution on the path, as pip would install it."""
+    site = tmp_path / "site"
+    info = site / "toy_encoders-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "toy_encoders.py").write_text(TOY_PACKAGE)
+    (info / "METADATA").write_text(METADATA)
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(site)
+    # A registry reads the installed packages once, so a package that appears later needs a new one.
+    fresh = Registry("encoder", dict.fromkeys(CARDS, ""), group="scmpt_scverse.encoders")
+    monkeypatch.setattr("scmpt_scverse.encoders._get.ENCODERS", fresh)
+    monkeypatch.delitem(sys.modules, "toy_encoders", raising=False)
+
+
+def test_another_package_registers_encoders(toy_package: None, pbmc: AnnData) -> None:
+    encoder = encoders.get("toy", seed=3)
+    assert isinstance(encoder, ToyEncoder)
+    assert encoder.seed == 3
+    assert name_and_dim("toy-small") == ("toy", 8)
+    assert name_and_dim("toy", embedding_dim=5) == ("toy", 5)
+    assert is_local("toy")
+
+    tl.embed(pbmc, "toy-small", progress=False)
+    assert pbmc.obsm["X_toy"].shape == (700, 8)
+
+
+def test_it_is_listed_without_being_imported(toy_package: None) -> None:
+    row = encoders.list_encoders().loc["toy"]
+    assert "toy_encoders" not in sys.modules
+    assert row[["source", "licence", "description"]].tolist() == ["package: toy-encoders", "MIT", "encoders for tests"]
+    assert row["is_available_offline"]
+    assert pd.isna(row["modality"])
+    assert pd.isna(row["embedding_dim"])
+
+
+def test_names_of_this_package_are_not_replaced(toy_package: None) -> None:
+    assert name_and_dim("minilm") == ("minilm", 384)
+    assert encoders.list_encoders().index.is_unique
+
+
+def test_an_installed_name_may_look_like_a_hub_id(toy_package: None) -> None:
+    assert isinstance(encoders.get("lab/toy"), ToyEncoder)
+    assert is_local("lab/toy")
+
+
+def test_errors_about_installed_encoders(toy_package: None) -> None:
+    with pytest.raises(ValueError, match="Unknown encoder 'toy-smal'.*'toy-small'.*Did you mean 'toy-small'"):
+        encoders.get("toy-smal")
+    with pytest.raises(TypeError, match="must give an instance of `Encoder`; found <class 'str'>"):
+        encoders.get("broken")
+    with pytest.raises(TypeError, match="max_genes"):
+        encoders.get("toy", max_genes=3)
+
+
+def test_classes_and_instances() -> None:
+    encoder = encoders.get(ToyEncoder, seed=2)
+    assert isinstance(encoder, ToyEncoder)
+    assert encoder.seed == 2
+    assert encoders.get(encoder) is encoder
+    assert name_and_dim(ToyEncoder) == name_and_dim(encoder) == ("toy", 64)
+    assert is_local(ToyEncoder)
+    assert is_local(encoder)
+    with pytest.raises(TypeError, match="'minilm'.*or a class or instance of `Encoder`; found 3"):
+        encoders.get(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="must give an instance of `Encoder`"):
+        encoders.get(dict)  # type: ignore[arg-type]
+
+
+def test_every_card_is_registered() -> None:
+    assert ENCODERS.names()[: len(CARDS)] == list(CARDS)
+    assert all(issubclass(ENCODERS.load(name), Encoder) for name in CARDS)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._packed_layers import length_batches
 
 LENGTHS = np.random.default_rng(0).integers(0, 1200, 500)
 

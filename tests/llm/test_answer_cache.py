@@ -70,7 +70,7 @@ def test_a_line_cut_short_does_not_matter(client: llm.OpenAICompatibleClient, tm
     with AnswerCache(path) as cache:
         assert len(cache) == 1
         cache.put(client, request_about(client, 1), ANSWER)
-    with pytest.warns(UserWarning, match="1 lines of .* are no answers and are passed over: 2"):
+    with pytest.warns(UserWarning, match="1 lines of .* hold no valid answer and are skipped: 2"):
         again = AnswerCache(path)
     assert len(again) == 2
     path.write_bytes(whole.rstrip(b"\n"))  # whole, but an editor took the end of the line
@@ -98,7 +98,7 @@ def test_a_shared_file_is_not_trusted(
     line = json.loads(path.read_text())
     line["answer"] |= change
     path.write_text(json.dumps(line) + "\n[]\n\n")
-    with pytest.warns(UserWarning, match="2 lines .* passed over: 1, 2"):
+    with pytest.warns(UserWarning, match="2 lines .* skipped: 1, 2"):
         assert len(AnswerCache(path)) == 0
 
 

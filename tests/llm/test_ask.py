@@ -5,82 +5,90 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests._llm import ChatServer, request_about
 
 from scmpt_scverse import llm
-from scmpt_scverse.llm import AnswerCache
-from scmpt_scverse.llm._ask import ask
+from scmpt_scverse.llm import AnswerCache, AskOptions
+from scmpt_scverse.llm._ask import ask as _ask
 
 
 @pytest.fixture
-def cache(tmp_path: Path) -> AnswerCache:
-    return AnswerCache(tmp_path / "answers.jsonl")
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "answers.jsonl"
+
+
+def ask(
+    client: llm.LLMClient, requests: Sequence[llm.Request], path: Path, **options: Any
+) -> tuple[list[llm.Answer | None], llm.Report]:
+    return _ask(client, requests, AskOptions(cache_path=path, **options, progress=False))
 
 
 def questions(client: llm.LLMClient, n_questions: int = 10) -> list[llm.Request]:
     return [request_about(client, number) for number in range(n_questions)]
 
 
-def test_nothing_is_asked_twice(server: ChatServer, cache: AnswerCache) -> None:
+def test_nothing_is_asked_twice(server: ChatServer, path: Path) -> None:
     client = server.client()
     requests = questions(client)
-    answers, report = ask(client, [*requests, *requests], cache=cache, progress=False)
+    answers, report = ask(client, [*requests, *requests], path)
     assert [answer.status for answer in answers if answer] == ["answered"] * 20
     assert answers[:10] == answers[10:]
     assert len(server.received()) == 10
     assert (report.n_cells, report.n_questions, report.n_cached, report.n_calls) == (20, 10, 0, 10)
     assert (report.input_tokens, report.output_tokens, report.price) == (1000, 200, None)
-    again, report = ask(client, requests, cache=AnswerCache(cache.path), progress=False)
+    again, report = ask(client, requests, path)
     assert again == answers[:10]
     assert len(server.received()) == 10
     assert (report.n_cached, report.n_calls, report.input_tokens) == (10, 0, 0)
 
 
-def test_abstentions_are_kept_and_failures_are_asked_again(server: ChatServer, cache: AnswerCache) -> None:
+def test_abstentions_are_kept_and_failures_are_asked_again(server: ChatServer, path: Path) -> None:
     for model, n_calls in (("refuses", 1), ("empty", 2)):
         server.forget()
         client = server.client(model)
-        _, report = ask(client, questions(client, 1), cache=cache, progress=False)
+        _, report = ask(client, questions(client, 1), path)
         assert report.n_abstained + report.n_failed == 1
-        ask(client, questions(client, 1), cache=cache, progress=False)
+        ask(client, questions(client, 1), path)
         assert len(server.received()) == n_calls, model
 
 
-def test_dry_run_asks_nothing(server: ChatServer, cache: AnswerCache) -> None:
+def test_dry_run_asks_nothing(server: ChatServer, path: Path) -> None:
     client = server.client(api_key=None, api_key_variable="NOT_SET", price=(2.0, 10.0), max_output_tokens=1000)
     requests = questions(client)
-    answers, report = ask(client, requests, cache=cache, dry_run=True, progress=False)
+    answers, report = ask(client, requests, path, dry_run=True)
     assert answers == [None] * 10
     assert server.received() == []
-    assert not cache.path.exists()
+    assert not path.exists()
     n_input = sum(client.count_tokens(request) for request in requests)
     assert (report.n_calls, report.input_tokens, report.output_tokens) == (10, n_input, 10_000)
     assert report.price == pytest.approx(n_input * 2e-6 + 0.1)
     assert f"price              at most {report.price:.4f}" in str(report)
-    _, unpriced = ask(server.client(), requests, cache=cache, dry_run=True, progress=False)
+    _, unpriced = ask(server.client(), requests, path, dry_run=True)
     assert unpriced.price is None
     assert "price              not known" in str(unpriced)
     with pytest.raises(PermissionError, match="environment variable NOT_SET"):
-        ask(client, requests, cache=cache, progress=False)
+        ask(client, requests, path)
 
 
-def test_limit_of_calls(server: ChatServer, cache: AnswerCache) -> None:
+def test_limit_of_calls(server: ChatServer, path: Path) -> None:
     client = server.client()
-    answers, report = ask(client, questions(client), cache=cache, max_calls=4, progress=False)
+    answers, report = ask(client, questions(client), path, max_calls=4)
     assert [answer is not None for answer in answers] == [True] * 4 + [False] * 6
     assert (report.n_calls, report.n_left_out) == (4, 6)
-    _, report = ask(client, questions(client), cache=cache, max_calls=4, progress=False)
+    _, report = ask(client, questions(client), path, max_calls=4)
     assert (report.n_cached, report.n_calls, report.n_left_out) == (4, 4, 2)
     assert len(server.received()) == 8
 
 
-def test_limit_of_cost_holds_and_is_used(server: ChatServer, cache: AnswerCache) -> None:
+def test_limit_of_cost_holds_and_is_used(server: ChatServer, path: Path) -> None:
     # The server counts 100 and 20 tokens a call: 0.3 a call. At most 1,000 out: 10 a call in the worst case.
     client = server.client(price=(1000.0, 10_000.0), max_output_tokens=1000, max_attempts=1, concurrency=8)
-    _, report = ask(client, questions(client, 100), cache=cache, max_cost=15.0, progress=False)
+    _, report = ask(client, questions(client, 100), path, max_cost=15.0)
     assert report.price is not None
     assert report.price <= 15
     worst = client.price_of(client.count_tokens(questions(client)[0]), 1000)
@@ -91,18 +99,22 @@ def test_limit_of_cost_holds_and_is_used(server: ChatServer, cache: AnswerCache)
     assert report.n_left_out == 100 - report.n_calls > 0
 
 
-def test_limit_of_cost_needs_a_price(server: ChatServer, cache: AnswerCache) -> None:
+def test_limit_of_cost_needs_a_price(server: ChatServer, path: Path) -> None:
     client = server.client()
-    with pytest.raises(ValueError, match="`max_cost` must be above 0 and needs a client with a `price`; found 1 and"):
-        ask(client, questions(client), cache=cache, max_cost=1, progress=False)
+    with pytest.raises(
+        ValueError, match="`max_cost=1` needs a client whose price is known; found OpenAICompatibleClient"
+    ):
+        ask(client, questions(client), path, max_cost=1)
+    with pytest.raises(ValueError, match="`max_cost` must be above 0; found 0"):
+        ask(client, questions(client), path, max_cost=0)
     with pytest.raises(ValueError, match="`max_calls` must be a whole number of at least 1; found 0"):
-        ask(client, questions(client), cache=cache, max_calls=0, progress=False)
+        ask(client, questions(client), path, max_calls=0)
 
 
-def test_server_that_is_down(server: ChatServer, cache: AnswerCache) -> None:
+def test_server_that_is_down(server: ChatServer, path: Path) -> None:
     client = server.client("down", max_retries=0, concurrency=1)
     with pytest.raises(ConnectionError, match=r"5 requests to 'down' in a row failed, .* oops .*run again to go on"):
-        ask(client, questions(client, 50), cache=cache, progress=False)
+        ask(client, questions(client, 50), path)
     assert len(server.received()) == 5
 
 
@@ -115,7 +127,7 @@ from tests._llm import request_about
 address, path = sys.argv[1:]
 client = llm.OpenAICompatibleClient("slow", base_url=address + "/v1", concurrency=1, max_retries=0)
 requests = [request_about(client, number) for number in range(20)]
-_, report = ask(client, requests, cache=llm.AnswerCache(path), progress=False)
+_, report = ask(client, requests, llm.AskOptions(cache_path=path, progress=False))
 print(report.n_cached, report.n_calls)
 """
 
@@ -149,7 +161,7 @@ def test_killed_run_resumes_without_paying_twice(server: ChatServer, tmp_path: P
     n_paid = len(server.received())
     assert n_paid <= n_kept + 1  # what was under way is lost
     client = server.client("slow", api_key=None)
-    answers, report = ask(client, questions(client, 20), cache=AnswerCache(path), progress=False)
+    answers, report = ask(client, questions(client, 20), path)
     assert all(answer and answer.status == "answered" for answer in answers)
     assert (report.n_cached, report.n_calls) == (n_kept, 20 - n_kept)
     assert len(server.received()) == n_paid + 20 - n_kept

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from scmpt_scverse import llm
+from scmpt_scverse.llm._prompt import build_request
 
 
 def data_of(request: llm.Request) -> dict[str, object]:
@@ -23,8 +23,8 @@ def data_of(request: llm.Request) -> dict[str, object]:
     seed=st.integers(0, 10),
 )
 def test_whatever_labels_and_genes_are_they_stay_data(genes: list[str], labels: list[str], seed: int) -> None:
-    request = llm.build_request(genes, labels, instruction="Answer.", context="<data>ignore</data>", seed=seed)
-    assert request == llm.build_request(genes, labels, instruction="Answer.", context="<data>ignore</data>", seed=seed)
+    request = build_request(genes, labels, instruction="Answer.", context="<data>ignore</data>", seed=seed)
+    assert request == build_request(genes, labels, instruction="Answer.", context="<data>ignore</data>", seed=seed)
     assert request.messages[1].content.count("<") == 2
     data = data_of(request)
     assert data["genes"] == " ".join(genes)
@@ -32,12 +32,12 @@ def test_whatever_labels_and_genes_are_they_stay_data(genes: list[str], labels: 
     assert data["candidates"] == dict(zip(request.keys, request.candidates, strict=True))
     assert sorted(request.candidates) == sorted(labels)
     assert len(set(request.keys)) == len(labels)
-    other = llm.build_request(genes, ["x", "y"], instruction="Answer.", context="c", seed=seed)
+    other = build_request(genes, ["x", "y"], instruction="Answer.", context="c", seed=seed)
     assert other.messages[0] == request.messages[0]  # no part of the data is in the instructions
 
 
 def test_fields() -> None:
-    request = llm.build_request(
+    request = build_request(
         ["CD3D", "IL7R"],
         ["T", "B", "NK"],
         instruction="Answer with a word.",
@@ -55,22 +55,22 @@ def test_fields() -> None:
     assert "type of a cluster of cells" in system
     assert '"markers": genes that are typical' in system
     assert system.endswith("\nAnswer with a word.")
-    bare = llm.build_request(["CD3D"], ["T", "B"], instruction="Answer.")
+    bare = build_request(["CD3D"], ["T", "B"], instruction="Answer.")
     assert set(data_of(bare)) == {"genes", "candidates"}
     assert '"markers"' not in bare.messages[0].content
 
 
 def test_place_of_a_candidate_says_nothing() -> None:
-    first = [llm.build_request([f"G{n}"], ["T", "B", "NK"], instruction="").candidates[0] for n in range(300)]
+    first = [build_request([f"G{n}"], ["T", "B", "NK"], instruction="").candidates[0] for n in range(300)]
     assert all(70 < first.count(label) < 130 for label in ("T", "B", "NK"))
-    orders = {llm.build_request(["G"], ["T", "B", "NK"], instruction="", seed=seed).candidates for seed in range(50)}
+    orders = {build_request(["G"], ["T", "B", "NK"], instruction="", seed=seed).candidates for seed in range(50)}
     assert len(orders) == 6
 
 
 @pytest.mark.parametrize("candidates", [[], ["T"], ["T", "T"]])
 def test_needs_different_candidates(candidates: list[str]) -> None:
     with pytest.raises(ValueError, match="Expected at least two different candidates"):
-        llm.build_request(["CD3D"], candidates, instruction="")
+        build_request(["CD3D"], candidates, instruction="")
 
 
 def test_answers_are_distributions_or_nothing() -> None:

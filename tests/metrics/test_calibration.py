@@ -19,40 +19,69 @@ def truth(probabilities: FloatArray) -> list[str]:
     return ["BNT"[rng.choice(3, p=row)] for row in probabilities]
 
 
-def test_figures_by_hand() -> None:
+def test_values_by_hand() -> None:
     table = pd.DataFrame({"B": [0.9, 0.6, 0.3], "T": [0.1, 0.4, 0.7]})
-    figures = metrics.calibration_metrics(["B", "T", "T"], table, n_bins=2)
-    assert figures["ece"] == pytest.approx(abs((0.9 + 0.6 + 0.7) / 3 - 2 / 3))  # all three in (0.5, 1]
-    assert figures["brier"] == pytest.approx(2 * (0.1**2 + 0.6**2 + 0.3**2) / 3)
-    assert figures["nll"] == pytest.approx(-np.log([0.9, 0.4, 0.7]).mean())
-    assert figures["n_cells"] == 3
+    found = metrics.calibration_metrics(["B", "T", "T"], table, n_bins=2)
+    assert found["ece"] == pytest.approx(abs((0.9 + 0.6 + 0.7) / 3 - 2 / 3))  # all three in (0.5, 1]
+    assert found["brier"] == pytest.approx(2 * (0.1**2 + 0.6**2 + 0.3**2) / 3)
+    assert found["nll"] == pytest.approx(-np.log([0.9, 0.4, 0.7]).mean())
+    assert found["n_cells"] == 3
 
 
 def test_nll_equals_scikit_learn_and_true_probabilities_are_calibrated(
     probabilities: FloatArray, truth: list[str]
 ) -> None:
-    figures = metrics.calibration_metrics(truth, probabilities, labels=list("BNT"))
-    assert figures["nll"] == pytest.approx(log_loss(truth, probabilities, labels=list("BNT")))
+    found = metrics.calibration_metrics(truth, probabilities, labels=list("BNT"))
+    assert found["nll"] == pytest.approx(log_loss(truth, probabilities, labels=list("BNT")))
     sharpened = probabilities**4 / (probabilities**4).sum(axis=1, keepdims=True)
     worse = metrics.calibration_metrics(truth, sharpened, labels=list("BNT"))
-    assert figures["ece"] < 0.1 < worse["ece"]
-    assert figures["brier"] < worse["brier"]
+    assert found["ece"] < 0.1 < worse["ece"]
+    assert found["brier"] < worse["brier"]
 
 
 def test_unknown_labels_count_as_wrong_and_unreadable_cells_do_not_count() -> None:
     table = pd.DataFrame({"B": [1.0, 1.0, np.nan], "T": [0.0, 0.0, np.nan]})
-    figures = metrics.calibration_metrics(["B", "a new one", "B"], table)
-    assert figures.to_dict() == {"ece": 0.5, "brier": 1.0, "nll": 0.0, "n_cells": 2, "n_unknown": 1, "n_unreadable": 1}
+    found = metrics.calibration_metrics(["B", "a new one", "B"], table)
+    assert found.to_dict() == {"ece": 0.5, "brier": 1.0, "nll": 0.0, "n_cells": 2, "n_unknown": 1, "n_unreadable": 1}
 
 
-def test_curve_holds_every_cell_once(probabilities: FloatArray, truth: list[str]) -> None:
-    curve = metrics.reliability_curve(truth, probabilities, labels=list("BNT"), n_bins=5)
-    assert curve["n_cells"].sum() == 300
-    inside = [confidence in interval for interval, confidence in curve["confidence"].items()]
-    assert all(inside)
-    certain = metrics.reliability_curve(["B"], np.array([[1.0, 0.0]]), labels=["B", "T"])
-    assert certain.index[0].right == 1.0
-    assert certain.loc[certain.index[0]].tolist() == [1.0, 1.0, 1.0]
+def test_values_equal_independent_formulas() -> None:
+    """Brier and likelihood over a table of zeros and ones, calibration error over bins by hand."""
+    table = pd.DataFrame({1: [0.2, 0.7, 0.5, 0.6], 2: [0.3, 0.2, 0.1, 0.1], 3: [0.5, 0.1, 0.4, 0.3]})
+    found = metrics.calibration_metrics([3.0, 1.0, 2.0, 3.0], table, n_bins=5)
+    p, truth = table.to_numpy(), np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    assert found["brier"] == pytest.approx(((p - truth) ** 2).sum() / 4)
+    assert found["nll"] == pytest.approx(-(truth * np.log(p)).sum() / 4)
+    # Confidences 0.5, 0.5 and 0.6 in (0.4, 0.6], one of three right; 0.7, right, in (0.6, 0.8].
+    assert found["ece"] == pytest.approx(3 / 4 * abs(1.6 / 3 - 1 / 3) + 1 / 4 * abs(0.7 - 1))
+
+
+def test_columns_and_truth_are_compared_as_text() -> None:
+    """Integer clusters that arrive as floats on either side are the same labels."""
+    p = np.array([[0.9, 0.1], [0.2, 0.8]])
+    for truth in (["1", "2"], [1.0, 2.0], pd.Series([1, 2], dtype="Int64")):
+        for columns in (["1", "2"], [1, 2], [1.0, 2.0], [b"1", b"2"]):
+            found = metrics.calibration_metrics(truth, p, labels=columns)
+            assert found["n_unknown"] == 0
+            assert found["nll"] == pytest.approx(-np.log([0.9, 0.8]).mean())
+
+
+def test_impossible_truth_is_infinitely_unlikely_and_unknown_alone_has_no_likelihood() -> None:
+    table = pd.DataFrame({"B": [1.0], "T": [0.0]})
+    assert metrics.calibration_metrics(["T"], table)["nll"] == np.inf
+    assert np.isnan(metrics.calibration_metrics(["NK"], table)["nll"])
+
+
+def test_rounded_rows_are_accepted_and_logits_are_not() -> None:
+    metrics.calibration_metrics(["B"], pd.DataFrame({"B": [0.6009], "T": [0.4]}))
+    with pytest.raises(ValueError, match="found others in 1 of 1 cells"):
+        metrics.calibration_metrics(["B"], pd.DataFrame({"B": [0.602], "T": [0.4]}))
+    with pytest.raises(ValueError, match="with sums such as '0.5'"):
+        metrics.calibration_metrics(["B"], pd.DataFrame({"B": [0.4], "T": [0.1]}))
+    partly = pd.DataFrame({"B": [0.6, np.nan], "T": [0.4, 0.4]})
+    assert metrics.calibration_metrics(["B", "B"], partly)["n_unreadable"] == 1
+    with pytest.raises(ValueError, match="`n_bins` must be a whole number"):
+        metrics.calibration_metrics(["B"], pd.DataFrame({"B": [0.6], "T": [0.4]}), n_bins=0)
 
 
 @pytest.mark.parametrize(

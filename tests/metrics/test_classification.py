@@ -60,7 +60,7 @@ def test_bad_input_is_refused(y_true: list[Any], y_pred: list[Any], labels: list
         classification_metrics(y_true, y_pred, labels=labels)
 
 
-def test_figures_of_each_label_equal_scikit_learn() -> None:
+def test_metrics_of_each_label_equal_scikit_learn() -> None:
     truth, predicted = list("BBBTTTN"), list("BBTTTNX")
     table = per_class_metrics(truth, predicted)
     assert table.index.tolist() == ["B", "N", "T", "X"]
@@ -68,3 +68,16 @@ def test_figures_of_each_label_equal_scikit_learn() -> None:
         expected = score(truth, predicted, labels=list("BNTX"), average=None, zero_division=0)
         np.testing.assert_allclose(table[column], expected)
     assert table["support"].tolist() == [3, 1, 3, 0]
+
+
+def test_clusters_that_arrive_as_floats_are_those_of_text() -> None:
+    """One missing label, left out here, makes a column of integers one of floats."""
+    truth = pd.Series([1, 1, 2, None, 10])  # float64
+    known = truth.notna().to_numpy()
+    table = per_class_metrics(truth[known], np.array(["1", "2", "2", "1", "10"])[known])
+    assert table.index.tolist() == ["1", "10", "2"]
+    assert table["precision"].tolist() == [1.0, 1.0, 0.5]
+    assert table["recall"].tolist() == [0.5, 1.0, 1.0]
+    assert table["support"].tolist() == [2, 1, 1]
+    assert classification_metrics(truth[known], ["1", "2", "2", "10"])["accuracy"] == 0.75
+    assert classification_metrics(["1", "2"], ["1", "2"], labels=[1.0, 2.0])["macro_f1"] == 1.0

@@ -12,7 +12,7 @@ CELLS = pbmc68k_reduced()
 def test_bad_input_is_refused_before_anything_is_imported() -> None:
     with pytest.raises(ValueError, match=r"found shape \(2, 2\) with NaN or infinite values"):
         embedding_metrics(np.array([[0.0, np.nan], [1.0, 1.0]]), ["B", "T"])
-    with pytest.raises(ValueError, match="Expected 2 values in `labels`, one a cell; found 3"):
+    with pytest.raises(ValueError, match="Expected 2 values in `labels`, one per cell; found 3"):
         embedding_metrics(np.eye(2), ["B", "T", "T"])
     with pytest.raises(ValueError, match="at least two different values in `batches`; found 'one'"):
         embedding_metrics(np.eye(2), ["B", "T"], ["one", "one"])

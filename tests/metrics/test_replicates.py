@@ -19,10 +19,10 @@ def table() -> pd.DataFrame:
 
 def test_interval_is_that_of_students_t(table: pd.DataFrame) -> None:
     summary = metrics.replicate_summary(table).set_index(["predictor", "metric"])
-    figures = table.loc[table["predictor"] == "weak", "f1"]
-    expected = stats.ttest_1samp(figures, 0).confidence_interval(0.95)
+    values = table.loc[table["predictor"] == "weak", "f1"]
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     row = summary.loc[("weak", "f1")]
-    assert row[["mean", "lower", "upper"]].tolist() == pytest.approx([figures.mean(), expected.low, expected.high])
+    assert row[["mean", "lower", "upper"]].tolist() == pytest.approx([values.mean(), expected.low, expected.high])
     assert row["n_replicates"] == 5
     assert summary.index.tolist() == [("weak", "f1"), ("weak", "n_cells"), ("strong", "f1"), ("strong", "n_cells")]
 
@@ -30,12 +30,14 @@ def test_interval_is_that_of_students_t(table: pd.DataFrame) -> None:
 def test_pairs_are_told_apart_where_means_are_not(table: pd.DataFrame) -> None:
     means = metrics.replicate_summary(table).query("metric == 'f1'").set_index("predictor")
     assert means.loc["weak", "upper"] > means.loc["strong", "lower"]
-    difference = metrics.paired_differences(table, reference="weak", metric="f1").loc["strong"]
+    differences = metrics.paired_differences(table, reference="weak", metric="f1")
+    assert differences.index.tolist() == ["strong"]
+    difference = differences.loc["strong"]
     assert 0 < difference["lower"] < difference["mean"] < difference["upper"]
     assert difference["mean"] == pytest.approx(means.loc["strong", "mean"] - means.loc["weak", "mean"])
 
 
-def test_one_replicate_has_no_interval_and_missing_figures_do_not_count(table: pd.DataFrame) -> None:
+def test_one_replicate_has_no_interval_and_missing_values_do_not_count(table: pd.DataFrame) -> None:
     table.loc[[0, 1, 2, 3], "f1"] = np.nan
     row = metrics.replicate_summary(table).iloc[0]
     assert row["n_replicates"] == 1
@@ -44,7 +46,7 @@ def test_one_replicate_has_no_interval_and_missing_figures_do_not_count(table: p
     assert metrics.paired_differences(table, reference="weak", metric="f1").loc["strong", "n_replicates"] == 1
 
 
-def test_an_infinite_figure_has_an_infinite_mean_and_no_interval(table: pd.DataFrame) -> None:
+def test_an_infinite_value_has_an_infinite_mean_and_no_interval(table: pd.DataFrame) -> None:
     table.loc[0, "f1"] = np.inf
     row = metrics.replicate_summary(table).iloc[0]
     assert row["mean"] == np.inf

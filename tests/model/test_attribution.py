@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from tests._adata import LABELS_KEY, snapshot
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, encoders
+from scmpt_scverse.module import FUSIONS
 from scmpt_scverse.module._fusion_stacked import StackedFusion
-from scmpt_scverse.module._scmpt_module import FUSIONS
 
 KEY = "scmpt_attributions"
 
@@ -21,7 +22,7 @@ def _fused(_embedded: AnnData) -> tuple[SCMPT, AnnData]:
     cells = _embedded.copy()
     SCMPT.setup_anndata(cells, LABELS_KEY)
     given = {"text": {"encoder": "minilm", "max_genes": 10}, "expression": {"encoder": "scgpt-mini", "max_length": 60}}
-    model = SCMPT(cells, encoders=given, n_hidden=64)
+    model = SCMPT(cells, encoders=given, fusion="concat", n_hidden=64)
     model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
     model.annotate(cells)
     return model, cells
@@ -164,7 +165,8 @@ def test_gradients_add_up_for_every_head(of_a_head: SCMPT, pbmc: AnnData) -> Non
     for table in tables:
         assert list(table.columns) == ["total", "text", "expression", "counts", "value"]
         assert table["total"].sum() == pytest.approx(table.attrs["difference"], rel=0.05, abs=0.02)
-        chosen = table.index.isin(of_a_head.expression_genes_)
+        assert of_a_head.modalities.expression is not None
+        chosen = table.index.isin(of_a_head.modalities.expression.genes)
         assert chosen.any()
         assert not table.loc[~chosen, "counts"].any()
     assert any(table["counts"].any() for table in tables) == (_share(of_a_head, "counts") > 0)
@@ -173,7 +175,7 @@ def test_gradients_add_up_for_every_head(of_a_head: SCMPT, pbmc: AnnData) -> Non
 def _share(model: SCMPT, modality: str) -> float:
     """The weight of a modality in a stacked head; other heads read all."""
     head = model.module.head
-    return head.weights[list(model._modalities).index(modality)].item() if isinstance(head, StackedFusion) else 1.0
+    return head.weights[model.modalities.names.index(modality)].item() if isinstance(head, StackedFusion) else 1.0
 
 
 def test_values_of_a_linear_head_are_attributed_as_by_hand(pbmc: AnnData) -> None:
@@ -181,14 +183,15 @@ def test_values_of_a_linear_head_are_attributed_as_by_hand(pbmc: AnnData) -> Non
     model = SCMPT(pbmc, encoders={"counts": "counts"}, fusion="stacked")
     model.train()
     # But for log-softmax the head is linear: contributions are weight times value over standard deviation.
-    head, standardiser = model.module.head, model.module.standardiser("counts")
+    head, standardiser = model.module.head, model.module._standardiser("counts")
     assert isinstance(head, StackedFusion)
     weights = head.heads[0].get_parameter("weight").detach()
     cell = pbmc[[5]].copy()
     tables = {label: model.explain_cell(cell, cell.obs_names[0], label=label) for label in model.labels[:2]}
     # What log-softmax subtracts is the same for two labels, so their difference does not have it.
     found = tables[model.labels[0]]["total"] - tables[model.labels[1]]["total"].reindex(tables[model.labels[0]].index)
-    genes = np.array(model.expression_genes_)
+    assert model.modalities.expression is not None
+    genes = model.modalities.expression.genes
     values = cell[:, genes].X.toarray()[0]
     per_unit = (weights[0] - weights[1]) / standardiser.std * standardiser.scale
     of_hand = pd.Series(head.weights.item() * per_unit[: len(genes)].numpy() * values, index=genes)
@@ -224,7 +227,7 @@ def test_refusals(trained: SCMPT, embedded: AnnData, pbmc: AnnData) -> None:
     with pytest.raises(KeyError, match=r"No 'nobody' in `adata.obs_names`"):
         trained.explain_cell(embedded, "nobody")
     SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-    model = SCMPT(pbmc, n_hidden=8)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=8)
     with pytest.raises(RuntimeError, match="train"):
         model.rank_attributions()
     model.train(max_epochs=1, enable_progress_bar=False)
@@ -261,10 +264,9 @@ class _WithoutGradients(encoders.Encoder):
         return self._encoder.fingerprint
 
 
-def test_gradients_are_needed_only_where_they_are_used(
-    trained: SCMPT, embedded: AnnData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(trained._encoders, "text", _WithoutGradients(trained._encoder("text", "minilm")))
+def test_gradients_are_needed_only_where_they_are_used(saved: Path, embedded: AnnData) -> None:
+    encoder = encoders.get("minilm", max_genes=10)
+    trained = SCMPT.load(str(saved), adata=False, encoders={"text": _WithoutGradients(encoder)})
     name = embedded.obs_names[0]
     with pytest.raises(ValueError, match="needs gradients, which the encoder of the modality 'text' does not give"):
         trained.explain_cell(embedded, name)

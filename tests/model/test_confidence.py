@@ -143,8 +143,10 @@ def test_genes_are_chosen_on_training_cells_only(pbmc: AnnData) -> None:
     SCMPT.setup_anndata(changed, LABELS_KEY)
     second = SCMPT(changed, encoders={"counts": "counts"}, fusion="stacked")
     second.train(enable_progress_bar=False)
-    assert "CD79A" in first.expression_genes_
-    assert "CD79A" not in second.expression_genes_
+    assert first.modalities.expression is not None
+    assert second.modalities.expression is not None
+    assert "CD79A" in first.modalities.expression.genes
+    assert "CD79A" not in second.modalities.expression.genes
 
 
 def test_a_modality_that_lacks_is_bridged_with_a_warning(split: tuple[SCMPT, AnnData]) -> None:
@@ -160,7 +162,8 @@ def test_a_modality_that_lacks_is_bridged_with_a_warning(split: tuple[SCMPT, Ann
 def test_heads_trained_in_epochs_are_calibrated_too(embedded: AnnData, fusion: str) -> None:
     model = fit(embedded, {"text": {"encoder": "minilm", "max_genes": 10}}, fusion, max_epochs=15, train_size=0.7)
     assert float(model.module.temperature) != 1
-    assert len(model.calibration_cells_["confidence"]) == len(np.asarray(model.validation_indices))
+    assert model.calibration is not None
+    assert len(model.calibration.confidence) == len(np.asarray(model.validation_indices))
     model.annotate()
     shares = embedded.obsm["scmpt_contributions"]
     assert list(shares) == ["text", "expression"]

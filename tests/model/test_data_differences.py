@@ -12,11 +12,12 @@ from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, encoders, tl
+from scmpt_scverse.modalities import Modalities, Modality
 
 
 def fitted(adata: AnnData, labels_key: str = LABELS_KEY, obsm_key: str = "X_pca", **kwargs: Any) -> SCMPT:
     SCMPT.setup_anndata(adata, labels_key, obsm_keys={"expression": obsm_key})
-    model = SCMPT(adata, n_hidden=64)
+    model = SCMPT(adata, fusion="concat", n_hidden=64)
     model.train(**{"max_epochs": 10, "plan_kwargs": {"lr": 1e-3}, "enable_progress_bar": False, **kwargs})
     return model
 
@@ -24,7 +25,7 @@ def fitted(adata: AnnData, labels_key: str = LABELS_KEY, obsm_key: str = "X_pca"
 def test_another_setup_of_the_same_data_does_not_change_what_is_learned(pbmc: AnnData) -> None:
     expected = probabilities(fitted(pbmc.copy()))
     SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-    model = SCMPT(pbmc, n_hidden=64)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=64)
     SCMPT.setup_anndata(pbmc, "phase", obsm_keys={"expression": "X_pca"})
     model.train(max_epochs=10, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
     assert probabilities(model).equals(expected)
@@ -53,7 +54,7 @@ def test_cells_of_an_earlier_training_are_not_held_out(pbmc: AnnData) -> None:
 
 def test_batches_of_a_query_may_be_new_or_missing(pbmc: AnnData, tmp_path: Path) -> None:
     SCMPT.setup_anndata(pbmc, LABELS_KEY, batch_key="phase", obsm_keys={"expression": "X_pca"})
-    model = SCMPT(pbmc, n_hidden=8)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
     model.save(str(tmp_path / "model"))
     assert model.summary_stats.n_batch == 3
@@ -108,28 +109,27 @@ def test_without_the_encoder_its_name_decides(pbmc: AnnData, monkeypatch: pytest
     pbmc.obsm["X_ember-v1"] = np.random.default_rng(0).normal(size=(700, 1024)).astype(np.float32)
     pbmc.uns["scmpt"] = {"embeddings": {"X_ember-v1": record}}
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
-    model = SCMPT(pbmc, encoders={"text": "ember-v1"}, n_hidden=8)
+    model = SCMPT(pbmc, encoders={"text": "ember-v1"}, fusion="concat", n_hidden=8)
     record["encoder"] = "minilm"
     with pytest.raises(ValueError, match="comes from 'ember-v1'; found 'minilm' with 000000000000"):
         model.train(max_epochs=1, enable_progress_bar=False)
     record["encoder"] = "ember-v1"
     model.train(max_epochs=1, enable_progress_bar=False)
-    assert model.encoder_ids_["text"]["fingerprint"] == "0" * 64
+    assert model.modalities.trained_with["text"]["fingerprint"] == "0" * 64
 
 
 def test_embeddings_that_fit_need_no_encoder(scgpt_folder: Path, pbmc: AnnData, tmp_path: Path) -> None:
     cells, query = pbmc[::10].copy(), pbmc[1::50].copy()
     SCMPT.setup_anndata(cells, LABELS_KEY)
-    model = SCMPT(cells, encoders={"expression": scgpt_folder}, n_hidden=8)
+    model = SCMPT(cells, encoders={"expression": scgpt_folder}, fusion="concat", n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
     model.embed(query, progress=False)
-    model._modalities = {
-        name: type(modality)(modality.obsm_key, modality.embedding_dim, str(tmp_path / "gone"))
-        for name, modality in model._modalities.items()
-    }
-    model._encoders.clear()
-    model.embed(query)
-    assert len(model.predict(query)) == query.n_obs
+    key, dim = model.modalities.keys["expression"], model.modalities.dims["expression"]
+    gone = Modality(key, dim, str(tmp_path / "gone"))
+    without = Modalities({"expression": gone}, model.modalities.source)
+    without.restore(model.modalities.state())
+    without.embed(query)
+    assert np.array_equal(np.asarray(without.read(query)["expression"]), query.obsm[key])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_labels_mean_the_same_in_every_type(
     pbmc.obs["y"] = pd.Series(trained_on).sample(700, replace=True, random_state=0).to_numpy()
     unlabeled = -1 if -1 in trained_on else "Unknown"
     SCMPT.setup_anndata(pbmc, "y", unlabeled_category=unlabeled, obsm_keys={"e": "X_pca"})  # type: ignore[arg-type]
-    model = SCMPT(pbmc, n_hidden=8)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=8)
     assert model.labels.tolist() == labels
     model.train(max_epochs=1, enable_progress_bar=False)
     query = pbmc[:3].copy()
@@ -189,9 +189,9 @@ def test_modality_names_and_keys(embedded: AnnData) -> None:
     with pytest.raises(ValueError, match="Two modalities share the key 'X_minilm' of `.obsm`"):
         SCMPT(embedded, encoders={"long": "minilm", "short": {"encoder": "minilm", "max_genes": 5}})
     both = SCMPT(embedded, encoders={"long": "minilm", "short": {"encoder": "minilm", "max_genes": 5, "name": "few"}})
-    assert [modality.obsm_key for modality in both._modalities.values()] == ["X_minilm", "X_few"]
+    assert list(both.modalities.keys.values()) == ["X_minilm", "X_few"]
 
 
 def test_sizes_may_be_numpy_integers(embedded: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
-    assert "n_hidden: 8" in SCMPT(embedded, n_hidden=np.int64(8))._model_summary_string  # type: ignore[arg-type]
+    assert "n_hidden: 8" in SCMPT(embedded, fusion="concat", n_hidden=np.int64(8))._model_summary_string  # type: ignore[arg-type]

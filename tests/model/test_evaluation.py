@@ -9,7 +9,7 @@ from anndata import AnnData
 from tests._adata import LABELS_KEY, snapshot
 from tests._model import probabilities
 
-from scmpt_scverse import SCMPT, metrics
+from scmpt_scverse import SCMPT, evaluation, metrics
 
 QUICK: dict[str, Any] = {"max_epochs": 10, "plan_kwargs": {"lr": 1e-3}}
 EXPECTED_ROWS = [
@@ -45,9 +45,9 @@ def test_figures_are_those_of_the_predictions(trained: SCMPT, query: AnnData) ->
 
 def test_baselines_learn_from_the_training_cells_alone(trained: SCMPT, query: AnnData) -> None:
     assert trained.adata is not None
-    rows = trained.trained_on_
+    rows = trained.record.rows
     train = trained.adata[rows]
-    soft = metrics.baseline_probabilities(
+    soft = evaluation.baseline_probabilities(
         "logistic_regression", train.obsm["X_pca"], train.obs[LABELS_KEY], query.obsm["X_pca"]
     )
     expected = metrics.classification_metrics(query.obs[LABELS_KEY], soft.idxmax(axis=1))
@@ -128,7 +128,7 @@ def test_groups_are_held_out_whole_for_any_label(pbmc: AnnData) -> None:
     pbmc.obs["donor"] = np.arange(700) % 2
     pbmc.obs["condition"] = np.where(pbmc.obs["n_genes"] > pbmc.obs["n_genes"].median(), "many", "few")
     SCMPT.setup_anndata(pbmc, "condition", obsm_keys={"expression": "X_pca"})
-    model = SCMPT(pbmc, n_hidden=32)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=32)
     table = model.cross_validate(group_key="donor", n_splits=2, **QUICK)
     assert not model.is_trained
     assert set(table["n_cells"]) == {350}

@@ -18,7 +18,7 @@ def test_deletion_and_insertion(trained: SCMPT, embedded: AnnData) -> None:
     summary = tl.faithfulness(curves)
     row = summary.loc[("integrated_gradients", "deletion")]
     assert row["difference"] < 0
-    assert row["difference_low"] < row["difference"] < row["difference_high"]
+    assert row["lower"] < row["difference"] < row["upper"]
 
 
 def label_without(model: SCMPT, cell: AnnData, genes: list[str]) -> str:

@@ -36,7 +36,7 @@ def mdata(_pbmc: AnnData) -> MuData:
 def model(mdata: MuData) -> SCMPT:
     """Trained on every fourth cell, with `scgpt-mini` and proteins."""
     SCMPT.setup_mudata(mdata, "label", modalities=MODALITIES, batch_key="batch")
-    model = SCMPT(mdata, encoders={"expression": "scgpt-mini"}, n_hidden=64)
+    model = SCMPT(mdata, encoders={"expression": "scgpt-mini"}, fusion="concat", n_hidden=64)
     model.train(max_epochs=15, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
     return model
 
@@ -65,7 +65,7 @@ def test_it_is_what_an_anndata_with_the_same_arrays_gives(model: SCMPT, mdata: M
     adata.obs["label"] = mdata.obs["label"]
     adata.obsm["prot"] = mdata["prot"].to_df()
     SCMPT.setup_anndata(adata, "label", obsm_keys={"protein": "prot"})
-    same = SCMPT(adata, encoders={"expression": "scgpt-mini"}, n_hidden=64)
+    same = SCMPT(adata, encoders={"expression": "scgpt-mini"}, fusion="concat", n_hidden=64)
     same.train(max_epochs=15, plan_kwargs={"lr": 1e-3}, enable_progress_bar=False)
     assert np.allclose(same.predict(soft=True), model.predict(soft=True), atol=1e-6)
 
@@ -89,6 +89,9 @@ def test_evaluation(model: SCMPT) -> None:
 
 def test_labels_are_those_of_now(model: SCMPT, query: MuData) -> None:
     query.obs["label"] = "another"
+    with pytest.warns(UserWarning, match="88 of 88 cells come from batches that were trained on, 'a', 'b'"):
+        assert model.evaluate(query).loc["scmpt", "accuracy"] == 0
+    query.obs["batch"] = "new"
     assert model.evaluate(query).loc["scmpt", "accuracy"] == 0
     query.obs["label"] = model.predict(query)
     assert model.evaluate(query).loc["scmpt", "accuracy"] == 1

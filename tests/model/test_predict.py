@@ -13,7 +13,7 @@ from tests._adata import LABELS_KEY, snapshot
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, encoders, tl
-from scmpt_scverse.tl import _embed
+from scmpt_scverse.modalities import _compute
 
 
 @pytest.fixture
@@ -84,17 +84,30 @@ def test_query_needs_neither_labels_nor_the_same_genes(trained: SCMPT, query: An
 
 def test_view_stays_a_view_and_nothing_of_the_query_changes(trained: SCMPT, query: AnnData) -> None:
     view = query[[3, 1, 2]]
+    before = snapshot(query)
     labels = trained.predict(view)
     assert view.is_view
     assert labels.tolist() == trained.predict(query, indices=[3, 1, 2]).tolist()
+    assert snapshot(query) == before  # an embedding of some cells is not written
+    trained.predict(query)
+    assert query.obsm["X_minilm"].shape == (21, 384)
     before = snapshot(query)
     trained.predict(query)
-    assert snapshot(query) == before  # the first call wrote the embedding, the second nothing
+    assert snapshot(query) == before
+
+
+def test_only_the_cells_asked_about_are_read(trained: SCMPT, query: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = probabilities(trained, query.copy(), indices=[5, 2])
+    query.X = query.X.toarray()
+    query.X[[row for row in range(21) if row not in (2, 5)]] = np.nan  # an error wherever it is read
+    assert np.allclose(probabilities(trained, query, indices=[5, 2]), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="Expected finite expression"):
+        trained.predict(query)
 
 
 def test_embeddings_that_fit_are_used_again(trained: SCMPT, query: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
     trained.embed(query, progress=False)
-    monkeypatch.setattr(_embed, "ExpressionReader", lambda *_, **__: pytest.fail("embedded again"))
+    monkeypatch.setattr(_compute, "ExpressionReader", lambda *_, **__: pytest.fail("embedded again"))
     trained.embed(query)
     trained.predict(query)
 
@@ -131,7 +144,7 @@ def test_own_embeddings_are_checked(trained: SCMPT, query: AnnData) -> None:
 
 def test_own_embeddings_from_an_encoder_are_followed_too(embedded: AnnData, query: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"text": "X_minilm"})
-    model = SCMPT(embedded, n_hidden=8)
+    model = SCMPT(embedded, fusion="concat", n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
     query.obsm["X_minilm"] = np.zeros((21, 384), np.float32)
     with pytest.warns(UserWarning, match="nothing is recorded of `adata.obsm"):
@@ -183,7 +196,7 @@ def test_latent_representation(trained: SCMPT, embedded: AnnData) -> None:
 
 def test_untrained_model_does_not_predict(embedded: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
-    model = SCMPT(embedded, n_hidden=8)
+    model = SCMPT(embedded, fusion="concat", n_hidden=8)
     for call in (model.predict, model.annotate, model.get_latent_representation, model.evaluate):
         with pytest.raises(RuntimeError, match="[Tt]rain"):
             call()
@@ -193,7 +206,7 @@ def test_no_warning_on_the_usual_way(embedded: AnnData) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-        model = SCMPT(embedded, n_hidden=8)
+        model = SCMPT(embedded, fusion="concat", n_hidden=8)
         model.train(max_epochs=1, enable_progress_bar=False)
         model.annotate()
     assert "scmpt_prediction" in embedded.obs

@@ -97,7 +97,7 @@ def test_asks_where_the_head_is_unsure_and_mixes(
     assert (query.obs["scmpt_mixed_confidence"].to_numpy()[~answered] == head.max(axis=1)[~answered]).all()
 
 
-def test_figures_on_the_same_cells(trained: SCMPT, query: AnnData, oracle: Oracle, tmp_path: Path) -> None:
+def test_metrics_on_the_same_cells(trained: SCMPT, query: AnnData, oracle: Oracle, tmp_path: Path) -> None:
     report = refine(trained, query, oracle, tmp_path, confidence_below=0.9)
     assert report.scores is not None
     assert report.scores.index.tolist() == ["head", "language model", "mixture"]
@@ -209,12 +209,12 @@ def test_own_data_leave_out_the_cells_trained_on(trained: SCMPT, tmp_path: Path)
     cells = own.copy()
     oracle = Oracle(cells, cells.obs[LABELS_KEY].astype(str))
     report = refine(trained, cells, oracle, tmp_path, confidence_below=1.0)
-    held_out = np.setdiff1d(np.arange(cells.n_obs), trained.trained_on_)
+    held_out = np.setdiff1d(np.arange(cells.n_obs), trained.record.rows)
     assert report.n_cells <= len(held_out)
     asked = np.flatnonzero(cells.obs["scmpt_llm_prediction"].notna())
     assert np.isin(asked, held_out).all()
     with pytest.raises(ValueError, match="Expected labelled cells, not trained on, among those to ask about"):
-        refine(trained, cells, oracle, tmp_path, cells=trained.trained_on_)
+        refine(trained, cells, oracle, tmp_path, cells=trained.record.rows)
 
 
 def test_without_labels_a_weight_is_needed_before_anything_is_asked(
@@ -322,7 +322,10 @@ def test_a_second_run_pays_nothing(trained: SCMPT, query: AnnData, server: ChatS
 @pytest.mark.parametrize(
     ("options", "kind", "words"),
     [
-        ({"client": None}, TypeError, "`refine` needs a client"),
+        ({"client": None}, TypeError, "`refine` needs a `client`; found None"),
+        ({"client": "oracle"}, ValueError, "Unknown `client='oracle'`"),
+        ({"client": "openai"}, TypeError, "do not fit the client 'openai': missing a required argument: 'model'"),
+        ({"client": 3}, TypeError, "`client` must be one of"),
         ({"candidates": 1}, ValueError, "`candidates` must be at least 2"),
         ({"confidence_below": 2}, ValueError, "`confidence_below` must be a share"),
         ({"weight": -1}, ValueError, "`weight` must be a share"),
@@ -346,4 +349,4 @@ def test_bad_options(
 def test_untrained_model_does_not_refine(embedded: AnnData, oracle: Oracle) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
     with pytest.raises(RuntimeError, match="[Tt]rain"):
-        SCMPT(embedded, n_hidden=8).refine(client=oracle)
+        SCMPT(embedded, fusion="concat", n_hidden=8).refine(client=oracle)

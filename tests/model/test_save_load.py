@@ -1,6 +1,10 @@
 """Saving and loading: with data, with a query, with none, and on a machine without the encoder."""
 
+import json
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,28 +59,73 @@ def test_encoder_folder_may_be_gone(pbmc: AnnData, tmp_path: Path) -> None:
     folder = make_scgpt_folder(tmp_path / "tiny", pbmc.var_names)
     cells, query = pbmc[::10].copy(), pbmc[1::50].copy()
     SCMPT.setup_anndata(cells, LABELS_KEY)
-    model = SCMPT(cells, encoders={"expression": folder}, n_hidden=8)
+    model = SCMPT(cells, encoders={"expression": folder}, fusion="concat", n_hidden=8)
     model.train(max_epochs=1, enable_progress_bar=False)
     model.embed(query, progress=False)
     model.save(str(tmp_path / "model"))
     folder.rename(tmp_path / "elsewhere")
     loaded = SCMPT.load(str(tmp_path / "model"), adata=False)
     assert np.array_equal(probabilities(loaded, query), probabilities(model, query))
-    with pytest.raises(FileNotFoundError, match="Expected the folder of an encoder at .*tiny; there is none"):
+    with pytest.raises(FileNotFoundError, match="Expected the folder of an encoder at .*tiny; found no such folder"):
         loaded.predict(pbmc[2::50].copy())
 
 
-def test_model_file_holds_no_classes_of_ours(saved: Path) -> None:
-    content = torch.load(saved / "model.pt", weights_only=False)
-    assert "scmpt_scverse" not in (saved / "model.pt").read_bytes().decode("latin-1")
-    assert set(content["attr_dict"]["encoder_ids_"]) == {"text"}
-    assert content["attr_dict"]["init_params_"]["non_kwargs"]["encoders"]["text"] == {
+def test_model_files_are_json_and_safetensors(saved: Path) -> None:
+    assert {path.name for path in saved.iterdir()} == {"model.json", "model.safetensors"}
+    content = json.loads((saved / "model.json").read_text())
+    assert content["format"] == 1
+    assert set(content["modalities"]["trained_with"]) == {"text"}
+    assert content["init_params"]["encoders"]["text"] == {
         "encoder": "minilm", "options": {"max_genes": 10}, "name": "minilm", "embedding_dim": 384,
     }  # fmt: skip
 
 
+class _Malicious:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, (f"touch {self.witness}",)
+
+
+def test_nothing_in_the_files_is_run(saved: Path, tmp_path: Path) -> None:
+    witness, folder = tmp_path / "was_run", tmp_path / "model"
+    shutil.copytree(saved, folder)
+    for name in ("model.safetensors", "model.json"):
+        whole = (folder / name).read_bytes()
+        torch.save({"attr_dict": _Malicious(witness)}, folder / name)
+        with pytest.raises(ValueError, match="The model in .* cannot be read"):
+            SCMPT.load(str(folder), adata=False)
+        (folder / name).write_bytes(whole)
+    torch.save({"attr_dict": _Malicious(witness)}, folder / "model.pt")
+    SCMPT.load(str(folder), adata=False)  # does not look at it
+    (folder / "model.json").unlink()
+    with pytest.raises(ValueError, match=r"found one saved before version 0.1 \(model.pt\)"):
+        SCMPT.load(str(folder), adata=False)
+    assert not witness.exists()
+    torch.load(folder / "model.pt", weights_only=False)
+    assert witness.exists(), "the file was harmless, and the test proves nothing"
+
+
+def test_other_format_class_or_head_is_an_error(saved: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(saved, folder)
+    content = json.loads((folder / "model.json").read_text())
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"format": 99}, "Expected a model in format 1 in .*; found 99"),
+        ({"model": "SCMMGPT"}, "Expected a saved SCMPT in .*; found a SCMMGPT"),
+        ({"init_params": {**content["init_params"], "fusion": "Mine"}}, "'Mine' of this model is not registered"),
+    ]
+    for change, message in changes:
+        (folder / "model.json").write_text(json.dumps({**content, **change}))
+        with pytest.raises(ValueError, match=message):
+            SCMPT.load(str(folder), adata=False)
+
+
 def test_nothing_to_load(tmp_path: Path) -> None:
-    with pytest.raises((ValueError, FileNotFoundError)):
+    with pytest.raises(FileNotFoundError, match="Expected a saved model .* found no such folder"):
         SCMPT.load(str(tmp_path / "nothing"), adata=False)
 
 

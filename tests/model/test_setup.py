@@ -11,6 +11,7 @@ from tests._adata import LABELS_KEY, snapshot
 
 from scmpt_scverse import SCMPT
 from scmpt_scverse.module._fusion_concat import ConcatFusion
+from scmpt_scverse.module._fusion_stacked import StackedFusion
 
 
 def test_adds_only_scvi_names(embedded: AnnData) -> None:
@@ -41,12 +42,31 @@ def test_global_random_state_is_left_alone(embedded: AnnData) -> None:
 
 
 def test_runs_no_encoder_and_may_come_before_embeddings(pbmc: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scmpt_scverse.encoders._get._build", lambda *_: pytest.fail("an encoder was made"))
+    monkeypatch.setattr("scmpt_scverse.encoders.get", lambda *_, **__: pytest.fail("an encoder was made"))
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
-    model = SCMPT(pbmc)  # the pair of the paper, neither of which is on this machine
-    assert "text: X_ember-v1, expression: X_scgpt-human" in model._model_summary_string
+    model = SCMPT(pbmc)
+    assert model.modalities.keys == {"text": "X_minilm", "expression": "X_scgpt-mini", "counts": "X_counts"}
+    assert isinstance(model.module.head, StackedFusion)
+    model = SCMPT(pbmc, preset="large")
+    assert model.modalities.keys == {"text": "X_ember-v1", "expression": "X_scgpt-human", "counts": "X_counts"}
+    assert isinstance(model.module.head, StackedFusion)
+    model = SCMPT(pbmc, preset="paper")  # neither of whose encoders is on this machine
+    assert "text: X_ember-v1, expression: X_scgpt-human}" in model._model_summary_string
     assert isinstance(model.module.head, ConcatFusion)
     assert sum(parameter.numel() for parameter in model.module.head.hidden.parameters()) == 1537 * 4096
+
+
+def test_presets_can_be_overridden(pbmc: AnnData) -> None:
+    SCMPT.setup_anndata(pbmc, LABELS_KEY)
+    model = SCMPT(pbmc, encoders={"text": "minilm"}, preset="paper")
+    assert (model.modalities.names, type(model.module.head)) == (["text"], ConcatFusion)
+    model = SCMPT(pbmc, fusion="concat", n_hidden=8)
+    assert (model.modalities.names, type(model.module.head)) == (["text", "expression", "counts"], ConcatFusion)
+    SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"mine": "X_pca"})
+    assert SCMPT(pbmc).modalities.names == ["mine"]
+    assert SCMPT(pbmc, preset="mini").modalities.names == ["text", "expression", "counts", "mine"]
+    with pytest.raises(ValueError, match="Unknown `preset='minni'`. Choose one of 'mini', 'large', 'paper'. Did you"):
+        SCMPT(pbmc, preset="minni")
 
 
 def test_labels_are_sorted_and_the_unlabeled_category_comes_last(embedded: AnnData) -> None:
@@ -152,7 +172,7 @@ def test_own_embeddings_are_not_copied(embedded: AnnData) -> None:
         before = embedded.obsm["X_mine"]
         SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_mine"})
         assert embedded.obsm["X_mine"] is before
-        model = SCMPT(embedded, n_hidden=8)
+        model = SCMPT(embedded, fusion="concat", n_hidden=8)
         model.train(max_epochs=1, enable_progress_bar=False)
         assert len(model.predict()) == 175
         assert embedded.obsm["X_mine"] is before

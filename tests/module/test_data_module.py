@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from anndata import AnnData
+from hypothesis import assume, given, settings, strategies as st
+from scvi.dataloaders import DataSplitter
+from scvi.model import SCVI
 
 from scmpt_scverse.module._data_module import CellSplit, TensorBatches, split_cells
 
@@ -89,3 +91,57 @@ def test_processes_share_the_rows_evenly() -> None:
     ]
     assert [len(share) for share in shares] == [5, 5]
     assert len(set(torch.cat(shares).tolist())) == 10
+
+
+@pytest.mark.parametrize("n_obs", [10, 11, 57, 100, 700])
+@pytest.mark.parametrize(("train_size", "validation_size"), [(0.9, None), (0.7, 0.1), (0.5, 0.25), (1.0, None)])
+def test_in_order_the_split_is_that_of_scvi_tools(n_obs: int, train_size: float, validation_size: float | None) -> None:
+    cells = AnnData(np.ones((n_obs, 2), dtype=np.float32))
+    SCVI.setup_anndata(cells)
+    manager = SCVI(cells).adata_manager
+    theirs = DataSplitter(manager, train_size, validation_size, shuffle_set_split=False)
+    theirs.setup()
+    split = split_cells(
+        np.zeros(n_obs, dtype=int),
+        np.arange(n_obs),
+        train_size=train_size,
+        validation_size=validation_size,
+        shuffle=False,
+        seed=0,
+    )
+    assert split.train.tolist() == list(theirs.train_idx)
+    assert split.validation.tolist() == list(theirs.val_idx)
+    assert split.test.tolist() == list(theirs.test_idx)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_only_cell_of_a_label_trains(seed: int) -> None:
+    labels = np.array([0] * 20 + [1] + [2] * 2)
+    split = split_cells(labels, np.arange(23), train_size=0.1, validation_size=None, shuffle=True, seed=seed)
+    assert 20 in split.train
+    assert set(labels[split.train]) == {0, 1, 2}
+    assert len(split.validation) == 20
+
+
+def test_shares_that_are_whole_numbers_stay_whole() -> None:
+    """0.9 * 10 and 1 - 0.9 are not 9 and 0.1 in floating point."""
+    for n, train_size, n_train in ((10, 0.9, 9), (100, 0.07, 7), (10, 0.7, 7), (100, 0.29, 29)):
+        for shuffle in (True, False):
+            split = split_cells(
+                np.zeros(n, dtype=int),
+                np.arange(n),
+                train_size=train_size,
+                validation_size=None,
+                shuffle=shuffle,
+                seed=0,
+            )
+            assert (len(split.train), len(split.validation), len(split.test)) == (n_train, n - n_train, 0)
+
+
+@pytest.mark.parametrize(("n_obs", "n_batches"), [(8, 2), (9, 3), (7, 2), (4, 1), (1, 1), (0, 0)])
+def test_there_are_as_many_batches_as_are_told(n_obs: int, n_batches: int) -> None:
+    batches = TensorBatches({"text": torch.zeros(n_obs, 2)}, torch.arange(n_obs), batch_size=4)
+    assert len(batches) == n_batches
+    assert sum(len(batch["labels"]) for batch in batches) == n_obs
+    if n_obs:
+        assert len(list(batches)) == n_batches

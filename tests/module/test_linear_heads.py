@@ -119,7 +119,7 @@ def test_a_modality_of_noise_has_no_say() -> None:
 
 def test_solved_head_knows_labels_without_cells() -> None:
     features, labels = cells(60, 5)
-    head = StackedFusion({"a": 5}, 5, n_hidden=1, n_layers=1, dropout_rate=0.0)
+    head = StackedFusion({"a": 5}, 5)
     out_of_fold = head.solve({"a": features}, labels + (labels == 2), torch.ones(60), seed=0)  # labels 0, 1 and 3 of 5
     probabilities = head({"a": features}).softmax(dim=1)
     assert out_of_fold.logits.shape == (60, 5)
@@ -130,18 +130,18 @@ def test_solved_head_knows_labels_without_cells() -> None:
 def test_cells_out_of_fold_are_those_of_the_heads_that_are_kept() -> None:
     features, labels = cells(80, 5)
     inputs = {"a": features[:, :3], "b": features[:, 3:]}
-    head = StackedFusion({"a": 3, "b": 2}, 3, n_hidden=1, n_layers=1, dropout_rate=0.0)
+    head = StackedFusion({"a": 3, "b": 2}, 3)
     out_of_fold = head.solve(inputs, labels, torch.ones(80), seed=0)
-    assert len(out_of_fold.states) == 10
-    for fold, state in enumerate(out_of_fold.states):
+    assert len(out_of_fold.fold_states) == 10
+    for fold, state in enumerate(out_of_fold.fold_states):
         left_out = torch.from_numpy(out_of_fold.folds == fold)
-        said = functional_call(head, state, (inputs,))
-        torch.testing.assert_close(said[left_out], out_of_fold.logits[left_out], atol=1e-4, rtol=1e-4)
-        assert not torch.allclose(said, head(inputs), atol=1e-4)
+        logits = functional_call(head, state, (inputs,))
+        torch.testing.assert_close(logits[left_out], out_of_fold.logits[left_out], atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(logits, head(inputs), atol=1e-4)
 
 
 def test_a_modality_without_weight_still_answers_alone() -> None:
-    head = StackedFusion({"a": 3, "b": 2}, 4, n_hidden=1, n_layers=1, dropout_rate=0.0)
+    head = StackedFusion({"a": 3, "b": 2}, 4)
     with torch.no_grad():
         head.weights.copy_(torch.tensor([1.0, 0.0]))
     inputs = {"b": torch.randn(6, 2, generator=torch.Generator().manual_seed(0))}

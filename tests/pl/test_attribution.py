@@ -64,7 +64,7 @@ def test_one_cell_and_a_total_that_is_no_sum() -> None:
 
 
 def test_markers() -> None:
-    table = pd.DataFrame({"auroc": [0.9, np.nan, 0.6], "auroc_low": 0.5, "auroc_high": 0.95}, index=["B", "T", "NK"])
+    table = pd.DataFrame({"auroc": [0.9, np.nan, 0.6], "auroc_lower": 0.5, "auroc_upper": 0.95}, index=["B", "T", "NK"])
     table = table.assign(auroc_pval_adj=[0.01, np.nan, 0.3], n_overlap=3, n_markers=20)
     ax = pl.marker_overlap(table, show=False)
     assert _yticks(ax) == ["NK (3/20)", "B (3/20)"]

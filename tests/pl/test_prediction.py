@@ -45,7 +45,7 @@ def test_another_prefix_given_axes_and_labels_that_are_numbers(annotated: AnnDat
     annotated.obs["mine_prediction"] = ["1", "2", "2", "2", "2", "2", "2"]
     _, ax = plt.subplots()
 
-    returned = pl.confusion_matrix(annotated, "number", key_added="mine", ax=ax, show=False)
+    returned = pl.confusion_matrix(annotated, "number", key="mine", ax=ax, show=False)
 
     assert returned is ax
     np.testing.assert_allclose(_drawn(ax), [[0.5, 0.5], [0.0, 1.0]])
@@ -86,6 +86,16 @@ def test_missing_columns_and_labels_are_named(annotated: AnnData) -> None:
     with pytest.raises(KeyError, match=r"No 'trutj' in `adata.obs`.* Did you mean 'truth'"):
         pl.confusion_matrix(annotated, "trutj", show=False)
     with pytest.raises(KeyError, match=r"No 'other_prediction'.*Run `model.annotate\(adata\)` first"):
-        pl.confusion_matrix(annotated, "truth", key_added="other", show=False)
+        pl.confusion_matrix(annotated, "truth", key="other", show=False)
     with pytest.raises(ValueError, match=r"label in `adata.obs\['truth'\]` and a prediction; found none among 1"):
         pl.confusion_matrix(annotated[6:], "truth", show=False)
+
+
+def test_clusters_that_arrive_as_floats_are_those_of_the_prediction(annotated: AnnData) -> None:
+    annotated.obs["cluster"] = [10, 2, 2, 10, 2, None, 2]  # float64
+    annotated.obs["scmpt_prediction"] = pd.Categorical(["10", "2", "10", "10", "2", "2", "Unknown"])
+    ax = pl.confusion_matrix(annotated, "cluster", normalize=False, show=False)
+
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["2 (4)", "10 (2)"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["2", "10", "Unknown"]
+    np.testing.assert_array_equal(_drawn(ax), [[2, 1, 1], [0, 2, 0]])

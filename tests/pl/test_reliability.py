@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from scmpt_scverse import metrics, pl
+from scmpt_scverse import pl
 
 
 @pytest.fixture
@@ -31,18 +31,15 @@ def test_bars_are_accuracies_of_labelled_cells(annotated: AnnData) -> None:
     assert ax.get_title() == "4 cells"
 
 
-def test_it_draws_what_the_curve_says(annotated: AnnData) -> None:
-    cells = annotated.obs.iloc[:4]
-    probabilities = pd.DataFrame({"B": 1 - cells["scmpt_confidence"], "T": cells["scmpt_confidence"]})
-    is_b = (cells["scmpt_prediction"] == "B").to_numpy()
-    probabilities.loc[is_b] = probabilities.loc[is_b].to_numpy()[:, ::-1]
-    curve = metrics.reliability_curve(cells["truth"], probabilities, n_bins=10)
-    ax = pl.reliability_diagram(annotated, "truth", n_bins=10, show=False)
-    np.testing.assert_allclose(np.asarray(ax.collections[0].get_offsets()), curve[["confidence", "accuracy"]])
+def test_clusters_that_arrive_as_floats_are_those_of_the_prediction(annotated: AnnData) -> None:
+    annotated.obs["cluster"] = [1, 2, 2, 2, None, 1]  # float64
+    annotated.obs["scmpt_prediction"] = pd.Categorical(["1", "1", "2", "1", "1", "Unknown"])
+    ax = pl.reliability_diagram(annotated, "cluster", n_bins=10, show=False)
+    np.testing.assert_allclose(np.asarray(ax.collections[0].get_offsets()), [[0.565, 0.0], [0.93, 1.0]])
 
 
 def test_what_is_missing_is_named(annotated: AnnData) -> None:
     with pytest.raises(KeyError, match=r"No 'mine_prediction' in `adata.obs`.* Run `model.annotate\(adata\)` first."):
-        pl.reliability_diagram(annotated, "truth", key_added="mine")
+        pl.reliability_diagram(annotated, "truth", key="mine")
     with pytest.raises(ValueError, match="found none among 1"):
         pl.reliability_diagram(annotated[4:5].copy(), "truth")

@@ -1,7 +1,10 @@
 """What bars and steps say, on the data of the axes."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from matplotlib.patches import StepPatch
@@ -20,7 +23,7 @@ def test_contributions_are_means_by_label(annotated: AnnData) -> None:
     ax = pl.contributions(annotated, "bulk_labels", show=False)
     table = annotated.obsm["scmpt_contributions"]
     labels = [text.get_text() for text in ax.get_yticklabels()]
-    assert labels == sorted(annotated.obs["bulk_labels"].astype(str).unique())
+    assert labels == list(annotated.obs["bulk_labels"].cat.categories)
     for bars, name in zip(ax.containers, table, strict=True):
         means = table[name].groupby(annotated.obs["bulk_labels"].astype(str).to_numpy()).mean()
         np.testing.assert_allclose([bar.get_width() for bar in bars], means[labels])
@@ -40,3 +43,16 @@ def test_not_annotated(embedded: AnnData) -> None:
     for plot in (pl.contributions, pl.novelty):
         with pytest.raises(KeyError, match="Run `model.annotate"):
             plot(embedded, show=False)
+
+
+def test_groups_are_text_in_the_order_of_categories_and_missing_ones_are_left_out() -> None:
+    obs = pd.DataFrame({"cluster": [10, 2, None, 2], "scmpt_novelty": [0.1, 0.2, 0.3, np.nan]}, index=list("abcd"))
+    adata = AnnData(np.zeros((4, 1), dtype=np.float32), obs=obs)
+    adata.obsm["scmpt_contributions"] = pd.DataFrame({"text": [1.0, 2.0, 9.0, 4.0]}, index=obs.index)
+    ax = pl.contributions(adata, "cluster", show=False)
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["2", "10"]
+    bars: Any = ax.containers[0]
+    assert [bar.get_width() for bar in bars] == [3.0, 1.0]
+    legend = pl.novelty(adata, "cluster", show=False).get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["2 (1)", "10 (1)"]

@@ -9,8 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from anndata import AnnData, read_h5ad
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 

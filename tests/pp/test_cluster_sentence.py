@@ -5,7 +5,7 @@ from anndata import AnnData
 
 from scmpt_scverse import pp
 from scmpt_scverse.pp import _expression
-from scmpt_scverse.pp._cluster_sentence import cluster_sentences
+from scmpt_scverse.pp._cell_sentence import cluster_sentences
 from scmpt_scverse.pp._expression import ExpressionReader
 
 

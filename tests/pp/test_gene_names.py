@@ -10,7 +10,7 @@ from anndata import AnnData
 
 from scmpt_scverse import pp
 from scmpt_scverse.pp._expression import ExpressionReader
-from scmpt_scverse.pp._gene_names import gene_symbols_of, is_ensembl_id, nearest_cause
+from scmpt_scverse.pp._gene_names import gene_symbols_of, is_ensembl_id, looks_like_mouse, nearest_cause
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,51 @@ def test_sums_of_small_integers_do_not_wrap_around() -> None:
     adata = one_cell(["a", "b", "c"], symbol=["CD3D", "MS4A1", "CD3D"])
     adata.X = np.array([[200, 150, 100]], dtype=np.uint8)
     assert pp.cell_sentences(adata, gene_symbols="symbol").tolist() == ["CD3D MS4A1"]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "is_mouse"),
+    [
+        (["Cd3d", "Ms4a1", "CD3D"], True),
+        (["Cd3d", "CD3D"], False),  # half is not most
+        (["CD3D", "MS4A1", "Cd3d"], False),
+        (["cd3d", "ms4a1"], False),
+        (["A", "B", "C"], False),
+        (["A1", "B2"], False),
+        (["mt-Nd1", "cd3D"], False),
+        (["CdX3d", "CdX3e"], False),
+        ([], False),
+    ],
+)
+def test_mouse_symbols_are_written_in_lower_case_but_for_the_first_letter(symbols: list[str], is_mouse: bool) -> None:
+    assert looks_like_mouse(np.array(symbols, dtype=object)) is is_mouse
+
+
+def test_names_are_stripped_and_numbers_beside_names_stay() -> None:
+    adata = one_cell([" CD3D ", "MS4A1", "3", "nan"])
+    assert gene_symbols_of(adata, None).tolist() == ["CD3D", "MS4A1", "3", ""]
+    with pytest.raises(ValueError, match="found numbers, not names such as '1', '', '2'"):
+        gene_symbols_of(one_cell(["1", "", "2"]), None)
+
+
+def test_the_column_that_failed_is_not_advised() -> None:
+    adata = one_cell(["a", "b"], symbol=["ENSG00000156738", "nan"], gene_name=["CD3D", "LYZ"])
+    with pytest.raises(ValueError, match=r"in `adata.var\['symbol'\]`; found Ensembl ids .*`gene_symbols='gene_name'`"):
+        gene_symbols_of(adata, "symbol")
+    with pytest.raises(ValueError, match=r"found missing such as 'nan', 'None'. Pass `gene_symbols=` with the column"):
+        gene_symbols_of(one_cell(["a", "b"], symbol=["nan", None]), "symbol")
+
+
+@pytest.mark.parametrize(
+    ("names", "cause"),
+    [
+        (["cd3d", "foo", "ms4a1"], "2 of the 3 unmatched names match in upper case"),
+        (["cd3d", "foo"], "are not in the encoder's vocabulary"),
+        (["CD3D.1", "MS4A1.12", "foo"], r"2 of the 3 unmatched names match without their `.N` suffix"),
+        (["CD3D.1", "foo"], "are not in the encoder's vocabulary"),
+    ],
+)
+def test_a_cause_is_that_of_most_names(names: list[str], cause: str) -> None:
+    symbols = np.array([*names, "known"], dtype=object)
+    known = symbols == "known"
+    assert re.search(cause, nearest_cause(symbols, known, frozenset({"CD3D", "MS4A1"})))

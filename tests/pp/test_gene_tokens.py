@@ -2,8 +2,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from anndata import AnnData
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import sparse
 
@@ -175,3 +174,53 @@ def test_vocabulary_ids_are_minus_one_where_a_symbol_is_unknown() -> None:
     genes = np.array(["CD3D", "cd3d", "LYZ"], dtype=object)
 
     assert vocabulary_ids(genes, {"LYZ": 7, "CD3D": 2}).tolist() == [2, -1, 7]
+
+
+def test_some_cells_are_taken_with_their_tokens(pbmc: AnnData) -> None:
+    tokens = tokenize_genes(pbmc.X[:9], np.arange(pbmc.n_vars))
+    cells = cells_of(tokens)
+    for rows in ([4, 0, 4, 8], [2], []):
+        taken = tokens.take(np.array(rows, dtype=int))
+        assert cells_of(taken) == [cells[row] for row in rows]
+        assert len(taken) == len(rows)
+        assert taken.lengths.tolist() == [len(cells[row][0]) for row in rows]
+
+
+def test_contents_differ_by_gene_and_by_bin() -> None:
+    def content(gene_ids: list[int], bins: list[int]) -> bytes:
+        return next(GeneTokens(np.array([0, 2]), np.array(gene_ids), np.array(bins, dtype=np.int16)).contents())
+
+    assert len({content([1, 2], [3, 4]), content([1, 2], [4, 3]), content([1, 5], [3, 4])}) == 3
+    assert content([1, 2], [3, 4]) == content([1, 2], [3, 4])
+
+
+def test_limits_are_those_of_scgpt() -> None:
+    """1,199 genes beside the token of the cell, and bins 1 to 50 beside the one of genes that are not expressed."""
+    values = np.arange(1.0, 1501.0, dtype=np.float32)
+    tokens = tokenize_genes(sparse.csr_matrix(values), np.arange(1500))
+    assert tokens.gene_ids.tolist() == list(range(301, 1500))
+    assert tokens.bins.max() == 50
+    assert tokens.bins.dtype == np.int16
+    whole = tokenize_genes(sparse.csr_matrix(values), np.arange(1500), max_genes=1500)
+    assert (whole.bins.min(), whole.bins.max()) == (1, 50)
+    assert np.bincount(whole.bins, minlength=51)[1:50].tolist() == pytest.approx([1500 / 49] * 49, abs=1.5)
+
+
+def test_a_draw_among_ties_is_fair_within_one_cell() -> None:
+    """Of 400 genes that tie, any hundred may stay, whatever their number or place."""
+    counts = sparse.csr_matrix(np.ones((1, 400), dtype=np.float32))
+    kept = [tokenize_genes(counts, np.arange(400), max_genes=100, seed=seed).gene_ids for seed in range(60)]
+    assert {len(genes) for genes in kept} == {100}
+    times = np.bincount(np.concatenate(kept), minlength=400)
+    assert times.mean() == 15
+    assert 8 < times.var() < 15  # 11.25 by chance
+    assert np.corrcoef(times, np.arange(400))[0, 1] == pytest.approx(0, abs=0.15)
+
+
+def test_a_cell_of_exactly_the_limit_keeps_all() -> None:
+    counts = sparse.csr_matrix(np.array([[3, 1, 2, 1], [1, 1, 0, 0], [4, 3, 2, 1]], dtype=np.float32))
+    for max_genes, kept in ((4, [4, 2, 4]), (3, [3, 2, 3]), (2, [2, 2, 2])):
+        for selection in ("highest", "sample"):
+            tokens = tokenize_genes(counts, np.arange(4), max_genes=max_genes, selection=selection)
+            assert tokens.lengths.tolist() == kept
+    assert cells_of(tokenize_genes(counts, np.arange(4), max_genes=2))[2][0] == [0, 1]

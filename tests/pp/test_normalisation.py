@@ -4,7 +4,8 @@ import scanpy as sc
 from anndata import AnnData
 from scipy import sparse
 
-from scmpt_scverse.pp._normalisation import Normalisation
+from scmpt_scverse.pp import GeneExpression
+from scmpt_scverse.pp._normalisation import Normalisation, gene_weights_of, log_normalised_cells
 
 COUNTS = sparse.csr_matrix(np.array([[0, 3, 1, 0], [12, 0, 0, 7], [0, 0, 1, 0]], dtype=np.int32))
 
@@ -49,3 +50,53 @@ def test_a_cell_without_counts_has_no_expression() -> None:
 
     assert normalised.shape == (2, 4)
     assert normalised.nnz == 0
+
+
+def test_each_cell_is_judged_by_its_own_values() -> None:
+    """Counts, logarithms, large fractions, whole numbers of 50 and more, one fraction among many, and nothing."""
+    rows = [
+        [1, 2, 7, 0],
+        [1, 2.5, 4, 0],
+        [0.5, 60, 3, 0],
+        [60, 40, 1, 0],
+        [1, 2, 3.5, 4],
+        [0, 0, 0, 0],
+        [49.5, 0, 0, 0],
+    ]
+    matrix = sparse.csr_matrix(np.array(rows, dtype=np.float64))
+    found = log_normalised_cells(matrix)
+    assert found.dtype == np.float32
+    values = np.array(rows)
+    expected = np.log1p(values * 1e4 / np.maximum(values.sum(axis=1, keepdims=True), 1))
+    for row in (1, 4, 6):
+        expected[row] = values[row]
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-5)
+    for row in range(len(rows)):
+        np.testing.assert_array_equal(log_normalised_cells(matrix[[row]]).toarray(), found[[row]].toarray())
+
+
+def test_fifty_is_no_logarithm() -> None:
+    for largest, is_logarithmic in ((50.0, False), (49.75, True)):
+        matrix = sparse.csr_matrix([[0.5, largest]])
+        assert Normalisation.of(matrix).is_logarithmic is is_logarithmic
+        found = log_normalised_cells(matrix).toarray()[0, 1]
+        assert (found == np.float32(largest)) is np.bool_(is_logarithmic)
+
+
+def test_cells_of_little_expression_are_not_blown_up() -> None:
+    """Sums below 1 count as 1; a sum of 2 is one."""
+    small = sparse.csr_matrix([[0.25, 0.25], [1.0, 1.0]])
+    found = Normalisation(is_logarithmic=False)(small).toarray()
+    np.testing.assert_allclose(found, np.log1p(1e4 * np.array([[0.25, 0.25], [0.5, 0.5]])), rtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+def test_weights_are_powers_of_log_expression_that_sum_to_one(power: float) -> None:
+    genes = np.array(list("ABCD"), dtype=object)
+    weights = gene_weights_of(GeneExpression(COUNTS, genes), power)
+    expected = log_normalised_cells(COUNTS).toarray().astype(np.float64) ** power
+    np.testing.assert_allclose(weights.matrix.toarray(), expected / expected.sum(axis=1, keepdims=True), rtol=1e-5)
+    assert weights.genes is genes
+    assert len(weights) == 3
+    empty = gene_weights_of(GeneExpression(sparse.csr_matrix((2, 4), dtype=np.float32), genes), power)
+    assert (len(empty), empty.matrix.nnz) == (2, 0)

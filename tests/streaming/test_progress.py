@@ -6,8 +6,7 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from scmpt_scverse.streaming._embed_chunks import EmbeddedChunk
-from scmpt_scverse.streaming._progress import rows_with_bar
+from scmpt_scverse.streaming._embed_chunks import EmbeddedChunk, rows_with_bar
 
 
 def chunks_of(clock: list[float], parts: list[tuple[int, float]]) -> Generator[EmbeddedChunk]:

@@ -1,6 +1,7 @@
 """Labels by a language model alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,15 @@ def test_a_tiny_language_model_end_to_end(cells: AnnData, language_model: Path, 
     assert again.obs["scmpt_llm_prediction"].tolist() == cells.obs["scmpt_llm_prediction"].tolist()
 
 
+def test_labels_are_texts_and_an_older_mixture_is_removed(cells: AnnData, server: ChatServer, tmp_path: Path) -> None:
+    cells.obs["scmpt_mixed_prediction"] = "of an earlier call"
+    cells.obs["scmpt_mixed_confidence"] = 1.0
+    labels: list[Any] = [2.0, 1.0]  # a column of integers with missing values
+    tl.annotate_with_llm(cells, server.client(), labels, cache_path=tmp_path / "answers.jsonl", progress=False)
+    assert (cells.obs["scmpt_llm_prediction"] == "1").all()
+    assert not any("mixed" in name for name in cells.obs)
+
+
 def test_dry_run_and_bad_input(cells: AnnData, server: ChatServer, tmp_path: Path) -> None:
     before = snapshot(cells)
     report = tl.annotate_with_llm(cells, server.client(), ["T", "B"], dry_run=True, progress=False)
@@ -74,6 +84,8 @@ def test_dry_run_and_bad_input(cells: AnnData, server: ChatServer, tmp_path: Pat
     assert snapshot(cells) == before
     with pytest.raises(ValueError, match="Expected at least two different `labels`; found 'T', 'T'"):
         tl.annotate_with_llm(cells, server.client(), ["T", "T"])
+    with pytest.raises(TypeError, match="do not fit the client 'openai': missing a required argument: 'model'"):
+        tl.annotate_with_llm(cells, "openai", ["T", "B"])
     with pytest.raises(KeyError, match="No 'leiden' in `adata.obs`"):
         tl.annotate_with_llm(cells, server.client(), ["T", "B"], cluster_key="leiden")
     with pytest.raises(PermissionError, match="environment variable NOT_SET"):

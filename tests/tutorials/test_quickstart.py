@@ -1,11 +1,11 @@
-"""The quickstart runs from top to bottom and still gives the figures that it was committed with."""
+"""The quickstart runs from top to bottom and still gives the headline number that it was committed with."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests._tutorial import TUTORIALS, check_committed, check_figures, committed, executed, printed
+from tests._tutorial import TUTORIALS, check_committed, check_numbers, committed, executed, printed
 
 QUICKSTART = TUTORIALS / "quickstart.ipynb"
 #: Other processors and library versions change a cell or two of 210; a mistake changes many.
@@ -21,11 +21,11 @@ def headline(notebook: Any) -> float:
 
 
 def test_is_committed_as_it_was_executed_from_top_to_bottom() -> None:
-    check_committed(QUICKSTART, n_pictures=3)
+    check_committed(QUICKSTART, n_plots=3)
 
 
-def test_text_names_only_figures_that_were_printed() -> None:
-    check_figures(QUICKSTART)
+def test_text_names_only_numbers_that_were_printed() -> None:
+    check_numbers(QUICKSTART)
 
 
 def test_runs_and_gives_its_headline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

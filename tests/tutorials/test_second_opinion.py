@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests._tutorial import TUTORIALS, check_committed, check_figures, committed, executed, printed
+from tests._tutorial import TUTORIALS, check_committed, check_numbers, committed, executed, printed
 
 SECOND_OPINION = TUTORIALS / "second_opinion.ipynb"
 ANSWERS = TUTORIALS / "second_opinion_answers.jsonl"
@@ -17,17 +17,17 @@ pytestmark = pytest.mark.notebook
 
 
 def accuracies(notebook: Any) -> list[list[float]]:
-    """Of every table of figures, the accuracy of each predictor."""
+    """Of every table of metrics, the accuracy of each predictor."""
     tables = re.findall(r"^predictor.*\n((?:(?:head|language model|mixture)\b.*\n?)+)", printed(notebook), re.MULTILINE)
     return [[float(re.findall(r"-?\d\.\d+", row)[0]) for row in table.splitlines()] for table in tables]
 
 
 def test_is_committed_as_it_was_executed_from_top_to_bottom() -> None:
-    check_committed(SECOND_OPINION, n_pictures=0)
+    check_committed(SECOND_OPINION, n_plots=0)
 
 
-def test_text_names_only_figures_that_were_printed() -> None:
-    check_figures(SECOND_OPINION)
+def test_text_names_only_numbers_that_were_printed() -> None:
+    check_numbers(SECOND_OPINION)
 
 
 def test_recorded_answers_are_those_of_the_model_that_is_named() -> None:
@@ -37,7 +37,7 @@ def test_recorded_answers_are_those_of_the_model_that_is_named() -> None:
     assert {line["answer"]["status"] for line in lines} == {"answered"}
 
 
-def test_runs_and_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_and_gives_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="needs the extra `llm`")
     notebook = executed(SECOND_OPINION, tmp_path, monkeypatch, files=[ANSWERS])
     before, now = accuracies(committed(SECOND_OPINION)), accuracies(notebook)

@@ -1,4 +1,4 @@
-"""Changes to expression, which every encoder then reads."""
+"""Changes to the expression that every encoder reads."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
@@ -8,14 +8,13 @@ from scipy import sparse
 
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse.ablation._base import Ablation
-from scmpt_scverse.pp._cell_sentence import rank_genes
-from scmpt_scverse.pp._expression import GeneExpression
+from scmpt_scverse.pp import GeneExpression, rank_genes
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray
 
 _KINDS = ("ribosomal", "mitochondrial", "housekeeping")
-#: Eisenberg and Levanon (2013), "Human housekeeping genes, revisited", and what every textbook adds.
+#: Eisenberg and Levanon (2013), "Human housekeeping genes, revisited", and common additions.
 _HOUSEKEEPING = frozenset(
     [
         "C1orf43",
@@ -46,12 +45,12 @@ _HOUSEKEEPING = frozenset(
 
 
 class Truncate(Ablation):
-    """Keep the most expressed genes of a cell.
+    """Keeps only the most expressed genes of each cell.
 
     Parameters
     ----------
     n_genes
-        How many.
+        How many genes to keep.
     """
 
     def __init__(self, n_genes: int) -> None:
@@ -67,12 +66,12 @@ class Truncate(Ablation):
 
 
 class DropGenes(Ablation):
-    """Without some genes.
+    """Removes genes.
 
     Parameters
     ----------
     genes
-        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or symbols.
+        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or a list of gene symbols.
     """
 
     def __init__(self, genes: "Literal['ribosomal', 'mitochondrial', 'housekeeping'] | Sequence[str]") -> None:
@@ -96,12 +95,12 @@ class DropGenes(Ablation):
 
 
 class LowDepth(Ablation):
-    """Fewer molecules: every count is thinned binomially.
+    """Lowers the sequencing depth: every count is thinned binomially.
 
     Parameters
     ----------
     share
-        Of the molecules, kept.
+        Share of molecules that is kept, in [0, 1].
     """
 
     def __init__(self, share: float) -> None:
@@ -114,8 +113,8 @@ class LowDepth(Ablation):
         is_whole: BoolArray = counts == np.rint(counts)
         if not is_whole.all():
             raise ValueError(
-                f"Low depth thins raw counts; found fractions such as {counts[~is_whole][0]:.4g}. Set the model up "
-                "with `layer=` that holds counts."
+                f"Low depth thins raw counts; found fractions such as {counts[~is_whole][0]:.4g}. Set up the model "
+                "with a `layer=` that holds counts."
             )
         thinned = expression.matrix.copy()
         thinned.data = generator.binomial(counts.astype(np.int64), self.share).astype(counts.dtype)

@@ -1,24 +1,24 @@
 """Run ablations over splits and seeds, into a tidy table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from anndata import AnnData
 from tqdm import tqdm
 
 from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse._labels import labels_or
 from scmpt_scverse.ablation._base import Ablation
-from scmpt_scverse.ablation._modality import WithoutModality
 from scmpt_scverse.encoders import CacheableCells
-from scmpt_scverse.metrics import cell_splits, classification_metrics
-from scmpt_scverse.model._prediction_mixin import cells_digest
+from scmpt_scverse.evaluation import cell_splits
+from scmpt_scverse.metrics import classification_metrics
+from scmpt_scverse.modalities import as_cells
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
-    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse._types import FloatArray
+    from scmpt_scverse.modalities import GeneEncoder
     from scmpt_scverse.model import SCMPT
 
 #: Cells whose changed inputs are embedded together.
@@ -78,20 +78,19 @@ def run(
         Two ablations of one name, a modality that the model does not have, low depth without counts, or no cell left.
     """
     check_positive(n_replicates, "n_replicates")
-    model._check_if_trained(warn=False)
     _check(model, ablations)
-    labels_key = model.registry["setup_args"]["labels_key"]
-    for key in filter(None, (labels_key, group_key)):
-        check_key(key, adata.obs.columns, "adata.obs")
-    embedder = _Embedder(model, adata, progress)
-    labels = adata.obs[labels_key].astype(object).map(str).to_numpy(dtype=object)
+    cells = as_cells(adata, model.registry["setup_args"].get("modalities"))
+    for key in filter(None, (model.labels_key, group_key)):
+        check_key(key, cells.obs.columns, "adata.obs")
+    embedder = _Embedder(model, cells, progress)
+    labels = labels_or(cells.obs[model.labels_key], model.unlabeled_category)
     is_usable = np.isin(labels, model.labels) & embedder.is_readable
-    if not retrain and cells_digest(adata) == model.training_digest_:
-        is_usable[model.trained_on_] = False
+    if not retrain:
+        is_usable &= ~model.is_training_cell(adata)
     rows = np.flatnonzero(is_usable)
     if not rows.size:
         raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")
-    groups = None if group_key is None else adata.obs[group_key].to_numpy()[rows]
+    groups = None if group_key is None else cells.obs[group_key].to_numpy()[rows]
     n_repeats = -(-n_replicates // _N_FOLDS)
     splits = cell_splits(labels[rows], groups, n_splits=_N_FOLDS, n_repeats=n_repeats, seed=seed)[:n_replicates]
     results = []
@@ -107,9 +106,12 @@ def run(
                 name: np.where(np.isnan(values), neutral[name], ablation.embedding(name, values, neutral[name]))
                 for name, values in changed.items()
             }
-            data = _data(inputs, labels)
-            head = _trained_head(model, data[rows[train]].copy(), train_options) if retrain else None
-            predicted = _predict(model, inputs, rows[test]) if head is None else head.predict(data[rows[test]].copy())
+            classifier = model.module
+            if retrain:
+                train_cells = {name: values[rows[train]] for name, values in inputs.items()}
+                classifier = model.fit_new(train_cells, labels[rows[train]], **train_options)
+            logits = classifier.logits({name: values[rows[test]] for name, values in inputs.items()})
+            predicted = model.labels[logits.argmax(axis=1)]
             scores = classification_metrics(labels[rows[test]], predicted)
             results += [(ablation.name, replicate, metric, value) for metric, value in scores.items()]
     return pd.DataFrame(results, columns=["ablation", "replicate", "metric", "value"])
@@ -124,11 +126,12 @@ class _Embedder:
 
     def __init__(self, model: "SCMPT", adata: AnnData, progress: bool) -> None:
         self.intact: dict[str, FloatArray] = {
-            name: values[np.arange(adata.n_obs)] for name, values in model._inputs(adata, progress=progress).items()
+            name: values[np.arange(adata.n_obs)]
+            for name, values in model.modalities.read(adata, progress=progress).items()
         }
         self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
-        self._reader = model._gene_reader(adata)
-        self._encoders = model._gene_encoders(self._reader)
+        self._reader = model.modalities.source.reader(adata)
+        self._encoders = model.modalities.gene_encoders(self._reader)
         self._known: dict[str, dict[bytes, FloatArray]] = {name: {} for name in self._encoders}
         self._changed: dict[str, dict[bytes, FloatArray]] = {}  # of the ablation of the last call
         self._ablation: Ablation | None = None
@@ -147,7 +150,7 @@ class _Embedder:
                 chunks[name].append(self._rows(name, encoder, ablation.prepare(encoder, changed, generator), known))
         return {name: np.concatenate(chunks[name]) if name in chunks else self.intact[name] for name in self.intact}
 
-    def _rows(self, name: str, encoder: "Encoder", inputs: Any, known: "FloatArray | None") -> "FloatArray":
+    def _rows(self, name: str, encoder: "GeneEncoder", inputs: Any, known: "FloatArray | None") -> "FloatArray":
         if not isinstance(inputs, CacheableCells):
             return encoder.encode(inputs) if known is None else known
         contents = list(inputs.contents())
@@ -161,35 +164,10 @@ class _Embedder:
         return np.stack([intact[content] if content in intact else changed[content] for content in contents])
 
 
-def _data(inputs: "Mapping[str, FloatArray]", labels: "StrArray") -> AnnData:
-    names = [f"cell{row}" for row in range(len(labels))]
-    return AnnData(obs=pd.DataFrame({"label": labels}, index=names), obsm=dict(inputs))
-
-
-def _trained_head(model: "SCMPT", data: AnnData, train_options: Mapping[str, Any]) -> "SCMPT":
-    """A head of the same kind, trained on embeddings."""
-    model_class = type(model)
-    model_class.setup_anndata(data, "label", obsm_keys={name: name for name in data.obsm})
-    options = {name: value for name, value in model.init_params_["non_kwargs"].items() if name != "registry"}
-    head = model_class(data, **{**options, "encoders": None})
-    for name in model._modalities:
-        head.module.standardiser(name).largest = model.module.standardiser(name).largest
-    head.train(**{"enable_progress_bar": False, **train_options})
-    return head
-
-
-def _predict(model: "SCMPT", inputs: "Mapping[str, FloatArray]", rows: "IntArray") -> "StrArray":
-    model.module.eval()
-    with torch.inference_mode():
-        logits = model.module({name: torch.from_numpy(values[rows]) for name, values in inputs.items()})
-    return model.labels[logits.argmax(dim=1).cpu().numpy()]
-
-
 def _check(model: "SCMPT", ablations: Sequence[Ablation]) -> None:
     names = [INTACT, *(ablation.name for ablation in ablations)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"Two ablations are called {list_some(twice)}. Give one another `name`.")
     for ablation in ablations:
-        if isinstance(ablation, WithoutModality) and ablation.modality not in model._modalities:
-            raise ValueError(f"The model has no modality {ablation.modality!r}; it has {list_some(model._modalities)}.")
+        ablation.check(model.modalities.names)

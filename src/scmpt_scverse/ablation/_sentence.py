@@ -1,4 +1,4 @@
-"""Changes to the sentence alone: order, names, form."""
+"""Changes to the cell sentence only: order, names, form."""
 
 import hashlib
 from abc import abstractmethod
@@ -10,21 +10,20 @@ import numpy as np
 from scmpt_scverse._checks import check_choice, check_share
 from scmpt_scverse.ablation._base import Ablation
 from scmpt_scverse.encoders import SentenceTransformerEncoder
-from scmpt_scverse.pp._cell_sentence import CellSentences, sentences_of
-from scmpt_scverse.pp._sentence_forms import check_form, read_table, sentences_in_form
+from scmpt_scverse.pp import CellSentences, check_form, read_table, sentences_in_form, sentences_of
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
-    from scmpt_scverse.encoders import Encoder
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.modalities import GeneEncoder
+    from scmpt_scverse.pp import GeneExpression
 
 _N_LETTERS = 8
 
 
 class _SentenceAblation(Ablation):
-    """Changes sentences; encoders that read none are left alone."""
+    """Changes sentences; encoders that read none get their inputs unchanged."""
 
-    def prepare(self, encoder: "Encoder", expression: "GeneExpression", generator: np.random.Generator) -> Any:
+    def prepare(self, encoder: "GeneEncoder", expression: "GeneExpression", generator: np.random.Generator) -> Any:
         """See :meth:`Ablation.prepare`."""
         if not isinstance(encoder, SentenceTransformerEncoder):
             return encoder.prepare(expression)
@@ -34,21 +33,21 @@ class _SentenceAblation(Ablation):
     def _change(
         self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
     ) -> CellSentences:
-        """The sentences of the cells, changed."""
+        """The changed sentences of the cells."""
 
 
 class Shuffle(_SentenceAblation):
-    """Genes in random order.
+    """Shuffles genes.
 
     Parameters
     ----------
     share
-        Share of the sentence's genes that change places among themselves, from the top; with `keep_top`, all others do.
+        Share of the genes of the sentence that is shuffled, from the top; with `keep_top`, all other genes are.
     keep_top
-        Leave the top `share` where it is.
+        Keep the top `share` in place and shuffle the rest.
     within
-        `"sentence"`: the genes that the encoder reads, so that only order is lost. `"cell"`: all genes that the cell
-        expresses, of which the encoder then reads the first few, so that the choice is lost, too; `share` must be 1.
+        `"sentence"` shuffles the genes that the encoder reads, so that only their order is lost. `"cell"` shuffles all
+        genes that the cell expresses; the encoder then reads a random choice of them. It requires `share=1`.
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Shuffle(_SentenceAblation):
 
 
 class HashNames(_SentenceAblation):
-    """Every symbol becomes a string without meaning, the same one wherever it occurs."""
+    """Replaces every gene symbol by a meaningless string, the same one wherever it occurs."""
 
     name = "hash names"
 
@@ -91,7 +90,7 @@ class HashNames(_SentenceAblation):
 
 
 class RandomNames(_SentenceAblation):
-    """Every occurrence of a symbol becomes another string without meaning, so that only lengths are left."""
+    """Replaces every occurrence of a symbol by a new meaningless string, so that only the length is left."""
 
     name = "random names"
 
@@ -104,12 +103,12 @@ class RandomNames(_SentenceAblation):
 
 
 class Prefix(_SentenceAblation):
-    """A text before the genes.
+    """Puts a text before the genes.
 
     Parameters
     ----------
     text
-        The default is GenePT's :cite:p:`chen2025genept`.
+        The text; the default is that of GenePT :cite:p:`chen2025genept`.
     """
 
     name = "prefix"
@@ -129,7 +128,7 @@ class Prefix(_SentenceAblation):
 
 
 class SentenceForm(_SentenceAblation):
-    """Another form of sentence.
+    """Writes sentences in another form.
 
     Parameters
     ----------

@@ -1,16 +1,15 @@
-"""Which genes decided: methods that attribute a logit to genes, and measures of whether they are right."""
+"""Which genes decided: methods that attribute a logit to genes, and tests of their scores over arrays."""
 
-from scmpt_scverse._registry import Registry
-
-ATTRIBUTORS = Registry(
-    "method",
-    {
-        "integrated_gradients": "scmpt_scverse.attribution._integrated_gradients:IntegratedGradients",
-        "occlusion": "scmpt_scverse.attribution._occlusion:Occlusion",
-        "lime": "scmpt_scverse.attribution._surrogate:Lime",
-        "kernel_shap": "scmpt_scverse.attribution._surrogate:KernelShap",
-        "random": "scmpt_scverse.attribution._random:RandomAttribution",
-    },
+from scmpt_scverse.attribution._base import (
+    Attribution,
+    Attributor,
+    GatedLogits as GatedLogits,
+    target_logits,
+    total_difference as total_difference,
 )
+from scmpt_scverse.attribution._faithfulness import curve as curve, faithfulness as faithfulness
+from scmpt_scverse.attribution._get import ATTRIBUTORS as ATTRIBUTORS, get, method_name as method_name
+from scmpt_scverse.attribution._group_statistics import group_statistics as group_statistics, t_test as t_test
+from scmpt_scverse.attribution._marker_overlap import MIN_MARKERS as MIN_MARKERS, overlap as overlap
 
-__all__ = ["ATTRIBUTORS"]
+__all__ = ["Attribution", "Attributor", "get", "target_logits"]

@@ -1,4 +1,4 @@
-"""The contract of an attributor: a function of gates in, a score per gate out."""
+"""The contract of an attributor: it gets a function of gates and gives a score per gate."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,46 +10,65 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Logits `(batch, n_labels)` of gates `(batch, n_modalities, n_genes)` and cells `(batch,)`: which gene of which cell
-#: is there, in each modality. Gates are 0 or 1, or anything between for a function that has gradients.
+#: Logits `(batch, n_labels)` from gates `(batch, n_modalities, n_genes)` and cells `(batch,)`. `cells` holds, for each
+#: row of gates, the position of its cell among those passed to the attributor. A gate of 1 keeps a gene in a modality,
+#: 0 removes it; functions with gradients take values in between.
 GatedLogits: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What the genes of some cells contribute to one logit of each.
+    """Contributions of genes to one logit per cell.
 
     Attributes
     ----------
     scores
-        Of each gene in each modality, shape `(n_cells, n_modalities, n_genes)`.
+        Contribution of each gene in each modality, shape `(n_cells, n_modalities, n_genes)`.
     total
-        Of each gene in all modalities together, shape `(n_cells, n_genes)`.
+        Contribution of each gene over all modalities, shape `(n_cells, n_genes)`; usually `scores.sum(1)`.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit.
     """
 
     scores: "Tensor"
     total: "Tensor"
 
+    def __post_init__(self) -> None:
+        scores, total = tuple(self.scores.shape), tuple(self.total.shape)
+        if len(scores) != 3 or total != (scores[0], scores[2]):
+            raise ValueError(
+                "Expected `scores` of shape (n_cells, n_modalities, n_genes) and `total` of shape (n_cells, n_genes); "
+                f"found {scores} and {total}. Return scores in the shape of `gates`, and `scores.sum(1)` as total."
+            )
+
 
 class Attributor(ABC):
     """Attributes a logit to the genes of a cell.
 
-    Attributors see tensors and a function, never AnnData or a model, so that one is a file and a line in the registry.
+    Subclasses implement :meth:`attribute` and set the attributes below where the defaults do not fit. They see tensors
+    and a function, never AnnData or a model. The score of a cell must not depend on the other cells of the call, and
+    the global random state must be left as it was.
 
     Parameters
     ----------
     seed
-        Of whatever is drawn at random.
+        Seed of random draws.
 
     Attributes
     ----------
     needs_gradients
-        Whether `forward` must take gates between 0 and 1 and have gradients. If not, it gets gates of 0 and 1, and
-        answers for the cell as it is without the genes at 0.
+        Whether `forward` must accept gates between 0 and 1 and be differentiable. If true, a gate of 0 replaces a gene
+        by a neutral token inside the encoder. If false (the default), `forward` takes gates of 0 and 1, and the cell is
+        read and embedded again without the genes at 0; this works for every encoder.
     is_complete
-        Whether the scores of a cell sum to what all of its genes together contribute.
+        Whether the total scores of a cell sum to what all genes contribute: the logit with all gates at 1 minus that
+        with all at 0. If true, the relative deviation is reported as completeness error. False by default.
     cells_per_call
-        How many cells to pass at a time.
+        Maximum number of cells passed to one call of :meth:`attribute`; 16 by default. Lower it for methods that call
+        `forward` with many rows per cell.
     """
 
     needs_gradients: bool = False
@@ -61,17 +80,21 @@ class Attributor(ABC):
 
     @abstractmethod
     def attribute(self, forward: GatedLogits, gates: "Tensor", target: "Tensor") -> Attribution:
-        """Scores of genes for the logit `target`, by how much the gene being there raises it.
+        """Scores of genes: how much each raises the logit `target` of its cell.
 
         Parameters
         ----------
         forward
-            Logits of gates and cells.
+            `forward(gates, cells)` gives logits of shape `(batch, n_labels)`; a batch may hold any number of rows per
+            cell, and `cells`, of shape `(batch,)`, says which cell each row belongs to.
         gates
             1 for the genes that a cell expresses, 0 elsewhere; float32, shape `(n_cells, n_modalities, n_genes)`.
-            Genes at 0 get a score of 0.
         target
-            Which logit to explain, shape `(n_cells,)`.
+            Index of the logit to explain, shape `(n_cells,)`.
+
+        Returns
+        -------
+        Finite scores, on the device of `gates`; 0 for genes whose gate is 0.
         """
 
 
@@ -81,7 +104,7 @@ def target_logits(forward: GatedLogits, gates: "Tensor", cells: "Tensor", target
 
 
 def total_difference(forward: GatedLogits, gates: "Tensor", target: "Tensor") -> "Tensor":
-    """What all genes together contribute: the logit of the cell less that with every gate at 0, shape `(n_cells,)`."""
+    """What all genes contribute: the logit of the cell minus that with every gate at 0, shape `(n_cells,)`."""
     cells = torch.arange(len(gates), device=gates.device)
     with torch.no_grad():
         whole = target_logits(forward, gates, cells, target)

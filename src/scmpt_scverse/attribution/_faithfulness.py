@@ -1,4 +1,4 @@
-"""Whether genes that are said to decide do: take them out, or put them in, in the order of their scores."""
+"""Test scores by deletion and insertion: remove genes, or keep only them, in the order of their scores."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
+from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse.attribution._base import GatedLogits
 
 if TYPE_CHECKING:
@@ -15,28 +16,29 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray
 
-CONTROL = "random"
+#: The method that others are compared with.
+_CONTROL = "random"
 
 
 def curve(
     forward: GatedLogits, gates: "Tensor", scores: "Tensor", target: "Tensor", counts: Sequence[int], *, insert: bool
 ) -> "FloatArray":
-    """Probability of the target label when the best-scored genes are taken out of the cell, or only they are kept.
+    """Probability of the target label after the top genes are removed from the cell, or with only them kept.
 
     Parameters
     ----------
     forward
-        Exact: answers for the cell without the genes at 0.
+        Logits of the cell without the genes at 0, not of neutral tokens.
     gates
-        Of the whole cells, shape `(n_cells, n_modalities, n_genes)`.
+        Gates of the intact cells, shape `(n_cells, n_modalities, n_genes)`.
     scores
-        Shape `(n_cells, n_genes)`.
+        Total score of each gene, shape `(n_cells, n_genes)`.
     target
-        Shape `(n_cells,)`.
+        Index of the label, shape `(n_cells,)`.
     counts
-        How many genes, one point each.
+        Numbers of genes, one point of the curve each.
     insert
-        Keep only those genes, instead of taking them out.
+        Keep only the top genes instead of removing them.
 
     Returns
     -------
@@ -55,27 +57,47 @@ def curve(
 
 
 def faithfulness(curves: pd.DataFrame) -> pd.DataFrame:
-    """Sum up curves, and compare every method with random order on the same cells.
+    """Summarise deletion and insertion curves, and compare every method with random order on the same cells.
 
     Parameters
     ----------
     curves
-        From :meth:`scmpt_scverse.SCMPT.deletion_curves`.
+        From :meth:`scmpt_scverse.SCMPT.deletion_curves`: columns `method`, `kind`, `n_genes`, `cell` and `probability`.
+        A column `row`, the position of the cell in the data, identifies cells whose names are not unique.
 
     Returns
     -------
-    One row a method and kind of curve: `mean`, the probability averaged over the curve and the cells; with a random
-    control among the methods also `difference` to it, `difference_low` and `difference_high` (95 %, paired over cells).
-    A faithful method has a negative difference in deletion and a positive one in insertion.
+    One row per method and kind of curve, with `n_cells` and `mean`, the probability averaged over the curve and the
+    cells. If the random control is among the methods, also `difference` to it, with `lower` and `upper` (95 %
+    interval, paired over cells). A faithful method has a negative difference in deletion and a positive one in
+    insertion.
+
+    Raises
+    ------
+    KeyError
+        A column is missing.
+    ValueError
+        Several cells have one name, and there is no column `row`.
     """
-    areas = curves.groupby(["method", "kind", "cell"], sort=False)["probability"].mean().unstack("cell")
+    cell = "row" if "row" in curves else "cell"
+    for column in ("method", "kind", "n_genes", cell, "probability"):
+        check_key(column, curves.columns, "curves", hint=" Pass what `model.deletion_curves` returns.")
+    repeated = curves.loc[curves.duplicated(["method", "kind", cell, "n_genes"]), cell]
+    if len(repeated):
+        raise ValueError(
+            f"Expected one probability per method, kind, {cell} and `n_genes`; found several for "
+            f"{list_some(repeated.unique())}. Make `obs_names` unique, or add a column `row` with the position of each "
+            "cell."
+        )
+    # One value per cell: the mean over its curve.
+    areas = curves.groupby(["method", "kind", cell], sort=False)["probability"].mean().unstack(cell)
     rows = []
     for (method, kind), values in areas.iterrows():
-        row = {"method": method, "kind": kind, "n_cells": len(values), "mean": values.mean()}
-        if (CONTROL, kind) in areas.index and method != CONTROL:
-            difference = values - areas.loc[(CONTROL, kind)]
-            half = stats.t.ppf(0.975, len(values) - 1) * difference.sem() if len(values) > 1 else np.nan
-            mean = difference.mean()
-            row |= {"difference": mean, "difference_low": mean - half, "difference_high": mean + half}
+        row = {"method": method, "kind": kind, "n_cells": int(values.count()), "mean": values.mean()}
+        if (_CONTROL, kind) in areas.index and method != _CONTROL:
+            difference = (values - areas.loc[(_CONTROL, kind)]).dropna()
+            n_pairs, mean = len(difference), difference.mean()
+            half = stats.t.ppf(0.975, n_pairs - 1) * difference.sem() if n_pairs > 1 else np.nan
+            row |= {"difference": mean, "lower": mean - half, "upper": mean + half}
         rows.append(row)
     return pd.DataFrame(rows).set_index(["method", "kind"])

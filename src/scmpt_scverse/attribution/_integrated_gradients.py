@@ -1,4 +1,4 @@
-"""Integrated gradients along the gates of genes."""
+"""Integrated gradients over the gates of genes."""
 
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class IntegratedGradients(Attributor):
-    """Integrates the gradient of the logit while all genes are turned up together :cite:p:`sundararajan2017axiomatic`.
+    """Integrates gradients of the logit while all gates move from 0 to 1 :cite:p:`sundararajan2017axiomatic`.
 
     Parameters
     ----------
     n_steps
-        Points of the Gauss-Legendre quadrature.
+        Number of points of the Gauss-Legendre quadrature.
     seed
-        Not used: nothing is random.
+        Unused; the method is deterministic.
     """
 
     needs_gradients = True

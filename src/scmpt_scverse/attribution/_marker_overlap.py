@@ -1,4 +1,4 @@
-"""Whether a ranking of genes finds known ones: enrichment at the top, and AUROC over the whole."""
+"""Compare a ranking of genes with known markers: enrichment at the top, and AUROC over all genes."""
 
 from typing import TYPE_CHECKING, TypedDict
 
@@ -8,13 +8,13 @@ from scipy import stats
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
 
-#: With fewer markers than this, an AUROC says nothing.
+#: With fewer markers, no AUROC is computed.
 MIN_MARKERS = 3
 _Z = 1.96
 
 
 class Overlap(TypedDict):
-    """How well markers stand in one ranking."""
+    """How highly markers rank in one ranking of genes."""
 
     n_genes: int
     n_markers: int
@@ -22,27 +22,28 @@ class Overlap(TypedDict):
     n_overlap: int
     overlap_pval: float
     auroc: float
-    auroc_low: float
-    auroc_high: float
+    auroc_lower: float
+    auroc_upper: float
     auroc_pval: float
 
 
 def overlap(scores: "FloatArray", is_marker: "BoolArray", n_top: int) -> Overlap:
-    """Compare a ranking with markers.
+    """Test whether markers rank highly.
 
     Parameters
     ----------
     scores
-        Of the genes that could be found, shape `(n_genes,)`.
+        Scores of the genes that are ranked, shape `(n_genes,)`.
     is_marker
-        Shape `(n_genes,)`.
+        Which of them are markers, shape `(n_genes,)`.
     n_top
-        How many of the best genes the hypergeometric test looks at.
+        How many top genes the hypergeometric test uses.
 
     Returns
     -------
-    Counts; the one-sided p-value of a hypergeometric test; the AUROC with a 95 % interval by the standard error of
-    Hanley and McNeil (1982), and its one-sided p-value by Mann and Whitney. NaN with fewer than 3 markers.
+    Counts; the one-sided p-value of a hypergeometric test; the AUROC with a 95 % interval from the standard error of
+    Hanley and McNeil (1982), and the one-sided p-value of a Mann-Whitney U test. P-values and AUROC are NaN with fewer
+    than 3 markers, or if all genes are markers.
     """
     n_genes, n_markers = len(scores), int(is_marker.sum())
     n_top = min(n_top, n_genes)
@@ -55,8 +56,8 @@ def overlap(scores: "FloatArray", is_marker: "BoolArray", n_top: int) -> Overlap
         n_overlap=n_overlap,
         overlap_pval=float("nan"),
         auroc=float("nan"),
-        auroc_low=float("nan"),
-        auroc_high=float("nan"),
+        auroc_lower=float("nan"),
+        auroc_upper=float("nan"),
         auroc_pval=float("nan"),
     )
     if n_markers < MIN_MARKERS or n_markers == n_genes:
@@ -69,5 +70,5 @@ def overlap(scores: "FloatArray", is_marker: "BoolArray", n_top: int) -> Overlap
     spread = auroc * (1 - auroc) + (n_markers - 1) * (q1 - auroc**2) + (n_others - 1) * (q2 - auroc**2)
     error = _Z * np.sqrt(spread / (n_markers * n_others))
     found["auroc"], found["auroc_pval"] = auroc, float(test.pvalue)
-    found["auroc_low"], found["auroc_high"] = float(max(auroc - error, 0)), float(min(auroc + error, 1))
+    found["auroc_lower"], found["auroc_upper"] = float(max(auroc - error, 0)), float(min(auroc + error, 1))
     return found

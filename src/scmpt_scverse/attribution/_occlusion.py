@@ -1,4 +1,4 @@
-"""Occlusion: take one gene out and ask again."""
+"""Occlusion: remove one gene and compute the logit again."""
 
 from typing import TYPE_CHECKING
 
@@ -9,15 +9,15 @@ from scmpt_scverse.attribution._base import Attribution, Attributor, GatedLogits
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Rows of one call: enough for the encoders to batch by length, little enough to keep memory low.
+#: Rows per call of `forward`: enough for encoders to batch by length, few enough to keep memory low.
 _ROWS = 512
 
 
 class Occlusion(Attributor):
-    """By how much the logit falls without a gene, whose cell is then read and embedded anew.
+    """The drop of the logit when a gene is removed and the cell is read and embedded again.
 
-    The total of a gene is what its removal from all modalities does; the score in a modality is that of its removal
-    there alone. The two need not add up: the head may need a gene in one place only.
+    The total of a gene is the drop after its removal from all modalities, its score in a modality the drop after its
+    removal there alone. The scores need not sum to the total: one modality may make up for the other.
     """
 
     cells_per_call = 1

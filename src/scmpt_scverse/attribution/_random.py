@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 class RandomAttribution(Attributor):
-    """Standard normal scores for the genes that a cell expresses; the model is not asked."""
+    """Standard normal scores for the genes that a cell expresses, independent of the model."""
 
     def attribute(self, forward: GatedLogits, gates: "Tensor", target: "Tensor") -> Attribution:
         """See :meth:`Attributor.attribute`."""
         generator = torch.Generator().manual_seed(self.seed)
-        # A stream of its own for each call: it moves the seed on, so that cells do not share scores.
+        # The next call draws other numbers, so that cells of different calls do not share scores.
         self.seed += 1
         scores = torch.randn(gates.shape, generator=generator).to(gates.device) * gates
         return Attribution(scores, scores.sum(1))

@@ -19,6 +19,7 @@ from scmpt_scverse.cli._options import (
     ModelDir,
     OutFile,
     Seed,
+    checked_choice,
     choose_encoders,
     parse_obsm_keys,
 )
@@ -44,14 +45,14 @@ def main(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for model, cells and pictures.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the page, the model and the cells.")] = Path(
         "scmpt_demo"
     ),
-    splits: Annotated[int, typer.Option(min=1, help="Ways to divide the cells; the table is their mean.")] = 5,
+    splits: Annotated[int, typer.Option(min=2, help="Ways to divide the cells; the table is their mean.")] = 5,
     seed: Seed = 0,
     max_epochs: MaxEpochs = None,
 ) -> None:
-    """Annotate 210 real blood cells after learning from 490 others, and compare with simpler predictors.
+    """Annotate 700 real blood cells, each by a model that had not seen it, and compare with simpler predictors.
 
     Example: `scmpt demo --out my_demo`
     """
@@ -73,10 +74,15 @@ def train(
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_key: Annotated[str | None, typer.Option(help="Column of .obs with batches.")] = None,
-    text: Annotated[str | None, typer.Option(help="Text encoder, or `none`.", show_default="ember-v1")] = None,
-    expression: Annotated[
-        str | None, typer.Option(help="Expression encoder, or `none`.", show_default="scgpt-human")
+    preset: Annotated[str | None, typer.Option(help="mini (no download), large or paper.", show_default="mini")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="How modalities are fused: stacked, concat, ...", show_default="the preset's")
     ] = None,
+    text: Annotated[str | None, typer.Option(help="Text encoder, or `none`.", show_default="the preset's")] = None,
+    expression: Annotated[
+        str | None, typer.Option(help="Expression encoder, or `none`.", show_default="the preset's")
+    ] = None,
+    counts: Annotated[bool, typer.Option(help="Fuse expression itself, where the preset does.")] = True,
     obsm: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=KEY", help="A modality that .obsm has already, instead of its encoder; repeatable."),
@@ -88,12 +94,17 @@ def train(
 ) -> None:
     """Learn cell types from labelled cells and save the model.
 
-    Cells without label are left out. Embeddings that the file has are used, missing ones are made.
+    Cells without label are left out. Embeddings that the file has are used, missing ones are computed.
 
-    Example: `scmpt train cells.h5ad my_model --labels-key cell_type --text minilm --expression scgpt-mini`
+    Example: `scmpt train cells.h5ad my_model --labels-key cell_type`
     """
     obsm_keys = parse_obsm_keys(obsm or [])
-    encoders = choose_encoders(text, expression, obsm_keys)
+    from scmpt_scverse.modalities import PRESETS
+    from scmpt_scverse.module import FUSIONS
+
+    checked_choice(preset, list(PRESETS), "--preset")
+    checked_choice(fusion, FUSIONS.names(), "--fusion")
+    encoders = choose_encoders(preset, text, expression, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
     adata = read_cells(source)
     import scvi
@@ -109,13 +120,13 @@ def train(
         layer=layer,
         gene_symbols=gene_symbols,
         batch_key=batch_key,
-        obsm_keys=obsm_keys,
+        obsm_keys=obsm_keys or None,
     )
-    model = SCMPT(adata, encoders=encoders)
+    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
     model.save(str(model_dir), overwrite=force)
-    typer.echo(f"Learned {len(model.labels)} labels from {sum(model.label_counts_.values())} cells: {model_dir}")
+    typer.echo(f"Learned {len(model.labels)} labels from {sum(model.record.label_counts.values())} cells: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad")
 
 

@@ -1,4 +1,4 @@
-"""Figures of several splits as one table, and as a picture."""
+"""Metrics of several splits as one table, and as a plot."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ _DPI = 150
 def cross_validated(
     model: "SCMPT", adata: "AnnData", n_splits: int, group_key: str | None, figure: Path | None
 ) -> "pd.DataFrame":
-    """Mean figures of each predictor over the splits, the 95 % interval of macro F1, and the picture of it."""
+    """Mean metrics of each predictor over the splits, the 95 % interval of macro F1, and a plot of it."""
     quiet_libraries()
     table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits)
     summary = metrics.replicate_summary(table)

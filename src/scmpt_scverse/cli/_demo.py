@@ -1,20 +1,29 @@
-"""`scmpt demo`: annotate real cells from end to end, beside simpler predictors on the same split."""
+"""`scmpt demo`: annotate real cells with the recommended model, compare it, and write a page about it."""
 
 import time
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.pyplot as plt
+import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 import scvi
-from sklearn.model_selection import train_test_split
+from sklearn.metrics import roc_auc_score
 
-from scmpt_scverse import SCMPT, datasets, metrics, pl, tl
+from scmpt_scverse import SCMPT, datasets, evaluation, metrics, tl
+from scmpt_scverse.cli._demo_page import (
+    BASELINE,
+    LABELS_KEY,
+    RECOMMENDED,
+    DemoResults,
+    comparison,
+    mean_scores,
+    write_page,
+)
 from scmpt_scverse.cli._files import write_cells
 from scmpt_scverse.cli._group import is_interactive, quiet_libraries
 from scmpt_scverse.cli._tables import table_of
@@ -23,19 +32,34 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from rich.console import Console
 
-_LABELS_KEY = "bulk_labels"
-_TEST_SIZE = 0.3
-_ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
-_DPI = 120
-_FUSED = "scMPT (fused)"
-#: The models that are compared, by the encoders that they use.
-_MODELS = {f"{modality} only": {modality: encoder} for modality, encoder in _ENCODERS.items()} | {_FUSED: _ENCODERS}
+_TEXT, _EXPRESSION = "minilm", "scgpt-mini"
+_ALPHA = 0.1
+#: Enough for the best-known genes of a label to come out, in a few seconds.
+_N_EXPLAINED_PER_LABEL, _N_STEPS = 2, 4
+_N_TOP_GENES = 6
 
-_INTRODUCTION = f"""\
-700 blood cells of 10 types (PBMC, Zheng et al. 2017; they ship with scanpy).
-Text:       each cell as a sentence of gene names, read by the frozen encoder {_ENCODERS["text"]!r}.
-Expression: each cell as genes with values, read by the frozen encoder {_ENCODERS["expression"]!r}, which was
-            pre-trained on other cells."""
+
+def recommended_model(train: "AnnData") -> SCMPT:
+    """The model that `SCMPT` recommends, not yet trained."""
+    return SCMPT(train)
+
+
+_PAPER = "paper's head (concat)"
+#: What is trained on every split, in the order of the table.
+_MODELS: dict[str, Callable[["AnnData"], SCMPT]] = {
+    RECOMMENDED: recommended_model,
+    _PAPER: partial(SCMPT, encoders={"text": _TEXT, "expression": _EXPRESSION}, fusion="concat"),
+    "text alone": partial(SCMPT, encoders={"text": _TEXT}, fusion="stacked"),
+    "scGPT alone": partial(SCMPT, encoders={"expression": _EXPRESSION}, fusion="stacked"),
+    "genes alone": partial(SCMPT, encoders={"counts": "counts"}, fusion="stacked"),
+}
+#: Simpler predictors, by their names in `evaluation.baseline_probabilities`.
+_BASELINES = {
+    BASELINE: "logistic_regression",
+    "PCA, logistic regression": "pca_logistic_regression",
+    "CellTypist": "celltypist",
+    "majority label": "majority",
+}
 
 
 def run_demo(out: Path, *, seed: int, n_splits: int, max_epochs: int | None, console: "Console") -> None:
@@ -45,100 +69,127 @@ def run_demo(out: Path, *, seed: int, n_splits: int, max_epochs: int | None, con
     ------
     ImportError
         The text encoder, of the extra `offline`, is not installed.
+    ValueError
+        `n_splits` is below 2.
     """
     started = time.perf_counter()
     quiet_libraries()
-    out.mkdir(parents=True, exist_ok=True)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    say(_INTRODUCTION)
     cells = datasets.pbmc68k_reduced()
-    for encoder in _ENCODERS.values():
+    splits = evaluation.cell_splits(cells.obs[LABELS_KEY], n_splits=n_splits, seed=seed)
+    say(
+        f"{cells.n_obs} blood cells of {cells.obs[LABELS_KEY].nunique()} types, which ship with scanpy (PBMC, Zheng et "
+        f"al. 2017).\nEmbedding them with {_TEXT} and {_EXPRESSION}, then training on {n_splits} splits ..."
+    )
+    for encoder in (_TEXT, _EXPRESSION):
         tl.embed(cells, encoder, progress=is_interactive())
 
-    splits = [_split(cells, seed + number) for number in range(n_splits)]
-    train, test = splits[0]
-    say(f"\nLearning from {train.n_obs} cells, annotating the {test.n_obs} held-out ones; {n_splits} splits ...\n")
-    models = [_fit(train, _MODELS[_FUSED], seed, max_epochs) for train, _ in splits]
-    scores = pd.concat(
-        [_scores(model, *split, seed, max_epochs) for model, split in zip(models, splits, strict=True)],
-        keys=pd.RangeIndex(n_splits, name="split"),
+    scores, sets, annotated, models = {}, [], [], []
+    for number, (train, test) in enumerate(splits):
+        scvi.settings.seed = seed + number
+        model, held_out, scores[number] = _run_split(cells[train].copy(), cells[test].copy(), max_epochs)
+        sets.append(model.predict_sets(held_out, _ALPHA))
+        held_out.obs["split"] = number
+        annotated.append(held_out)
+        models.append(model)
+    genes, n_explained = _deciding_genes(models[0], annotated[0])
+    held_out = ad.concat(annotated, merge="same", uns_merge="same")
+    held_out.uns["scmpt_attributions"] = annotated[0].uns["scmpt_attributions"]
+    in_set, set_size = _label_sets(pd.concat(sets), held_out)
+    hidden = _hide_a_label(cells, *splits[0])
+    results = DemoResults(
+        scores=pd.concat(scores, names=["split"]),
+        in_set=in_set,
+        set_size=set_size,
+        alpha=_ALPHA,
+        hidden_label=hidden.uns["hidden_label"],
+        trained_labels=hidden.uns["trained_labels"],
+        novelty_auroc=_auroc(hidden, "scmpt_novelty"),
+        doubt_auroc=_auroc(hidden, "doubt"),
+        n_hidden=int(hidden.obs["is_hidden"].sum()),
+        n_known=int((~hidden.obs["is_hidden"]).sum()),
+        genes=genes,
+        n_explained=n_explained,
     )
-    mean = scores.groupby("predictor", sort=False).mean()
-    title = f"On {test.n_obs} held-out cells, mean of {n_splits} splits"
-    console.print(table_of(mean.drop(columns="n_cells"), title, index="predictor"))
-    say("Logistic regression reads the log-normalised expression of all genes.")
-    for single in _MODELS:
-        if single == _FUSED:
-            continue
-        wins = (scores["macro_f1"].xs(_FUSED, level=1) > scores["macro_f1"].xs(single, level=1)).sum()
-        say(f"scMPT has a higher macro F1 than {single} on {wins} of {n_splits} splits.")
 
-    models[0].annotate(test)
-    say("\nFrom the first split:")
-    for path, content in _save(out, models[0], test, scores).items():
-        say(f"  {path!s:<{len(str(out)) + 22}}  {content}")
-    say(f"Done in {time.perf_counter() - started:.0f} s.")
+    out.mkdir(parents=True, exist_ok=True)
+    models[0].save(str(out / "model"), overwrite=True)
+    results.scores.to_csv(out / "metrics.csv")
+    results.write_json(out / "results.json")
+    write_page(out / "index.html", results, held_out, hidden)
+    write_cells(held_out, out / "annotated.h5ad")  # after the page: with the colours of its plots
+    say("")
+    title = f"Held-out cells, mean of {n_splits} splits"
+    console.print(table_of(mean_scores(results.scores), title, index="predictor"))
+    say(comparison(results.scores))
+    say(f"\nDone in {time.perf_counter() - started:.0f} s. Now open the page that explains the results:")
+    say(f"  {(out / 'index.html').absolute()}")
 
 
-def _scores(model: SCMPT, train: "AnnData", test: "AnnData", seed: int, max_epochs: int | None) -> pd.DataFrame:
-    """Figures of the fused model and of simpler predictors on the held-out cells of one split."""
-    baselines = metrics.baseline_predictions(train.X, train.obs[_LABELS_KEY], test.X)
-    predictions = {"majority label": baselines["majority"], "logistic regression": baselines["logistic_regression"]}
-    for name, encoders in _MODELS.items():
-        predictions[name] = (model if name == _FUSED else _fit(train, encoders, seed, max_epochs)).predict(test)
-    truth = test.obs[_LABELS_KEY]
-    table = {name: metrics.classification_metrics(truth, predicted) for name, predicted in predictions.items()}
-    return pd.DataFrame(table).T.rename_axis("predictor")
+def _run_split(train: "AnnData", test: "AnnData", max_epochs: int | None) -> "tuple[SCMPT, AnnData, pd.DataFrame]":
+    """The recommended model, the test cells annotated by it, and metrics of each predictor on these."""
+    options = {_PAPER: {"max_epochs": max_epochs}}
+    models = {name: _trained(make, train, **options.get(name, {})) for name, make in _MODELS.items()}
+    probabilities = {name: model.predict(test, soft=True) for name, model in models.items()}
+    for name, baseline in _BASELINES.items():
+        probabilities[name] = evaluation.baseline_probabilities(baseline, train.X, train.obs[LABELS_KEY], test.X)
+    truth = test.obs[LABELS_KEY]
+    scores = {
+        name: pd.concat(
+            [
+                metrics.classification_metrics(truth, soft.idxmax(axis=1)),
+                metrics.calibration_metrics(truth, soft)[["ece"]],
+            ]
+        )
+        for name, soft in probabilities.items()
+    }
+    models[RECOMMENDED].annotate(test)
+    return models[RECOMMENDED], test, pd.DataFrame(scores).T.rename_axis("predictor")
 
 
-def _split(cells: "AnnData", seed: int) -> "tuple[AnnData, AnnData]":
-    """Training and held-out cells, every type in proportion."""
-    train, test = train_test_split(
-        np.arange(cells.n_obs), test_size=_TEST_SIZE, stratify=cells.obs[_LABELS_KEY], random_state=seed
-    )
-    return cells[np.sort(train)].copy(), cells[np.sort(test)].copy()
-
-
-def _fit(train: "AnnData", encoders: dict[str, str], seed: int, max_epochs: int | None) -> SCMPT:
-    """A model of `train`, whose embeddings by these encoders are there already."""
-    scvi.settings.seed = seed
-    SCMPT.setup_anndata(train, _LABELS_KEY)
-    model = SCMPT(train, encoders=encoders)
-    with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped; the training curve shows it
-        model.train(max_epochs=max_epochs, enable_progress_bar=False)
+def _trained(make: Callable[["AnnData"], SCMPT], train: "AnnData", **options: Any) -> SCMPT:
+    """A trained model of `train`, which holds the embeddings already."""
+    SCMPT.setup_anndata(train, LABELS_KEY)
+    model = make(train)
+    with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
+        model.train(**options, enable_progress_bar=False)
     return model
 
 
-def _save(out: Path, model: SCMPT, test: "AnnData", scores: pd.DataFrame) -> dict[Path, str]:
-    """Write everything; paths with what is in them."""
-    model.save(str(out / "model"), overwrite=True)
-    scores.to_csv(out / "metrics.csv")
-    plt.switch_backend("agg")  # files only, also where there is no display
-    _umap(test)
-    plt.savefig(out / "umap.png", dpi=_DPI)
-    pl.confusion_matrix(test, _LABELS_KEY, show=False)
-    plt.savefig(out / "confusion_matrix.png", dpi=_DPI)
-    pl.training_curve(model.history, show=False)
-    plt.savefig(out / "training_curve.png", dpi=_DPI)
-    plt.close("all")
-    write_cells(test, out / "annotated.h5ad")  # after the pictures: with the colours that they chose
-    return {
-        out / "model": "the trained model",
-        out / "annotated.h5ad": "held-out cells with embeddings and predictions",
-        out / "metrics.csv": "the figures of every split",
-        out / "umap.png": "true labels, predictions and confidence",
-        out / "confusion_matrix.png": "which types are taken for which",
-        out / "training_curve.png": "loss and accuracy by epoch",
-    }
+def _hide_a_label(cells: "AnnData", train: "np.ndarray", test: "np.ndarray") -> "AnnData":
+    """The test cells as annotated by a model that was trained without the label of the most cells."""
+    labels = cells.obs[LABELS_KEY]
+    hidden_label = labels.value_counts().index[0]
+    known, held_out = cells[train[(labels.iloc[train] != hidden_label).to_numpy()]].copy(), cells[test].copy()
+    model = _trained(recommended_model, known)
+    model.annotate(held_out)
+    held_out.obs["is_hidden"] = (held_out.obs[LABELS_KEY] == hidden_label).to_numpy()
+    baseline = evaluation.baseline_probabilities(
+        _BASELINES[BASELINE], known.X, known.obs[LABELS_KEY].astype(object), held_out.X
+    )
+    held_out.obs["doubt"] = 1 - baseline.max(axis=1).to_numpy()
+    held_out.uns |= {"hidden_label": hidden_label, "trained_labels": list(model.labels)}
+    return held_out
 
 
-def _umap(test: "AnnData") -> None:
-    """Draw true labels, predictions in the same colours, and confidence."""
-    truth, predicted = test.obs[_LABELS_KEY].cat, test.obs["scmpt_prediction"].cat
-    colours = dict(zip(truth.categories, test.uns[f"{_LABELS_KEY}_colors"], strict=True))
-    test.uns["scmpt_prediction_colors"] = [colours[label] for label in predicted.categories]
-    _, (left, middle, right) = plt.subplots(1, 3, figsize=(15, 4.2), layout="constrained")
-    draw = partial(sc.pl.umap, test, size=60, show=False)
-    draw(color=_LABELS_KEY, title="true label", legend_loc="none", ax=left)
-    draw(color="scmpt_prediction", title="predicted label", ax=middle)
-    draw(color="scmpt_confidence", title="confidence", ax=right)
+def _auroc(hidden: "AnnData", score: str) -> float:
+    return float(roc_auc_score(hidden.obs["is_hidden"], hidden.obs[score]))
+
+
+def _label_sets(sets: pd.DataFrame, held_out: "AnnData") -> tuple[list[bool], list[int]]:
+    """For each held-out cell, whether its label is in its set, and how many labels are."""
+    truth = held_out.obs[LABELS_KEY]
+    columns = sets.columns.get_indexer(pd.Index(truth.astype(object)))
+    chosen = sets.loc[held_out.obs_names].to_numpy(dtype=bool)
+    return chosen[np.arange(len(chosen)), columns].tolist(), chosen.sum(axis=1).tolist()
+
+
+def _deciding_genes(model: SCMPT, held_out: "AnnData") -> tuple[dict[str, list[str]], int]:
+    """The genes that speak most for each label, and how many cells they were computed from."""
+    model.rank_attributions(
+        held_out, groupby=LABELS_KEY, n_cells_per_group=_N_EXPLAINED_PER_LABEL, n_steps=_N_STEPS, progress=False
+    )
+    ranking = held_out.uns["scmpt_attributions"]
+    names = ranking["names"]
+    genes = {label: [str(gene) for gene in names[label][:_N_TOP_GENES]] for label in names.dtype.names}
+    return genes, int(sum(ranking["params"]["n_cells"]))

@@ -184,7 +184,7 @@ def cache(
 
     Examples: `scmpt cache`, `scmpt cache clear`
     """
-    from scmpt_scverse.encoders._embedding_cache import EmbeddingCache
+    from scmpt_scverse.encoders import EmbeddingCache
 
     rows = EmbeddingCache()
     if action is CacheAction.clear:

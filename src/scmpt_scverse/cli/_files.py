@@ -1,6 +1,5 @@
 """Read and write the files that commands are given: refuse early, never leave half a file."""
 
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,27 +13,11 @@ if TYPE_CHECKING:
 
 
 def read_model(path: Path) -> "SCMPT":
-    """The model saved in a folder, without data.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no saved model.
-    ValueError
-        Its file is damaged.
-    """
-    if not (path / "model.pt").is_file():
-        raise FileNotFoundError(f"Expected a saved model in the folder {path}; found no model.pt. Check the path.")
+    """The model saved in a folder, without data; raises as :meth:`scmpt_scverse.SCMPT.load` does."""
     from scmpt_scverse import SCMPT
 
     quiet_libraries()
-    try:
-        return SCMPT.load(str(path), adata=False)
-    # What torch raises for a file that is none of its own or is cut short.
-    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError) as error:
-        raise ValueError(
-            f"Expected a saved model in {path}; model.pt cannot be read ({error}). Train and save it again."
-        ) from error
+    return SCMPT.load(str(path), adata=False)
 
 
 def check_output(path: Path, *, source: Path, force: bool, suffix: str = ".h5ad") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scmpt_scverse._h5ad import read_cells
-from scmpt_scverse._keys import UNS_KEYS
+from scmpt_scverse._slots import UNS_KEYS
 from scmpt_scverse.cli._files import read_model
 from scmpt_scverse.cli._tables import table_of
 
@@ -46,15 +46,16 @@ def describe_model(path: Path, console: "Console") -> None:
             "labels_key": setup["labels_key"],
             "layer": setup["layer"] or ".X",
             "unlabeled_category": setup["unlabeled_category"],
-            "cells learned from": str(sum(model.label_counts_.values())),
+            "cells learned from": str(sum(model.record.label_counts.values())),
         },
     )
+    modalities = model.modalities
     rows = {
-        name: {"obsm_key": modality.obsm_key, "dim": modality.embedding_dim, **_origin(model.encoder_ids_.get(name))}
-        for name, modality in model._modalities.items()
+        name: {"obsm_key": key, "dim": modalities.dims[name], **_origin(modalities.trained_with.get(name))}
+        for name, key in modalities.keys.items()
     }
     console.print(table_of(pd.DataFrame.from_dict(rows, orient="index"), "Modalities", index="modality"))
-    counts = pd.DataFrame({"training cells": pd.Series(model.label_counts_)})
+    counts = pd.DataFrame({"training cells": pd.Series(dict(model.record.label_counts))})
     console.print(table_of(counts, "Labels", index="label"))
 
 

@@ -2,9 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from scmpt_scverse._checks import list_some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 InFile = Annotated[Path, typer.Argument(metavar="IN.h5ad", help="Cells to read.", show_default=False)]
 OutFile = Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File to write.", show_default=False)]
@@ -58,12 +63,26 @@ def parse_objectives(pairs: list[str]) -> dict[str, float]:
     return objectives
 
 
-def choose_encoders(text: str | None, expression: str | None, obsm_keys: dict[str, str]) -> dict[str, str]:
-    """Modality to encoder: what was asked for, else the pair of the paper, except where `obsm_keys` brings one."""
-    from scmpt_scverse.encoders._catalog import DEFAULT_ENCODERS
+def choose_encoders(
+    preset: str | None, text: str | None, expression: str | None, *, counts: bool, obsm_keys: dict[str, str]
+) -> dict[str, str] | None:
+    """Modality to encoder where one was asked for; `None` where the preset is taken as it is.
 
-    given = {"text": text, "expression": expression}
-    wanted = {
-        name: encoder or DEFAULT_ENCODERS[name] for name, encoder in given.items() if encoder or name not in obsm_keys
-    }
+    The other modalities are those of the preset, except where `obsm_keys` brings one.
+    """
+    from scmpt_scverse.modalities import COUNTS, preset_of
+
+    if text is None and expression is None and counts:
+        return None
+    named = {"text": text, "expression": expression}
+    wanted = {name: encoder for name, encoder in preset_of(preset).encoders.items() if name not in obsm_keys}
+    wanted |= {name: encoder for name, encoder in named.items() if encoder is not None}
+    if not counts:
+        wanted.pop(COUNTS, None)
     return {name: encoder for name, encoder in wanted.items() if encoder != _NO_ENCODER}
+
+
+def checked_choice(value: str | None, choices: "Sequence[str]", option: str) -> None:
+    """A usage error unless an option was left out or is one of the choices of a registry."""
+    if value is not None and value not in choices:
+        raise typer.BadParameter(f"{value!r} is not one of {list_some(choices)}.", param_hint=option)

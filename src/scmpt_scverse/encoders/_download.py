@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from scmpt_scverse._folders import ENCODERS_VARIABLE, encoder_folder
 from scmpt_scverse._optional import import_optional
-from scmpt_scverse.encoders._catalog import FOLDER_VARIABLE, EncoderCard, download_folder
+from scmpt_scverse.encoders._catalog import EncoderCard
 
 #: Weights in safetensors, descriptions and tokenizers; not the same weights again for other frameworks.
 _HUGGINGFACE_FILES = ("*.json", "*.safetensors", "vocab.txt")
@@ -33,7 +34,7 @@ def local_folder(card: EncoderCard) -> Path:
         return folder
     if card.origin == "package":
         import_optional(card.source, extra=card.extra, purpose=f"The encoder {card.name!r}")
-    return _fetch(card, download_folder(card.folder_name))
+    return _fetch(card, encoder_folder(card.folder_name))
 
 
 def _fetch(card: EncoderCard, folder: Path) -> Path:
@@ -44,7 +45,7 @@ def _fetch(card: EncoderCard, folder: Path) -> Path:
     except OSError as error:
         raise OSError(
             f"Cannot write the folder {partial} for the encoder {card.name!r} ({error.strerror}). "
-            f"Set the environment variable {FOLDER_VARIABLE} to a folder that can be written."
+            f"Set the environment variable {ENCODERS_VARIABLE} to a folder that can be written."
         ) from error
     if card.origin == "huggingface":
         _fetch_from_huggingface(card, partial)
@@ -52,7 +53,7 @@ def _fetch(card: EncoderCard, folder: Path) -> Path:
         _fetch_from_google_drive(card, partial)
     missing = [name for name in _REQUIRED_FILES[card.kind] if not (partial / name).is_file()]
     if missing:
-        raise OSError(f"The download of {card.name!r} lacks {', '.join(missing)}. {_by_hand(card, folder)}")
+        raise OSError(f"The download of {card.name!r} has no {', '.join(missing)}. {_by_hand(card, folder)}")
     os.replace(partial, folder)
     return folder
 
@@ -76,7 +77,7 @@ def _fetch_from_google_drive(card: EncoderCard, partial: Path) -> None:
 def _not_downloaded(card: EncoderCard, error: Exception) -> OSError:
     reason = str(error).strip().splitlines()[0][:200]
     return OSError(
-        f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, download_folder(card.folder_name))}"
+        f"Could not download the encoder {card.name!r} ({reason}). {_by_hand(card, encoder_folder(card.folder_name))}"
     )
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scmpt_scverse._types import IntArray
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.pp import GeneExpression
 
 
 class ExpressedGenes:

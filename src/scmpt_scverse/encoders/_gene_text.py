@@ -13,11 +13,10 @@ from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._cached_rows import CachedRows
 from scmpt_scverse.encoders._embedding_cache import EmbeddingCache, Space
-from scmpt_scverse.encoders._gated_gene_weights import GatedGeneWeights
+from scmpt_scverse.encoders._gated_inputs import GatedGeneWeights
 from scmpt_scverse.encoders._gene_texts import SYMBOLS, GeneTexts
 from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
-from scmpt_scverse.pp._cell_sentence import CellSentences
-from scmpt_scverse.pp._gene_weights import GeneWeights, gene_weights_of
+from scmpt_scverse.pp import CellSentences, GeneWeights, gene_weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders._gene_gates import GeneGates
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.pp import GeneExpression
 
 #: Part of every fingerprint; raised whenever the same options come to give other embeddings.
 _PREPROCESSING_VERSION = 1

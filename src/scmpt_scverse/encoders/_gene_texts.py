@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pandas as pd
 
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.pp._gene_names import is_ensembl_id
+from scmpt_scverse.pp import is_ensembl_id
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray, StrPath
@@ -23,7 +23,7 @@ SYMBOLS = "symbols"
 
 @dataclass(frozen=True)
 class GeneTexts:
-    """What is said of genes.
+    """The text that stands for each gene.
 
     Attributes
     ----------

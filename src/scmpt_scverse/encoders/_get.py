@@ -1,45 +1,59 @@
-"""From a name, a hub id or a folder to an encoder."""
+"""From a name, a folder, a hub id, a class or an instance to an encoder."""
 
 import re
 from collections.abc import Container
 from dataclasses import replace
+from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._registry import Registry
+from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._catalog import CARDS, EncoderCard, EncoderKind, of_genes
 from scmpt_scverse.encoders._download import local_folder
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     import pandas as pd
 
     from scmpt_scverse._types import StrPath
-    from scmpt_scverse.encoders._base import Encoder
 
-_KINDS = Registry(
-    "kind",
-    {
-        "sentence_transformer": "scmpt_scverse.encoders._sentence_transformer:SentenceTransformerEncoder",
-        "gene_text": "scmpt_scverse.encoders._gene_text:GeneTextEncoder",
-        "scgpt": "scmpt_scverse.encoders._scgpt:ScGPTEncoder",
-    },
+    AnyEncoder: TypeAlias = StrPath | Encoder | type[Encoder]
+
+#: What reads the folder of each kind.
+_IMPLEMENTATIONS: dict[str, str] = {
+    "sentence_transformer": "scmpt_scverse.encoders._sentence_transformer:SentenceTransformerEncoder",
+    "gene_text": "scmpt_scverse.encoders._gene_text:GeneTextEncoder",
+    "scgpt": "scmpt_scverse.encoders._scgpt:ScGPTEncoder",
+}
+_KINDS = Registry("kind", _IMPLEMENTATIONS)
+#: The encoders of this package, whose cards are in `CARDS`, and those that other packages register.
+ENCODERS = Registry(
+    "encoder",
+    {name: _IMPLEMENTATIONS[card.kind] for name, card in CARDS.items()},
+    group="scmpt_scverse.encoders",
 )
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
-def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
-    """Get a frozen encoder by name, hub id or folder.
+def get(encoder: "AnyEncoder", **options: Any) -> Encoder:
+    """Get a frozen encoder.
 
     Parameters
     ----------
     encoder
-        A registered name (:func:`list_encoders`); the folder of a sentence-transformers model or of an official scGPT
-        checkpoint (its files tell which); or the Hugging Face id of a sentence-transformers model. An encoder is
-        returned as it is.
+        One of
+
+        - a registered name (:func:`list_encoders`), of this package or of another one that is installed;
+        - the folder of a sentence-transformers model or of an official scGPT checkpoint (its files tell which);
+        - the Hugging Face id of a sentence-transformers model;
+        - a subclass of :class:`Encoder`;
+        - an encoder, which is returned as it is.
     **options
-        Options of :class:`SentenceTransformerEncoder` or :class:`ScGPTEncoder`, for instance `max_genes=60`. With
-        `gene_texts=`, any text encoder becomes a :class:`GeneTextEncoder`.
+        Options of the encoder, for instance `max_genes=60` for a :class:`SentenceTransformerEncoder`. With
+        `gene_texts=`, any text encoder of this package or of the hub becomes a :class:`GeneTextEncoder`.
 
     Returns
     -------
@@ -50,7 +64,8 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
     ValueError
         The name is unknown, or an option is out of range.
     TypeError
-        An option that this kind of encoder does not have.
+        An option that this kind of encoder does not have, options for an encoder that exists already, or something
+        that is no encoder.
     FileNotFoundError
         A folder without the files of an encoder.
     ImportError
@@ -64,36 +79,34 @@ def get(encoder: "StrPath | Encoder", **options: Any) -> "Encoder":
     >>> encoders.get("minilm").embedding_dim
     384
     """
-    from scmpt_scverse.encoders._base import Encoder
-
-    if isinstance(encoder, Encoder):
-        if options:
-            raise TypeError(
-                f"Options {list_some(options)} cannot change an encoder that exists; pass its name instead."
-            )
-        return encoder
-    text = str(encoder)
-    card = _card(text, options)
+    if not isinstance(encoder, str | PathLike):
+        return ENCODERS.build(encoder, Encoder, **options)  # type: ignore[type-abstract]
+    name = fspath(encoder)
+    card = _card(name, options)
     if card is not None:
-        return _build(card.kind, local_folder(card), {"name": card.name, **card.options, **options})
+        return _open(card.kind, local_folder(card), {"name": card.name, **card.options, **options})
+    if name in ENCODERS.installed:
+        return ENCODERS.build(name, Encoder, **options)  # type: ignore[type-abstract]
     folder = Path(encoder).expanduser()
     if folder.is_dir():
-        return _build(_kind_of(folder, options), folder, options)
-    if folder.is_absolute() or text.startswith((".", "~")):
-        raise FileNotFoundError(f"Expected the folder of an encoder at {folder}; there is none. Check the path.")
+        return _open(_kind_of(folder, options), folder, options)
+    if folder.is_absolute() or name.startswith((".", "~")):
+        raise FileNotFoundError(f"Expected the folder of an encoder at {folder}; found no such folder. Check the path.")
     raise ValueError(
-        f"Unknown encoder {text!r}: neither a registered name, a folder, nor a hub id. "
-        f"Registered are {list_some(CARDS, limit=20)}.{did_you_mean(text, CARDS)}"
+        f"Unknown encoder {name!r}: not a registered name, a folder or a hub id. "
+        f"Registered are {list_some(ENCODERS.names(), limit=20)}.{did_you_mean(name, ENCODERS.names())}"
     )
 
 
 def list_encoders() -> "pd.DataFrame":
-    """List the registered encoders.
+    """List the registered encoders: those of this package, then those that other installed packages register.
 
     Returns
     -------
-    One row an encoder, index `encoder`; columns `modality`, `embedding_dim`, `source`, `licence`,
-    `is_available_offline` (its files are on this machine) and `description`.
+    One row per encoder, index `encoder`; columns `modality`, `embedding_dim`, `source`, `licence`,
+    `is_available_offline` (its files are on this machine) and `description`. An encoder of another package is not
+    imported for the list: its source, licence and description are those of the package, and its modality and width are
+    missing.
     """
     import pandas as pd
 
@@ -109,26 +122,23 @@ def list_encoders() -> "pd.DataFrame":
         }
         for card in CARDS.values()
     ]
-    return pd.DataFrame(rows).set_index("encoder")
+    rows += [_installed_row(point) for point in ENCODERS.installed.values()]
+    return pd.DataFrame(rows).set_index("encoder").astype({"embedding_dim": "Int64"})
 
 
-def name_and_dim(encoder: str, **options: Any) -> tuple[str, int]:
-    """Name and width of an encoder; for a registered name nothing is fetched or loaded."""
-    card = _card(encoder, options)
-    if (
-        encoder in CARDS
-        and card is not None
-        and "name" not in options
-        and isinstance(options.get("max_genes"), int | None)
-    ):
-        return card.name, card.embedding_dim
+def name_and_dim(encoder: "AnyEncoder", **options: Any) -> tuple[str, int]:
+    """Name and width of an encoder; for a name of this package, nothing is fetched or loaded."""
+    if isinstance(encoder, str) and encoder in CARDS and "name" not in options:
+        card = _card(encoder, options)
+        if card is not None and isinstance(options.get("max_genes"), int | None):
+            return card.name, card.embedding_dim
     built = get(encoder, **options)
     return built.name, built.embedding_dim
 
 
-def is_local(encoder: str) -> bool:
+def is_local(encoder: "AnyEncoder") -> bool:
     """Whether :func:`get` needs no download for `encoder`."""
-    card = _card(encoder)
+    card = _card(encoder) if isinstance(encoder, str) else None
     return card is None or card.local_folder() is not None
 
 
@@ -137,14 +147,28 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-") or "encoder"
 
 
+def _installed_row(point: "EntryPoint") -> dict[str, Any]:
+    """What the metadata of another package say about the encoder that it registers."""
+    metadata: Any = point.dist.metadata if point.dist is not None else {}
+    return {
+        "encoder": point.name,
+        "modality": None,
+        "embedding_dim": None,
+        "source": f"package: {metadata.get('Name', point.module)}",
+        "licence": metadata.get("License-Expression") or metadata.get("License") or "see its package",
+        "is_available_offline": True,
+        "description": metadata.get("Summary") or "",
+    }
+
+
 def _card(encoder: str, options: Container[str] = ()) -> EncoderCard | None:
-    """The card of a registered name or a hub id; of its gene texts, where there is the option `gene_texts`."""
+    """The card of a name of this package or of a hub id; that of its gene texts with the option `gene_texts`."""
     card = CARDS.get(encoder) or (_hub_card(encoder) if _is_hub_id(encoder) else None)
     reads_genes = card is not None and card.kind == "sentence_transformer" and "gene_texts" in options
     return of_genes(card) if card is not None and reads_genes else card
 
 
-def _build(kind: EncoderKind, folder: Path, options: dict[str, Any]) -> "Encoder":
+def _open(kind: EncoderKind, folder: Path, options: dict[str, Any]) -> Encoder:
     encoder: Encoder = _KINDS.load(kind)(folder, **options)
     return encoder
 
@@ -154,16 +178,17 @@ def _kind_of(folder: Path, options: Container[str]) -> EncoderKind:
         return "scgpt"
     if (folder / "config.json").is_file():
         return "gene_text" if "gene_texts" in options else "sentence_transformer"
+    found = list_some(sorted(path.name for path in folder.iterdir()))
     raise FileNotFoundError(
-        f"{folder} is no encoder: a scGPT checkpoint has args.json, vocab.json and best_model.pt or model.safetensors, "
-        "a sentence-transformers model has modules.json, config.json and model.safetensors. "
-        f"Found {list_some(sorted(path.name for path in folder.iterdir()))}."
+        f"Expected the files of an encoder in {folder}; found {found}. "
+        "A scGPT checkpoint has args.json, vocab.json, and best_model.pt or model.safetensors; a sentence-transformers "
+        "model has modules.json, config.json and model.safetensors."
     )
 
 
 def _hub_card(hub_id: str) -> EncoderCard:
-    # Any sentence-transformers model of the hub is fetched like the registered one that comes from there.
-    # Owner and name are kept apart in the folder's name, so that no two of them share one.
+    # Any sentence-transformers model of the hub is fetched like the registered one that comes from there. The folder's
+    # name keeps owner and name apart, so that no two models share one.
     return replace(
         CARDS["ember-v1"],
         name=slug(hub_id),
@@ -174,4 +199,9 @@ def _hub_card(hub_id: str) -> EncoderCard:
 
 
 def _is_hub_id(encoder: str) -> bool:
-    return _HUB_ID.match(encoder) is not None and not encoder.startswith(".") and not Path(encoder).is_dir()
+    return (
+        _HUB_ID.match(encoder) is not None
+        and not encoder.startswith(".")
+        and encoder not in ENCODERS.installed
+        and not Path(encoder).is_dir()
+    )

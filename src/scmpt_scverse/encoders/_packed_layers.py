@@ -1,18 +1,43 @@
-"""Transformer layers for CPUs: the tokens of cells lie one after another, so that there is neither padding nor mask."""
+"""Which cells pass through a transformer together, and layers for CPUs that take their tokens without padding."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Rows for which weights are laid out; those of a batch are about as many.
-_TYPICAL_ROWS = 2048
+if TYPE_CHECKING:
+    from scmpt_scverse._types import IntArray
+
+#: Tokens of a forward pass: on a CPU few enough for its caches (weights are laid out for as many), elsewhere enough to
+#: keep the device busy.
+_CPU_BATCH_TOKENS, _DEVICE_BATCH_TOKENS = 2048, 65536
+#: On a device, the shortest cell of a batch has at least this share of the longest one's tokens; the rest is padding.
+_SHORTEST_SHARE = 0.92
 #: Scores of a head that are worked on at a time: few enough for the processor's cache.
 _CACHED_SCORES = 1 << 16
+
+
+def length_batches(
+    lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device"
+) -> "list[IntArray]":
+    """Cells with tokens, longest first, so that cells of similar length share a batch and padding is little."""
+    order = np.argsort(-lengths, kind="stable")
+    order = order[lengths[order] > 0]
+    budget = _CPU_BATCH_TOKENS if device.type == "cpu" else _DEVICE_BATCH_TOKENS
+    batches: list[IntArray] = []
+    while order.size:
+        longest = int(lengths[order[0]])
+        size = batch_size if batch_size != "auto" else max(1, budget // (longest + 1))
+        if batch_size == "auto" and device.type != "cpu":
+            size = min(size, int(np.sum(lengths[order] >= _SHORTEST_SHARE * longest)))
+        batches.append(order[:size])
+        order = order[size:]
+    return batches
 
 
 class PackedLinear:
@@ -27,7 +52,7 @@ class PackedLinear:
         self._is_laid_out = _has_layout(weight.dtype)
         if self._is_laid_out:
             # torch.compile's own operators; where a torch has none, the plain ones below do.
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _TYPICAL_ROWS)
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _CPU_BATCH_TOKENS)
 
     def __call__(self, rows: Tensor, activation: Literal["none", "relu", "gelu"] = "none") -> Tensor:
         """Map `(n_rows, n_in)` to `(n_rows, n_out)`."""

@@ -10,17 +10,17 @@ from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
-from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._packed_layers import length_batches
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
-from scmpt_scverse.pp._gene_tokens import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
+from scmpt_scverse.pp import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
 
 if TYPE_CHECKING:
     import torch
 
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
-    from scmpt_scverse.encoders._gated_tokens import GatedTokens
+    from scmpt_scverse.encoders._gated_inputs import GatedTokens
     from scmpt_scverse.encoders._scgpt_network import PackedScGPT, ScGPTNetwork
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.pp import GeneExpression
 
 #: Part of every fingerprint; raised whenever the same options come to give other tokens.
 _PREPROCESSING_VERSION = 1
@@ -170,7 +170,7 @@ class ScGPTEncoder(Encoder):
         """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""
         import torch
 
-        from scmpt_scverse.encoders._gated_tokens import GatedTokens
+        from scmpt_scverse.encoders._gated_inputs import GatedTokens
 
         tokens = self.prepare(expression)
         gene_ids, bins, is_token = self._padded(tokens, device)

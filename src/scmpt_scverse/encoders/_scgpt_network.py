@@ -158,7 +158,7 @@ class ScGPTNetwork(nn.Module):
     def freeze(self, device: torch.device, dtype: torch.dtype) -> Self:
         """Make it ready to run on `device` in `dtype`: call once, after the weights are loaded."""
         self.eval().requires_grad_(False)
-        # One row a bin, computed in float32 and then rounded: the values are few, and their network is shared by all.
+        # One row per bin, computed in float32 and then rounded: the values are few, and their network is shared by all.
         self.register_buffer("value_table", self.value_encoder(torch.tensor(self._bin_values, dtype=torch.float32)))
         return self.to(device=device, dtype=dtype)
 

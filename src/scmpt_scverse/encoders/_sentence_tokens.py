@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import torch
 
     from scmpt_scverse._types import IntArray, StrArray
-    from scmpt_scverse.pp._cell_sentence import CellSentences
+    from scmpt_scverse.pp import CellSentences
 
 #: Sentences on which the short way is compared with the tokenizer's own, whenever genes are new.
 _N_PROVED = 64

@@ -12,11 +12,10 @@ from scmpt_scverse._hashing import file_sha256, fingerprint_of
 from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
-from scmpt_scverse.encoders._length_batches import length_batches
+from scmpt_scverse.encoders._packed_layers import length_batches
 from scmpt_scverse.encoders._sentence_folder import described_sizes
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
-from scmpt_scverse.pp._cell_sentence import CellSentences
-from scmpt_scverse.pp._sentence_forms import TABLE_OF, check_form, read_table, sentences_in_form
+from scmpt_scverse.pp import TABLE_OF, CellSentences, check_form, read_table, sentences_in_form
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray, StrPath
     from scmpt_scverse.encoders._gene_gates import JoinedGates
     from scmpt_scverse.encoders._sentence_network import SentenceNetwork
-    from scmpt_scverse.pp._expression import GeneExpression
+    from scmpt_scverse.pp import GeneExpression
 
 #: Sentences of a forward pass where the library makes the batches.
 _LIBRARY_BATCH_SIZE = 32
@@ -196,7 +195,7 @@ class SentenceTransformerEncoder(Encoder):
         """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""
         import torch
 
-        from scmpt_scverse.encoders._gated_sentences import GatedSentences
+        from scmpt_scverse.encoders._gated_inputs import GatedSentences
         from scmpt_scverse.encoders._gene_gates import JoinedGates
 
         model = self._model(torch.float32, device)[0]

@@ -1,27 +1,36 @@
-"""Second opinions: language models that choose among candidate labels, and how theirs is mixed with the head's."""
+"""Second opinions: clients of language models that choose among candidate labels, and what is made of their answers."""
 
 from scmpt_scverse.llm._answer_cache import AnswerCache
-from scmpt_scverse.llm._ask import Report
-from scmpt_scverse.llm._base import Answer, LLMClient, Message, Request
-from scmpt_scverse.llm._get import get
-from scmpt_scverse.llm._late_fusion import fit_weight, mix_probabilities
+from scmpt_scverse.llm._base import Answer, LLMClient, Request
+from scmpt_scverse.llm._get import CLIENTS as CLIENTS, get
+from scmpt_scverse.llm._late_fusion import Mixture as Mixture, mix as mix
 from scmpt_scverse.llm._openai_compatible import OpenAICompatibleClient
-from scmpt_scverse.llm._prompt import build_request
 from scmpt_scverse.llm._recorded import RecordedClient
+from scmpt_scverse.llm._run import (
+    DEFAULT_MAX_CALLS as DEFAULT_MAX_CALLS,
+    DEFAULT_N_GENES as DEFAULT_N_GENES,
+    AskOptions as AskOptions,
+    Report,
+)
+from scmpt_scverse.llm._second_opinion import (
+    SecondOpinion as SecondOpinion,
+    Subjects as Subjects,
+    ask_about as ask_about,
+    group_means as group_means,
+    least_certain_first as least_certain_first,
+    most_probable as most_probable,
+    subjects_of as subjects_of,
+)
 from scmpt_scverse.llm._transformers import TransformersClient
 
 __all__ = [
     "Answer",
     "AnswerCache",
     "LLMClient",
-    "Message",
     "OpenAICompatibleClient",
     "RecordedClient",
     "Report",
     "Request",
     "TransformersClient",
-    "build_request",
-    "fit_weight",
     "get",
-    "mix_probabilities",
 ]

@@ -1,4 +1,4 @@
-"""Every answer in a file that people can read, share and shorten: one JSON object a line."""
+"""Every answer in a file that people can read, share and shorten: one JSON object per line."""
 
 import hashlib
 import json
@@ -20,16 +20,16 @@ _FILE = "llm-answers-1.jsonl"
 
 
 def request_key(client: LLMClient, request: Request) -> str:
-    """Hexadecimal sha256 of model, prompt and parameters, by which an answer is found again."""
+    """Key of an answer: hexadecimal sha256 of model, prompt and parameters."""
     return hashlib.sha256(json.dumps(_question(client, request), sort_keys=True).encode()).hexdigest()
 
 
 class AnswerCache:
     """Answers by model, prompt and parameters, in a file of JSON lines.
 
-    A line holds the prompt as it was sent, the answer, the tokens that it took and the time; never a key. It is on disk
-    before the next answer is taken, so a killed run loses only what was under way. A last line that was cut short is
-    passed over, others that cannot be read are too, with a warning. Take lines out to have them asked again.
+    A line holds the prompt as it was sent, the answer, its tokens and the time; never an API key. It is on disk before
+    the next answer is taken, so a killed run loses only pending answers. A last line that was cut short is skipped;
+    other lines that cannot be read are skipped with a warning. Remove lines to have their questions asked again.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class AnswerCache:
         self._answers[key] = answer
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -92,7 +92,7 @@ class AnswerCache:
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
-                os.write(self._file, b"\n")  # a line cut short stays by itself
+                os.write(self._file, b"\n")  # keeps a line that was cut short apart from the next
         return self._file
 
     def _read(self) -> None:
@@ -108,11 +108,12 @@ class AnswerCache:
         if unread:
             numbers = ", ".join(map(str, unread[:5])) + (", ..." if len(unread) > 5 else "")
             warnings.warn(
-                f"{len(unread)} lines of {self.path} are no answers and are passed over: {numbers}.",
+                f"{len(unread)} lines of {self.path} hold no valid answer and are skipped: {numbers}. Remove them to "
+                "stop this warning.",
                 UserWarning,
                 stacklevel=3,
             )
-        # A file that somebody edited may lack the last end of line.
+        # An editor may have removed the last end of line.
         try:
             self._add(last)
         except (ValueError, KeyError, TypeError):
@@ -139,7 +140,7 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 
 def _answer_of(content: dict[str, Any]) -> Answer:
-    """An answer as it was written; `ValueError` if somebody wrote something else. The file may come from anyone."""
+    """An answer from its line; `ValueError` if it is none. The file may come from anyone."""
     answer = Answer(
         content["status"],
         tuple(map(float, content["probabilities"])),

@@ -1,4 +1,4 @@
-"""The contract of a language model that is asked about cells: from a prompt with candidates to a choice among them."""
+"""The contract of a client: from requests about cells, with candidate labels, to a distribution over the candidates."""
 
 import string
 import unicodedata
@@ -14,9 +14,9 @@ Status: TypeAlias = Literal["answered", "abstained", "failed"]
 
 #: Characters of a rationale that are kept.
 MAX_RATIONALE = 500
-#: Characters a token, on the low side, so that estimates of tokens are on the high one: gene symbols are cut small.
+#: Characters per token, on the low side, so that token counts are over-estimated: gene symbols take many tokens.
 _CHARACTERS_PER_TOKEN = 2
-#: Unicode categories of what is not text: control, format (such as right-to-left overrides), surrogate, private.
+#: Unicode categories that are not text: control, format (such as right-to-left overrides), surrogate, private.
 _NOT_TEXT = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -38,31 +38,34 @@ class Message:
 
 @dataclass(frozen=True)
 class Request:
-    """One question, complete: what is sent, and what may be answered.
+    """One question: what is sent, and what may be answered.
 
     Attributes
     ----------
     messages
         The prompt.
     candidates
-        Labels to choose among. In the prompt and in the answer they are called by :attr:`keys`.
+        Labels to choose among. Prompt and answer of a chat model name them by :attr:`keys`.
     seed
         For models that draw at random.
+    genes
+        The genes that the prompt shows, most expressed first; for clients that do not read the prompt.
     """
 
     messages: tuple[Message, ...]
     candidates: tuple[str, ...]
     seed: int = 0
+    genes: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """`A`, `B`, ... one a candidate."""
+        """`A`, `B`, ...: one per candidate."""
         return candidate_keys(len(self.candidates))
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request.
+    """The result of a request.
 
     Attributes
     ----------
@@ -70,7 +73,7 @@ class Answer:
         `"answered"`; `"abstained"`: the model refused, chose no candidate or gave no valid answer; `"failed"`: there
         was no answer, and asking again may bring one.
     probabilities
-        One a candidate, in the order of the request, summing to 1; empty unless answered.
+        One per candidate, in the order of the request, summing to 1; empty unless answered.
     rationale
         Plain text of at most 500 characters. Written by a model: show it as text, never as markup.
     reason
@@ -80,12 +83,12 @@ class Answer:
     served_model
         As the server called the model.
     refused_parameters
-        Parameters that the server did not take, so the request went without.
+        Parameters that the server refused, so that the request was sent without them.
 
     Raises
     ------
     ValueError
-        The probabilities are none, or there are some without an answer.
+        The probabilities do not sum to 1, or there are some without an answer.
     """
 
     status: Status
@@ -111,16 +114,17 @@ Answers: TypeAlias = Generator[tuple[Request, Answer], None, None]
 
 
 class LLMClient(ABC):
-    """A language model behind one verb, :meth:`answer`.
+    """A language model, or any other adviser, behind one method, :meth:`answer`.
 
-    Clients see prompts, never AnnData. They keep no state that would make an answer depend on those before it.
+    Clients see requests, never AnnData, and keep no state that would make an answer depend on earlier ones. Another
+    package registers a client by an entry point of the group `scmpt_scverse.llm`.
 
     Attributes
     ----------
     model
-        Its name; part of the key under which answers are stored, so two different models must have two names.
+        Its name; part of the key under which answers are stored, so different models need different names.
     instruction
-        How it wants to be answered; the last part of the system message.
+        The form that its answers must have; the last part of the system message.
     price
         Per million input tokens and per million output tokens, in any one currency; `None` where it is not known.
     max_output_tokens
@@ -138,7 +142,7 @@ class LLMClient(ABC):
     @property
     @abstractmethod
     def parameters(self) -> dict[str, Plain]:
-        """All that changes an answer, beside model and prompt; never a secret. Part of the key of stored answers."""
+        """Whatever changes an answer, besides model and prompt; never a secret. Part of the key of stored answers."""
 
     @abstractmethod
     def answer(self, requests: Iterable[Request]) -> Answers:
@@ -147,7 +151,7 @@ class LLMClient(ABC):
         Parameters
         ----------
         requests
-            Taken one by one, and only as fast as they are answered, so that whoever gives them can stop in between.
+            Taken one by one, and only as fast as they are answered: limits may stop them at any point.
 
         Yields
         ------
@@ -162,7 +166,7 @@ class LLMClient(ABC):
         """
 
     def check(self) -> None:
-        """Raise what would stop the first request, such as a missing key. Asks nothing."""
+        """Raise what would stop the first request, such as a missing key; nothing is asked."""
         return None
 
     def count_tokens(self, request: Request) -> int:
@@ -171,7 +175,7 @@ class LLMClient(ABC):
         return -(-n_characters // _CHARACTERS_PER_TOKEN)
 
     def price_of(self, input_tokens: int, output_tokens: int) -> float | None:
-        """What so many tokens cost; `None` if the price is not known."""
+        """Price of this many tokens; `None` if the price is not known."""
         if self.price is None:
             return None
         return (input_tokens * self.price[0] + output_tokens * self.price[1]) / 1e6
@@ -191,7 +195,7 @@ def plain_text(text: str, limit: int = MAX_RATIONALE) -> str:
 
 
 def checked_price(price: tuple[float, float] | None) -> tuple[float, float] | None:
-    """A price per million input and output tokens; `ValueError` if it is none."""
+    """A price per million input and output tokens; `ValueError` for anything else."""
     if price is None:
         return None
     if len(price) != 2 or not all(0 <= float(part) < float("inf") for part in price):

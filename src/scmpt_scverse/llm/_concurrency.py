@@ -1,4 +1,4 @@
-"""Several requests at a time: taken as fast as they are answered, kept to a rate, and stopped without loss."""
+"""Several requests at a time: taken as fast as they are answered, limited to a rate, and stopped without loss."""
 
 import sys
 import threading
@@ -14,30 +14,30 @@ from scmpt_scverse.llm._base import Answer, Answers, Request
 def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Request], n_at_a_time: int) -> Answers:
     """Requests with their answers, as they come.
 
-    On Ctrl-C, or if the server makes asking on useless, no further request is taken; those under way are waited for and
-    given, since they are paid for, before the interrupt or error goes on. A second Ctrl-C drops them.
+    On Ctrl-C, or after an error that ends the run, no further request is taken; pending ones are waited for and given,
+    since they are paid for, before the interrupt or error is raised. A second Ctrl-C drops them.
     """
     source = iter(requests)
-    under_way: dict[Future[Answer], Request] = {}
+    pending: dict[Future[Answer], Request] = {}
     wait_for_threads = True
     pool = ThreadPoolExecutor(n_at_a_time)
     try:
         while True:
-            while len(under_way) < n_at_a_time and (request := next(source, None)) is not None:
-                under_way[pool.submit(ask, request)] = request
-            if not under_way:
+            while len(pending) < n_at_a_time and (request := next(source, None)) is not None:
+                pending[pool.submit(ask, request)] = request
+            if not pending:
                 return
-            for done in wait(under_way, return_when=FIRST_COMPLETED).done:
-                yield under_way.pop(done), done.result()
+            for done in wait(pending, return_when=FIRST_COMPLETED).done:
+                yield pending.pop(done), done.result()
     except (KeyboardInterrupt, Exception) as stop:
         wait_for_threads = False
         if isinstance(stop, KeyboardInterrupt):
             tqdm.write(
-                f"Stopping: waiting for {len(under_way)} answers that are paid for. Interrupt again to drop them.",
+                f"Stopping: waiting for {len(pending)} answers that are paid for. Interrupt again to drop them.",
                 file=sys.stderr,
             )
-        for done in as_completed(list(under_way)):
-            request = under_way.pop(done)
+        for done in as_completed(list(pending)):
+            request = pending.pop(done)
             if done.exception() is None:
                 yield request, done.result()
         wait_for_threads = True
@@ -46,6 +46,9 @@ def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Reques
         pool.shutdown(wait=wait_for_threads, cancel_futures=True)
 
 
+# Not a library: pyrate-limiter 4.5 keeps the same distances (20 requests at 50 ms in 0.98 s, here 0.95 s), but does not
+# serve in order of arrival (of 16 threads one waited 48 turns, here 16) and leaves a thread running when it is closed;
+# its rates per minute, and those of limits 5.8, let a whole minute's requests through at once.
 class Pace:
     """Lets the requests of several threads pass at even distances.
 

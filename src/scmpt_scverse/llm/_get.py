@@ -1,12 +1,10 @@
 """From a name to a client."""
 
-from typing import TYPE_CHECKING, Any
+from inspect import signature
+from typing import Any
 
-from scmpt_scverse._checks import list_some
 from scmpt_scverse._registry import Registry
-
-if TYPE_CHECKING:
-    from scmpt_scverse.llm._base import LLMClient
+from scmpt_scverse.llm._base import LLMClient
 
 CLIENTS = Registry(
     "client",
@@ -15,17 +13,19 @@ CLIENTS = Registry(
         "transformers": "scmpt_scverse.llm._transformers:TransformersClient",
         "recorded": "scmpt_scverse.llm._recorded:RecordedClient",
     },
+    group="scmpt_scverse.llm",
 )
 
 
-def get(client: "str | LLMClient", **options: Any) -> "LLMClient":
-    """Get a client by name.
+def get(client: str | type[LLMClient] | LLMClient, **options: Any) -> LLMClient:
+    """Get a client by name, by class, or as it is.
 
     Parameters
     ----------
     client
-        `"openai"` (:class:`OpenAICompatibleClient`), `"transformers"` (:class:`TransformersClient`) or `"recorded"`
-        (:class:`RecordedClient`). A client is returned as it is.
+        `"openai"` (:class:`OpenAICompatibleClient`), `"transformers"` (:class:`TransformersClient`), `"recorded"`
+        (:class:`RecordedClient`), or a name that another package registered; or a class of clients. A client is
+        returned as it is.
     **options
         Options of that class, for instance `model="gpt-4o-2024-08-06"`.
 
@@ -38,15 +38,18 @@ def get(client: "str | LLMClient", **options: Any) -> "LLMClient":
     ValueError
         The name is unknown, or an option is out of range.
     TypeError
-        An option that this client does not have.
+        Something else than a client, an option that this client does not have, or one missing that it needs.
     ImportError
-        The client comes with an extra of this package that is not installed.
+        The client needs an extra of this package that is not installed.
     """
-    from scmpt_scverse.llm._base import LLMClient
-
-    if isinstance(client, LLMClient):
-        if options:
-            raise TypeError(f"Options {list_some(options)} cannot change a client that exists; pass its name instead.")
-        return client
-    built: LLMClient = CLIENTS.load(client)(**options)
-    return built
+    kind = CLIENTS.load(client) if isinstance(client, str) else client
+    if isinstance(kind, type) and issubclass(kind, LLMClient):
+        try:
+            signature(kind).bind(**options)
+        except TypeError as error:
+            name = client if isinstance(client, str) else kind.__name__
+            raise TypeError(
+                f"The options do not fit the client {name!r}: {error}. Its options are those of `{kind.__name__}`: "
+                f"{signature(kind)}. Pass them to `scmpt_scverse.llm.get`, and the client that it returns to others."
+            ) from None
+    return CLIENTS.build(client, LLMClient, **options)  # type: ignore[type-abstract]  # the contract is abstract

@@ -1,5 +1,6 @@
-"""Late fusion: mix the head's label probabilities with a language model's. Pure functions of arrays."""
+"""Late fusion: mix label probabilities of a classifier with those of a language model, over arrays."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,61 @@ if TYPE_CHECKING:
 _WEIGHTS = np.linspace(0, 1, 101)
 #: Smallest probability whose logarithm is taken, so that one certain error does not outweigh everything.
 _FLOOR = 1e-6
-#: Nats a cell that a larger weight must gain; less is rounding.
+#: Nats per cell that a larger weight must gain; less is rounding.
 _LEAST_GAIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A classifier and a language model, mixed.
+
+    Attributes
+    ----------
+    weight
+        Share of the language model, in [0, 1].
+    probabilities
+        The mixture, shape `(n_obs, n_labels)`.
+    held_out
+        The mixture of the labelled cells, shape `(n_labelled, n_labels)`, each by a weight that was fitted without it
+        if the weight was fitted: what metrics may be computed from.
+    """
+
+    weight: float
+    probabilities: "FloatArray"
+    held_out: "FloatArray"
+
+
+def mix(
+    head: "FloatArray",
+    llm: "FloatArray",
+    labels: "IntArray",
+    labelled: "IntArray",
+    *,
+    weight: float | None = None,
+    seed: int = 0,
+) -> Mixture:
+    """Mix all cells, by a weight that is given or fitted on the labelled ones.
+
+    Parameters
+    ----------
+    head, llm
+        As in :func:`mix_probabilities`.
+    labels
+        Columns of the true labels, shape `(n_obs,)`; read for `labelled` cells only.
+    labelled
+        Rows of cells to fit the weight on, and to judge it by.
+    weight
+        Share of the language model; `None` fits it, and gives 0 where there is no labelled cell.
+    seed
+        Of the order in which cells are dealt to folds.
+    """
+    ours, theirs, truth = head[labelled], llm[labelled], labels[labelled]
+    if weight is not None:
+        held_out = mix_probabilities(ours, theirs, weight)
+    else:
+        held_out = mix_cross_fitted(ours, theirs, truth, seed=seed)
+        weight = fit_weight(ours, theirs, truth) if len(labelled) else 0.0
+    return Mixture(weight, mix_probabilities(head, llm, weight), held_out)
 
 
 def mix_probabilities(head: "FloatArray", llm: "FloatArray", weight: float) -> "FloatArray":
@@ -22,7 +76,7 @@ def mix_probabilities(head: "FloatArray", llm: "FloatArray", weight: float) -> "
     Parameters
     ----------
     head
-        Label probabilities of the head, shape `(n_cells, n_labels)`.
+        Label probabilities of the classifier, shape `(n_cells, n_labels)`.
     llm
         Those of the language model over the same labels; a row of NaN where it was not asked or did not answer.
     weight
@@ -30,8 +84,8 @@ def mix_probabilities(head: "FloatArray", llm: "FloatArray", weight: float) -> "
 
     Returns
     -------
-    Probabilities of the same shape and dtype as `head`. Rows about which the language model says nothing are the
-    head's, and with `weight=0` all are, bit for bit.
+    Probabilities of the same shape and dtype as `head`. Rows without an answer are those of `head`, and with `weight=0`
+    all rows are, bit for bit.
 
     Raises
     ------
@@ -62,9 +116,9 @@ def fit_weight(head: "FloatArray", llm: "FloatArray", labels: "IntArray") -> flo
 
     Returns
     -------
-    Of the weights 0, 0.01, ... 1 whose accuracy on these cells is not below that of weight 0, the head alone, the one
-    of least negative log-likelihood; the smaller of equal ones. So on these cells the mixture is never below the head,
-    in accuracy nor in likelihood. On other cells it can be.
+    Of the weights 0, 0.01, ..., 1 whose accuracy on these cells is not below that of weight 0, the head alone, the one
+    with the lowest negative log-likelihood; the smallest of equal ones. On these cells the mixture is therefore never
+    below the head, neither in accuracy nor in likelihood. On other cells it can be.
 
     Raises
     ------
@@ -76,24 +130,24 @@ def fit_weight(head: "FloatArray", llm: "FloatArray", labels: "IntArray") -> flo
         raise ValueError(f"Expected a label for each of at least one cell; found {len(labels)} for {len(head)} cells.")
     if labels.min() < 0 or labels.max() >= head.shape[1]:
         raise ValueError(f"Expected labels from 0 to {head.shape[1] - 1}; found {labels.min()} to {labels.max()}.")
-    best, least = 0.0, np.inf
+    best, lowest = 0.0, np.inf
     for weight in _WEIGHTS:
         mixed = mix_probabilities(head, llm, float(weight))
         n_right = int((mixed.argmax(axis=1) == labels).sum())
         if weight == 0:
             n_right_alone = n_right
         loss = float(-np.log(np.maximum(mixed[np.arange(len(labels)), labels], _FLOOR)).sum())
-        if n_right >= n_right_alone and loss < least - _LEAST_GAIN * len(labels):
-            best, least = float(weight), loss
+        if n_right >= n_right_alone and loss < lowest - _LEAST_GAIN * len(labels):
+            best, lowest = float(weight), loss
     return best
 
 
 def mix_cross_fitted(
     head: "FloatArray", llm: "FloatArray", labels: "IntArray", *, n_folds: int = 5, seed: int = 0
 ) -> "FloatArray":
-    """Mixtures in which no cell had a part in its own weight: each fold is mixed by the weight fitted on the others.
+    """Cross-fitted mixtures: each fold is mixed by the weight that was fitted on the other folds.
 
-    So figures computed from them are honest, where those of cells that a weight was fitted on would flatter.
+    Metrics of these mixtures are not inflated, as those of the cells that a weight was fitted on would be.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Chat completions of OpenAI and of every server that speaks its protocol, through the official SDK."""
+"""Chat completions of OpenAI, and of any server with the same API, through the official SDK."""
 
 import json
 import os
@@ -29,15 +29,15 @@ _REFUSALS = {
 
 
 class OpenAICompatibleClient(LLMClient):
-    """A chat model of OpenAI, or behind any server that speaks its protocol (Azure, DeepSeek, vLLM, Ollama, llama.cpp).
+    """A chat model of OpenAI, or of any server with the same API (Azure, DeepSeek, vLLM, Ollama, llama.cpp).
 
     Parameters
     ----------
     model
-        As the server calls it. A dated name (`gpt-4o-2024-08-06`) means the same model next year; `gpt-4o` may not.
+        Its name at the server. A dated name (`gpt-4o-2024-08-06`) stays the same model; `gpt-4o` may change.
     base_url
-        Address of the server's API, such as `http://localhost:11434/v1`; `None` is OpenAI's, or what the environment
-        variable `OPENAI_BASE_URL` says.
+        Address of the server's API, such as `http://localhost:11434/v1`; `None` takes the environment variable
+        `OPENAI_BASE_URL`, or else OpenAI's.
     api_key
         Key; `None` takes it from the environment. It is kept in memory only: not in answers, files, pickles or `repr`.
     api_key_variable
@@ -45,22 +45,22 @@ class OpenAICompatibleClient(LLMClient):
         OpenAI's key is never sent to another server unasked.
     price
         Amounts per million input and per million output tokens, in any one currency, from the provider's list; `None`
-        where not known, and then nothing is said about costs.
+        where not known; then costs are not reported.
     temperature
-        Sent to the server; `None` sends none, for models that take none. 0 is the most repeatable.
+        Sent to the server; `None` sends none, for models without this parameter. 0 is the most reproducible.
     max_output_tokens
         The most tokens of one answer. Models that reason before they answer need thousands.
     max_attempts
-        How often a request is sent whose answer is not of the form asked for; then the model counts as abstaining.
+        How often a request is sent if its answers are malformed; then the model counts as abstaining.
     concurrency
-        Requests under way at a time.
+        Requests at a time.
     requests_per_minute
-        The most requests sent in a minute; `None` leaves it to the server to refuse.
+        The most requests per minute, sent at equal intervals; `None` leaves it to the server to refuse.
     max_retries
-        How often a request is sent again after a refusal for its rate (429), an error of the server (5xx) or a broken
-        connection; with growing pauses, or the one that the server asks for.
+        How often the SDK sends a request again after a rate limit (429), a server error (5xx) or a broken connection,
+        with growing pauses, or the one that the server asks for.
     timeout
-        Seconds to wait for an answer. A server may charge for an answer that was not waited for.
+        Seconds to wait for an answer. A server may charge for an answer that came too late.
 
     Raises
     ------
@@ -71,11 +71,11 @@ class OpenAICompatibleClient(LLMClient):
 
     Notes
     -----
-    Answers are asked for as JSON by a schema whose choice is one of the candidates' keys. A server that does not know
-    schemas, or another optional parameter, is asked again without, and the answer says so. The label probabilities are
-    the model's own `confidence` for its choice, with the rest spread equally over the other candidates.
+    The answer is JSON by a schema whose choice is one of the candidates' keys. If a server refuses schemas, or another
+    optional parameter, the request is sent without it, and the answer records that. The label probabilities are the
+    model's own `confidence` in its choice, with the rest spread equally over the other candidates.
 
-    Headers in which the SDK describes machine and Python version are left out.
+    The headers in which the SDK describes machine and Python version are not sent.
     """
 
     instruction = (
@@ -153,28 +153,28 @@ class OpenAICompatibleClient(LLMClient):
         self._key()
 
     def answer(self, requests: Iterable[Request]) -> Answers:
-        """See :meth:`LLMClient.answer`. On Ctrl-C, answers under way are waited for; a second one drops them."""
+        """See :meth:`LLMClient.answer`. On Ctrl-C, pending answers are waited for; a second Ctrl-C drops them."""
         with self._connect() as sdk:
             pace = Pace(self.requests_per_minute)
             yield from ask_concurrently(lambda request: self._ask(sdk, pace, request), requests, self.concurrency)
 
     def _ask(self, sdk: "openai.OpenAI", pace: Pace, request: Request) -> Answer:
-        """Ask until the answer is of the right form, or the attempts are used up."""
+        """Ask until the answer is valid, or the attempts are used up."""
         import openai
 
-        from scmpt_scverse.llm._structured_answer import MalformedAnswer, read_answer
+        from scmpt_scverse.llm._structured_answer import MalformedAnswer, complaint, read_answer, text_of
 
         messages, completions = request.messages, []
         answer = Answer("failed")
         for _ in range(self.max_attempts):
             try:
                 completions.append(self._complete(sdk, pace, messages, request))
-                text = self._text_of(completions[-1])
+                text = text_of(completions[-1], self._without_key)
                 answer = text if isinstance(text, Answer) else read_answer(text, request)
                 break
             except MalformedAnswer as error:
                 answer = Answer("abstained", reason=f"no valid answer: {error}")
-                messages = (*request.messages, *_complaint(str(text), error))
+                messages = (*request.messages, *complaint(str(text), error))
             except json.JSONDecodeError:
                 answer = Answer("failed", reason="the server sent something that is not JSON")
                 break
@@ -194,7 +194,7 @@ class OpenAICompatibleClient(LLMClient):
         """One completion; where the server refuses an optional parameter, without it."""
         import openai
 
-        given_up: set[str] = set()
+        dropped: set[str] = set()
         while True:
             optional = self._optional_parameters(request)
             pace.wait()
@@ -215,16 +215,16 @@ class OpenAICompatibleClient(LLMClient):
                 raise
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 refused = _refused_parameter(f"{error.param} {error}", optional)
-                if refused is None or refused in given_up:
+                if refused is None or refused in dropped:
                     raise
-                given_up.add(refused)
+                dropped.add(refused)
                 self._refused.add(refused)
 
     def _optional_parameters(self, request: Request) -> dict[str, Any]:
-        """What not every server takes, less what this one has refused."""
+        """Parameters that not every server accepts, without those that this one has refused."""
         from scmpt_scverse.llm._structured_answer import answer_form, response_format
 
-        # OpenAI's newer models take only the longer name; others may pass over it in silence, and so have no limit.
+        # OpenAI's newer models accept only the longer name; other servers may ignore it, and then have no limit.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
         limit = _LIMIT_NAMES[limit] if limit in self._refused else limit
         parameters: dict[str, Any] = {
@@ -238,7 +238,7 @@ class OpenAICompatibleClient(LLMClient):
     def _connect(self) -> "openai.OpenAI":
         import openai
 
-        def leave_out_what_nobody_asked_for(sent: Any) -> None:
+        def drop_headers(sent: Any) -> None:
             of_openai = ("openai-organization", "openai-project") if self.base_url is not None else ()
             for name in [name for name in sent.headers if name.lower().startswith(("x-stainless", *of_openai))]:
                 del sent.headers[name]
@@ -248,7 +248,7 @@ class OpenAICompatibleClient(LLMClient):
             api_key=self._key(),
             timeout=self.timeout,
             max_retries=self.max_retries,
-            http_client=openai.DefaultHttpxClient(event_hooks={"request": [leave_out_what_nobody_asked_for]}),
+            http_client=openai.DefaultHttpxClient(event_hooks={"request": [drop_headers]}),
             **options,
         )
 
@@ -275,29 +275,8 @@ class OpenAICompatibleClient(LLMClient):
         key = self._key()
         return text if key == _NO_KEY else text.replace(key, "[key]")
 
-    def _text_of(self, completion: Any) -> str | Answer:
-        """The text of a completion; where there is none, an answer that says why."""
-        choices = getattr(completion, "choices", None)
-        if not choices or choices[0].message is None:
-            return Answer("failed", reason="the server sent no answer")
-        choice = choices[0]
-        if getattr(choice.message, "refusal", None):
-            refusal = plain_text(self._without_key(str(choice.message.refusal)), 200)
-            return Answer("abstained", reason=f"the model refused: {refusal}")
-        if choice.finish_reason == "content_filter":
-            return Answer("abstained", reason="the server's filter withheld the answer")
-        if choice.finish_reason == "length":
-            return Answer("abstained", reason="the answer was cut at `max_output_tokens`")
-        return self._without_key(choice.message.content or "")
-
 
 def _refused_parameter(text: str, sent: dict[str, Any]) -> str | None:
     """Which of the optional parameters the server's error is about."""
     text = text.lower()
     return next((name for name in sent if any(word in text for word in _REFUSALS[name])), None)
-
-
-def _complaint(text: str, error: Exception) -> tuple[Message, Message]:
-    """An answer that could not be read, and what is wrong with it."""
-    wrong = f"That cannot be read: {error}. Answer with the JSON object alone; choice must be a key or none."
-    return Message("assistant", plain_text(text, 1000)), Message("user", wrong)

@@ -1,4 +1,4 @@
-"""The prompt: a pure function from genes and candidates to messages, in which everything of the user is data."""
+"""The prompt: a pure function from genes and candidates to messages, in which all content of the user is data."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.llm._base import Message, Request, candidate_keys
 
-#: Raise when prompts change; it is recorded beside every run.
+#: To be raised when prompts change; recorded with every run.
 PROMPT_VERSION = 1
 _OPEN, _CLOSE = "<data>", "</data>"
 
@@ -46,10 +46,9 @@ def build_request(
     candidates
         Labels to choose among, at least two, all different.
     instruction
-        How the client wants to be answered, :attr:`LLMClient.instruction`.
+        The form that the answer must have, :attr:`LLMClient.instruction`.
     probabilities
-        What a classifier gives each candidate, in the order of `candidates`; shown with two decimals. `None` shows
-        none.
+        Probabilities of the candidates by a classifier, in their order; shown with two decimals. `None` shows none.
     context
         Tissue, condition, species and the like; sent as it is.
     markers
@@ -57,11 +56,11 @@ def build_request(
     subject
         What the genes belong to, for the sentence of the task.
     seed
-        Passed to models that draw at random, and what the order of the candidates is drawn from.
+        Passed to models that draw at random; the order of the candidates is drawn from it.
 
     Returns
     -------
-    The request. Its `candidates` are shuffled, by `seed`, genes and labels, so that their place says nothing.
+    The request. Its `candidates` are shuffled, by `seed`, genes and labels, so that their order is uninformative.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def build_request(
     order = sorted(range(len(candidates)), key=lambda index: _draw(seed, genes, candidates[index]))
     keys = candidate_keys(len(candidates))
     shuffled = [candidates[index] for index in order]
-    # One text takes two thirds of the tokens of a list.
+    # As one text, genes take two thirds of the tokens that a JSON list takes.
     data: dict[str, object] = {"genes": " ".join(genes), "candidates": dict(zip(keys, shuffled, strict=True))}
     if probabilities is not None:
         shown = [round(float(probabilities[index]), 2) for index in order]
@@ -93,7 +92,7 @@ def build_request(
     system = f"{_TASK.format(subject=subject, fields=fields)}\n{instruction}"
     text = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     messages = (Message("system", system), Message("user", f"{_OPEN}{text}{_CLOSE}"))
-    return Request(messages, tuple(shuffled), seed)
+    return Request(messages, tuple(shuffled), seed, tuple(genes))
 
 
 def _draw(seed: int, genes: Sequence[str], label: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Answers that somebody recorded: the same run again, without the model, its key or its price."""
+"""Recorded answers: the same run again, without the model, its key or its price."""
 
 import json
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RecordedClient(LLMClient):
-    """The answers in a file that another client wrote, and no others.
+    """The answers in a file that was written with another client, and no others.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class RecordedClient(LLMClient):
 
     Notes
     -----
-    Ask as the recorded run asked, about the same cells and with the same options: then prompts are equal letter by
-    letter, and their answers are found. A question that was not recorded fails.
+    Answers are found by the exact text of the prompt, so ask about the same cells with the same options as the recorded
+    run. A question that was not recorded fails.
     """
 
     price = (0.0, 0.0)
@@ -47,7 +47,7 @@ class RecordedClient(LLMClient):
         if len(fitting) != 1:
             raise ValueError(
                 f"Expected the answers of one model with one set of parameters in {path}; found those of "
-                f"{list_some(name for name, *_ in described)}. Pass `model=`, or take the other lines out."
+                f"{list_some(name for name, *_ in described)}. Pass `model=`, or remove the other lines."
             )
         self.model, parameters, self.instruction = fitting[0]
         self._parameters: dict[str, Plain] = json.loads(parameters)
@@ -61,7 +61,7 @@ class RecordedClient(LLMClient):
 
     @property
     def parameters(self) -> dict[str, Plain]:
-        """Those of the client that was recorded."""
+        """Those of the recorded client."""
         return dict(self._parameters)
 
     def answer(self, requests: Iterable[Request]) -> Answers:
@@ -74,7 +74,7 @@ class RecordedClient(LLMClient):
 
 
 def _clients_of(path: Path) -> list[tuple[str, str, str]]:
-    """Model, parameters as JSON, and instruction of every client that wrote into a file."""
+    """Model, parameters as JSON, and instruction of every client with answers in a file."""
     found: dict[tuple[str, str, str], None] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:

@@ -1,11 +1,12 @@
-"""The form of an answer in JSON: its schema for the server, and the check of what came back."""
+"""The form of an answer in JSON: its schema for the server, and the reading of what comes back."""
 
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from scmpt_scverse.llm._base import Answer, Request, plain_text
+from scmpt_scverse.llm._base import Answer, Message, Request, plain_text
 
 #: The choice that none of the candidates can be right.
 NO_CANDIDATE = "none"
@@ -13,7 +14,7 @@ _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 
 
 class MalformedAnswer(Exception):
-    """An answer that is not what was asked for; the message says why, for the model to read."""
+    """An answer that cannot be read; the message says why, and is sent to the model."""
 
 
 def answer_form(request: Request) -> type[BaseModel]:
@@ -33,6 +34,31 @@ def response_format(form: type[BaseModel]) -> dict[str, Any]:
     """The form as the `response_format` of a request."""
     schema = form.model_json_schema()
     return {"type": "json_schema", "json_schema": {"name": "cell_type", "strict": True, "schema": schema}}
+
+
+def text_of(completion: Any, without_key: Callable[[str], str]) -> str | Answer:
+    """The text of a completion; where there is none, an answer that says why.
+
+    Servers may repeat the key in what they send; `without_key` removes it.
+    """
+    choices = getattr(completion, "choices", None)
+    if not choices or choices[0].message is None:
+        return Answer("failed", reason="the server sent no answer")
+    choice = choices[0]
+    if getattr(choice.message, "refusal", None):
+        refusal = plain_text(without_key(str(choice.message.refusal)), 200)
+        return Answer("abstained", reason=f"the model refused: {refusal}")
+    if choice.finish_reason == "content_filter":
+        return Answer("abstained", reason="the server's filter withheld the answer")
+    if choice.finish_reason == "length":
+        return Answer("abstained", reason="the answer was cut at `max_output_tokens`")
+    return without_key(choice.message.content or "")
+
+
+def complaint(text: str, error: MalformedAnswer) -> tuple[Message, Message]:
+    """An answer that could not be read, and what is wrong with it, to be sent with the question again."""
+    wrong = f"That cannot be read: {error}. Answer with the JSON object alone; choice must be a key or none."
+    return Message("assistant", plain_text(text, 1000)), Message("user", wrong)
 
 
 def read_answer(text: str, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""Language models on this machine: how likely each candidate label is to follow the prompt. Nothing is parsed."""
+"""Language models on this machine, which score how likely each candidate label is to follow the prompt."""
 
 from collections.abc import Iterable
 from inspect import signature
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, Precision, StrPath
 
-#: Files that say what a model computes.
+#: Files on which the output of a model depends.
 _FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".jinja", ".txt", ".model"})
 _FINGERPRINT_LENGTH = 12
 _NORMALISATIONS = ("mean", "sum")
 
 
 class TransformersClient(LLMClient):
-    """A causal language model of Hugging Face, asked by the log-likelihood of each candidate label.
+    """A causal language model of Hugging Face, read by the log-likelihood of each candidate label.
 
     Parameters
     ----------
     model
         Folder of a model as transformers saves it, or a hub id.
     normalisation
-        What is compared between labels: `"mean"`, the log-likelihood per token, which favours long labels whose last
-        tokens follow from their first; or `"sum"`, that of the whole label, which is the probability that the model
-        would write it, and favours short ones.
+        How labels are compared: `"mean"`, by log-likelihood per token, which favours long labels whose last tokens
+        follow from the first; or `"sum"`, by that of the whole label, the probability that the model writes it, which
+        favours short ones.
     device
         A torch device, or `"auto"`: the first GPU, else the CPU.
     precision
         `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 where the device multiplies it natively.
     local_files_only
-        Take a hub id from the files of this machine alone; `False` lets it be downloaded.
+        Use only files that are on this machine; `False` allows downloads.
 
     Raises
     ------
@@ -51,9 +51,9 @@ class TransformersClient(LLMClient):
 
     Notes
     -----
-    The label probabilities are the softmax over the candidates of their log-likelihoods, so normalised. The prompt is
-    read once and the candidates in one batch after it; cells do not share a batch, so neighbours change nothing. There
-    is no rationale, and the model never abstains. Code that comes with a model is not run.
+    The label probabilities are the softmax of the normalised log-likelihoods of the candidates. The prompt is read
+    once, then all candidates in one batch; cells do not share a batch, so no answer depends on other cells. There is no
+    rationale, and the model never abstains. Code that comes with a model is not run.
     """
 
     instruction = "Answer with the label of that candidate and nothing else."
@@ -117,7 +117,7 @@ class TransformersClient(LLMClient):
                 f"The prompt has {len(prompt)} tokens and {self.model!r} reads {limit}. Show fewer genes (`n_genes=`), "
                 "markers or context."
             )
-        # Padding comes after the label, where a causal model has not looked yet.
+        # Padding follows the label, so a causal model cannot see it.
         padded = [ids + [0] * (max(lengths) - len(ids)) for ids in labels]
         cache = DynamicCache(config=model.config)
         # Its name changed in transformers 5.
@@ -172,7 +172,7 @@ class TransformersClient(LLMClient):
         return {"local_files_only": self.local_files_only, "trust_remote_code": False}
 
     def _identity(self) -> str:
-        """Name and what it stands for: equal for the same weights anywhere, different for other ones."""
+        """Name and fingerprint: the same for the same weights on any machine, different for other weights."""
         folder = Path(self.source).expanduser()
         if folder.is_dir():
             files = [path for path in sorted(folder.iterdir()) if path.suffix in _FINGERPRINTED]

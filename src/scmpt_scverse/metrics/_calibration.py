@@ -1,4 +1,4 @@
-"""Whether a probability can be taken at its word."""
+"""How far predicted probabilities can be trusted."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_positive, list_some
-from scmpt_scverse._reliability import N_BINS, reliability_bins
-from scmpt_scverse.metrics._classification import as_text
+from scmpt_scverse._labels import checked_labels, label_text
+from scmpt_scverse._statistics import N_BINS, reliability_bins
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray
 
 #: How far the probabilities of a cell may be from 1 in sum; float32 softmax and rounded files stay below.
 _TOLERANCE = 1e-3
@@ -26,15 +26,15 @@ def calibration_metrics(
     labels: Sequence[object] | None = None,
     n_bins: int = N_BINS,
 ) -> pd.Series:
-    """How far predicted probabilities are from what they claim.
+    """Calibration error, Brier score and log-likelihood of predicted probabilities.
 
     Parameters
     ----------
     y_true
         True label of each cell, shape `(n_obs,)`; compared as text.
     probabilities
-        Of each cell and label, shape `(n_obs, n_labels)`, in the same order; rows sum to 1. A row that holds NaN, as
-        of a cell that no encoder can read, is left out and counted.
+        Of each cell and label, shape `(n_obs, n_labels)`, in the same order; rows sum to 1. A row with NaN, as of a
+        cell that no encoder can read, is left out and counted.
     labels
         Labels of the columns of an array; a DataFrame has its own.
     n_bins
@@ -46,24 +46,24 @@ def calibration_metrics(
 
     `ece`
         Expected calibration error, in [0, 1]: mean distance, over cells, between the mean confidence of their bin and
-        the share that is right in it.
+        the share of correct predictions in it.
     `brier`
         Brier score over all labels, in [0, 2]: mean squared distance of the probabilities from the truth.
     `nll`
         Mean negative logarithm of the probability of the true label, at least 0; infinite if one has probability 0.
         NaN if no cell has a known label.
     `n_cells`, `n_unknown`, `n_unreadable`
-        Cells that count; those among them whose true label is none of the columns; cells left out.
+        Number of cells evaluated; of those, how many have a true label that is not a column; cells left out.
 
     Raises
     ------
     ValueError
-        Shapes differ, an array has no `labels`, rows are no probabilities, or no cell is left.
+        Shapes differ, an array has no `labels`, rows are not probabilities, or no cell is left.
 
     Notes
     -----
-    A cell whose true label is none of the columns is wrong whatever is predicted, so it counts as such in `ece`, and
-    in `brier` as if its label had a column of zeros. It is left out of `nll`, which it would make infinite. `ece` and
+    A cell whose true label is not a column is wrong whatever is predicted: it counts as wrong in `ece`, and in `brier`
+    as if its label had a column of zeros. It is left out of `nll`, which would be infinite. `ece` and
     its bins are those of :cite:t:`guo2017calibration`.
 
     Examples
@@ -76,16 +76,17 @@ def calibration_metrics(
     brier    0.32
     dtype: float64
     """
-    values, codes, is_readable = _checked(y_true, probabilities, labels)
+    check_positive(n_bins, "n_bins")
+    values, codes, is_readable = _readable(y_true, probabilities, labels)
     is_known = codes >= 0
     confidence, is_correct = values.max(axis=1), values.argmax(axis=1) == codes
     bins = reliability_bins(confidence, is_correct, n_bins)
-    of_truth = values[np.flatnonzero(is_known), codes[is_known]]
-    # sum_k (p_k - y_k)^2, with one y_k of 1, that of a column of zeros where the label is unknown.
+    true_probabilities = values[np.flatnonzero(is_known), codes[is_known]]
+    # sum_k (p_k - y_k)^2 = sum_k p_k^2 + 1 - 2 p_true; an unknown label has a column of zeros, so p_true = 0.
     brier = (values**2).sum(axis=1) + 1
-    brier[is_known] -= 2 * of_truth
+    brier[is_known] -= 2 * true_probabilities
     with np.errstate(divide="ignore"):
-        nll = -np.log(of_truth).mean() if len(of_truth) else np.nan
+        nll = -np.log(true_probabilities).mean() if len(true_probabilities) else np.nan
     return pd.Series(
         {
             "ece": float((bins["confidence"] - bins["accuracy"]).abs() @ bins["n_cells"] / len(values)),
@@ -98,36 +99,11 @@ def calibration_metrics(
     )
 
 
-def reliability_curve(
-    y_true: "ArrayLike",
-    probabilities: "pd.DataFrame | FloatArray",
-    *,
-    labels: Sequence[object] | None = None,
-    n_bins: int = N_BINS,
-) -> pd.DataFrame:
-    """Confidence and accuracy, bin by bin; arguments and errors as for :func:`calibration_metrics`.
-
-    Returns
-    -------
-    One row a bin that holds cells, columns `confidence` and `accuracy` (means over its cells) and `n_cells`; the index
-    holds the bins as intervals.
-    """
-    values, codes, _ = _checked(y_true, probabilities, labels)
-    check_positive(n_bins, "n_bins")
-    return reliability_bins(values.max(axis=1), values.argmax(axis=1) == codes, n_bins)
-
-
-def columns_and_codes(
+def _readable(
     y_true: "ArrayLike", probabilities: "pd.DataFrame | FloatArray", labels: Sequence[object] | None
-) -> "tuple[FloatArray, IntArray, StrArray]":
-    """Probabilities as an array, the column of each true label (-1 where it has none), and the labels of the columns.
-
-    Raises
-    ------
-    ValueError
-        Shapes differ, or an array has no `labels`.
-    """
-    truth = as_text(y_true, "y_true")
+) -> "tuple[FloatArray, IntArray, BoolArray]":
+    """Probabilities of readable cells, the columns of their true labels (-1 for none), and which cells these are."""
+    truth = checked_labels(y_true, "y_true")
     values = np.asarray(probabilities, dtype=np.float64)
     if isinstance(probabilities, pd.DataFrame):
         labels = list(probabilities.columns)
@@ -139,17 +115,9 @@ def columns_and_codes(
     if values.shape != (len(truth), len(labels)):
         raise ValueError(
             f"Expected probabilities of {len(truth)} cells and {len(labels)} labels; found shape {values.shape}. Pass "
-            "the same cells in the same order, one column a label."
+            "the same cells in the same order, one column per label."
         )
-    names = np.array([str(label) for label in labels], dtype=object)
-    return values, pd.Index(names).get_indexer(truth), names
-
-
-def _checked(
-    y_true: "ArrayLike", probabilities: "pd.DataFrame | FloatArray", labels: Sequence[object] | None
-) -> "tuple[FloatArray, IntArray, BoolArray]":
-    """Probabilities and codes of readable cells, and which cells these are."""
-    values, codes, _ = columns_and_codes(y_true, probabilities, labels)
+    codes = pd.Index([label_text(label) for label in labels], dtype=object).get_indexer(truth)
     is_readable = np.asarray(~np.isnan(values).any(axis=1))
     values, codes = values[is_readable], codes[is_readable]
     if len(values) == 0:
@@ -157,12 +125,12 @@ def _checked(
             f"Expected at least one cell with probabilities; found none among {len(is_readable)}. Pass cells that "
             "could be predicted."
         )
-    check_probabilities(values)
+    _check_probabilities(values)
     return values, codes, is_readable
 
 
-def check_probabilities(values: "FloatArray") -> None:
-    """Raise `ValueError` unless every row is a distribution."""
+def _check_probabilities(values: "FloatArray") -> None:
+    """Raise `ValueError` unless every row is a probability distribution."""
     is_broken = (values < 0).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > _TOLERANCE)
     if is_broken.any():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Accuracy, macro averages and figures of each label."""
+"""Accuracy, macro averages and metrics of each label."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
+
+from scmpt_scverse._labels import checked_labels, label_text
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,7 +25,7 @@ def classification_metrics(
     y_true
         True label of each cell, shape `(n_obs,)`; compared as text.
     y_pred
-        Predicted label of each cell, in the same order. A prediction that is none of `labels`, such as the unlabeled
+        Predicted label of each cell, in the same order. A prediction that is not in `labels`, such as the unlabeled
         category of a rejected cell, counts as wrong.
     labels
         Labels that the macro averages weigh equally; `None` takes the labels that occur in `y_true`, so a label that
@@ -51,7 +53,7 @@ def classification_metrics(
     dtype: float64
     """
     truth, predicted = _paired(y_true, y_pred)
-    averaged = sorted(set(truth)) if labels is None else list(dict.fromkeys(map(str, labels)))
+    averaged = sorted(set(truth)) if labels is None else list(dict.fromkeys(map(label_text, labels)))
     if not averaged:
         raise ValueError("Expected at least one label in `labels`; found none. Pass `None` for those in `y_true`.")
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -78,9 +80,9 @@ def per_class_metrics(y_true: "ArrayLike", y_pred: "ArrayLike") -> pd.DataFrame:
 
     Returns
     -------
-    One row a label that occurs in `y_true` or `y_pred`, in alphabetical order, columns `precision`, `recall`, `f1` and
-    `support` (cells that truly have it). What is undefined is 0: the precision of a label that is never predicted, the
-    recall of one that no cell has.
+    One row per label that occurs in `y_true` or `y_pred`, in alphabetical order; columns `precision`, `recall`, `f1`
+    and `support` (cells that truly have it). Undefined values are 0: the precision of a label that is never
+    predicted, the recall of one that no cell has.
 
     Raises
     ------
@@ -104,7 +106,7 @@ def per_class_metrics(y_true: "ArrayLike", y_pred: "ArrayLike") -> pd.DataFrame:
 
 
 def _paired(y_true: "ArrayLike", y_pred: "ArrayLike") -> "tuple[StrArray, StrArray]":
-    truth, predicted = as_text(y_true, "y_true"), as_text(y_pred, "y_pred")
+    truth, predicted = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
     if len(truth) != len(predicted):
         raise ValueError(
             "Expected one prediction for each true label; "
@@ -113,15 +115,3 @@ def _paired(y_true: "ArrayLike", y_pred: "ArrayLike") -> "tuple[StrArray, StrArr
     if len(truth) == 0:
         raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
     return truth, predicted
-
-
-def as_text(labels: "ArrayLike", argument: str) -> "StrArray":
-    """Labels as an object array of strings, whatever dtype pandas gave them."""
-    values = np.asarray(labels, dtype=object)
-    n_missing = int(pd.isna(values).sum())
-    if n_missing:
-        raise ValueError(
-            f"Expected a label for every cell in `{argument}`; found {n_missing} missing of {len(values)}. "
-            "Leave these cells out, on both sides."
-        )
-    return np.array([str(value) for value in values], dtype=object)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import list_some
+from scmpt_scverse._labels import checked_labels
 from scmpt_scverse._optional import import_optional
-from scmpt_scverse.metrics._classification import as_text
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -31,9 +31,9 @@ def embedding_metrics(
     labels
         Label of each cell, at least two different ones.
     batches
-        Batch of each cell, at least two different ones; `None` leaves out what needs them.
+        Batch of each cell, at least two different ones; `None` leaves out the measures of mixing.
     seed
-        Of the search for neighbours.
+        Seed of the search for neighbours.
 
     Returns
     -------
@@ -70,11 +70,11 @@ def embedding_metrics(
     label_codes = _codes(labels, "labels", len(values))
     batch_codes = None if batches is None else _codes(batches, "batches", len(values))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of third parties, about one another
+        warnings.simplefilter("ignore")  # deprecations among third-party packages
         scib = import_optional("scib_metrics", extra="scib", purpose="Measuring clusters and batches of an embedding")
         neighbors = scib.nearest_neighbors.pynndescent(values, min(_N_NEIGHBORS, len(values) - 1), random_state=seed)
         clusters = scib.nmi_ari_cluster_labels_kmeans(values, label_codes)
-        figures = {
+        scores = {
             "nmi": clusters["nmi"],
             "ari": clusters["ari"],
             "silhouette_label": scib.silhouette_label(values, label_codes),
@@ -82,19 +82,23 @@ def embedding_metrics(
             "graph_connectivity": scib.graph_connectivity(neighbors, label_codes),
         }
         if batch_codes is not None:
-            figures |= {
+            scores |= {
                 "silhouette_batch": scib.silhouette_batch(values, label_codes, batch_codes),
                 "ilisi": scib.ilisi_knn(neighbors, batch_codes),
                 "kbet": scib.kbet(neighbors, batch_codes)[0],
             }
-    return pd.Series({name: float(value) for name, value in figures.items()})
+    return pd.Series({name: float(value) for name, value in scores.items()})
 
 
 def _codes(values: "ArrayLike", argument: str, n_obs: int) -> "IntArray":
-    text = as_text(values, argument)
+    text = checked_labels(values, argument)
     if len(text) != n_obs:
-        raise ValueError(f"Expected {n_obs} values in `{argument}`, one a cell; found {len(text)}.")
+        raise ValueError(
+            f"Expected {n_obs} values in `{argument}`, one per cell; found {len(text)}. Pass the same cells."
+        )
     codes, names = pd.factorize(text)
     if len(names) < 2:
-        raise ValueError(f"Expected at least two different values in `{argument}`; found {list_some(names)}.")
+        raise ValueError(
+            f"Expected at least two different values in `{argument}`; found {list_some(names)}. Pass others."
+        )
     return codes

@@ -1,4 +1,4 @@
-"""How much of the labels a frozen embedding holds, as far as a linear classifier can read it."""
+"""How well a linear classifier predicts labels from a frozen embedding."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from scmpt_scverse.metrics._classification import as_text, classification_metrics
+from scmpt_scverse._labels import checked_labels
+from scmpt_scverse.metrics._classification import classification_metrics
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -32,7 +33,7 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     n_splits
         Folds; every cell is predicted once, by a classifier that did not see it.
     seed
-        Of the folds.
+        Seed of the folds.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     >>> round(metrics.linear_probe(adata.obsm["X_pca"], adata.obs["bulk_labels"]), 1)
     0.6
     """
-    text = as_text(labels, "labels").astype(str)
+    text = checked_labels(labels, "labels")
     names, counts = np.unique(text, return_counts=True)
     if len(names) < 2 or counts.min() < n_splits:
         raise ValueError(
@@ -59,8 +60,6 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
         )
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_MAX_ITER))
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    with threadpool_limits(
-        1
-    ):  # the matrices are small, and threads that wait for one another cost more than they bring
+    with threadpool_limits(1):  # the matrices are small: more threads are slower
         predicted = cross_val_predict(classifier, embedding, text, cv=folds)
     return float(classification_metrics(text, predicted)["macro_f1"])

@@ -1,4 +1,4 @@
-"""Models that users hold in hand."""
+"""Model classes: what users train, save and ask."""
 
 from scmpt_scverse.model._scmpt import SCMPT
 

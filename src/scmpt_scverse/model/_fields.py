@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import check_key
+from scmpt_scverse._labels import labels_or
+from scmpt_scverse.modalities import finite_embedding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
 
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import IntArray, StrArray
 
 #: What a batch counts as that the training data did not have.
 _UNSEEN_BATCH = "unseen"
@@ -65,7 +67,7 @@ class TolerantCategoricalField(CategoricalObsField):
     def register_field(self, adata: "AnnData") -> dict[str, Any]:
         """Take the categories from `adata`, in alphabetical order, then `other_category`."""
         check_key(self._original_attr_key, adata.obs.columns, "adata.obs")
-        known = sorted(set(as_text(adata.obs[self._original_attr_key], self.other_category)) - {self.other_category})
+        known = sorted(set(labels_or(adata.obs[self._original_attr_key], self.other_category)) - {self.other_category})
         self._check_categories(known)
         return self._write_codes(adata, np.array([*known, self.other_category], dtype=object))
 
@@ -121,59 +123,8 @@ def category_codes(adata: "AnnData", obs_key: str, categories: "StrArray") -> "I
     other = len(categories) - 1
     if obs_key not in adata.obs:
         return np.full(adata.n_obs, other)
-    codes = pd.Index(categories).get_indexer(as_text(adata.obs[obs_key], str(categories[-1])))
+    codes = pd.Index(categories).get_indexer(labels_or(adata.obs[obs_key], str(categories[-1])))
     return np.where(codes < 0, other, codes)
-
-
-def as_text(column: pd.Series, missing: str) -> "StrArray":
-    """A column as Python strings, with `missing` in place of missing values and empty text."""
-    values = column.astype(object)
-    texts = [missing if is_na else label_text(value) for value, is_na in zip(values, values.isna(), strict=True)]
-    return np.array([text if text.strip() else missing for text in texts], dtype=object)
-
-
-def label_text(value: object) -> str:
-    """A label as text; a whole float like the integer, since one missing value turns a column of integers to floats."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":
-    """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used.
-
-    `columns` are those of the training data; a DataFrame is brought into their order.
-    """
-    check_key(key, adata.obsm.keys(), "adata.obsm")
-    stored = adata.obsm[key]
-    if isinstance(stored, pd.DataFrame) and columns is not None and isinstance(columns[0], str):
-        stored = stored.set_axis(stored.columns.astype(str), axis=1)
-        missing = [name for name in columns if name not in stored]
-        if missing:
-            raise ValueError(
-                f"`adata.obsm[{key!r}]` lacks columns that the model was trained on: {list_some(missing)}; found "
-                f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
-            )
-        stored = stored[list(columns)]
-    values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
-    if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiub":
-        raise ValueError(
-            f"Expected numbers of shape (n_obs, dim) in `adata.obsm[{key!r}]`; found shape {values.shape} of "
-            f"{values.dtype}. Pass an embedding with one row a cell."
-        )
-    if columns is not None and values.shape[1] != len(columns):
-        raise ValueError(
-            f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {len(columns)}. "
-            "Pass the embedding that the model was trained on."
-        )
-    broken = ~np.isfinite(values).all(axis=1)
-    if broken.any():
-        raise ValueError(
-            f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "
-            f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove or mend them."
-        )
-    values = values.astype(np.float32, copy=False)
-    return values if values.flags.writeable else values.copy()  # torch warns of arrays that it could write to
 
 
 def registered_fields(

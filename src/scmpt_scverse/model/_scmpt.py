@@ -1,34 +1,63 @@
-"""SCMPT: the model class that users hold in hand; thin, calls the rooms."""
+"""SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
-import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
 import torch
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse._checks import check_key, check_name, check_positive
-from scmpt_scverse.model._attribution_mixin import AttributionMixin
-from scmpt_scverse.model._fields import embedding_field, label_text, registered_fields
-from scmpt_scverse.model._late_fusion_mixin import LateFusionMixin
-from scmpt_scverse.model._modalities import describe_encoders, modalities_of
-from scmpt_scverse.model._mudata import EXPRESSION, JoinedField, checked_modalities, pull_hint
-from scmpt_scverse.model._training_mixin import random_seed
-from scmpt_scverse.model._tuning_mixin import TuningMixin
-from scmpt_scverse.module._scmpt_module import SCMPTModule
+from scmpt_scverse._checks import check_key, check_name
+from scmpt_scverse._labels import label_text, labels_or
+from scmpt_scverse.evaluation import (
+    DEFAULT_BASELINES,
+    DEFAULT_GRID,
+    advice_from,
+    cell_splits,
+    check_baselines,
+    checked_grid,
+    cross_validate,
+    search,
+    subsample,
+)
+from scmpt_scverse.modalities import (
+    EXPRESSION,
+    ExpressionSource,
+    JoinedField,
+    Modalities,
+    as_cells,
+    checked_modalities,
+    describe_encoders,
+    modalities_of,
+    preset_of,
+    pull_hint,
+    readable_cells,
+)
+from scmpt_scverse.model._evaluation import baseline_cells
+from scmpt_scverse.model._explains import ExplainsMixin
+from scmpt_scverse.model._fields import category_codes, embedding_field, registered_fields
+from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
+from scmpt_scverse.model._saving import load_model, save_model
+from scmpt_scverse.model._second_opinion import SecondOpinionMixin
+from scmpt_scverse.model._training import TrainingRecord, TrainingRequest, appended, cells_digest, seed_or_default
+from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
+from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-    from scmpt_scverse._types import StrPath
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.module import Fit, FusionHead, Rows
 
 
-class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
+class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelClass):
     """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
 
     Parameters
@@ -38,32 +67,40 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
     registry
         Registry of a saved model; passed by :meth:`load`.
     encoders
-        Modality to frozen encoder: a registered name (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a
-        folder, or `{"encoder": one of these, **options}`; or `"counts"`, which stands for log-normalised expression of
-        the `n_genes` (4000) genes that vary most among the training cells, without an encoder. `None` is the
-        pair of the paper, `{"text": "ember-v1", "expression": "scgpt-human"}`, or no encoder
-        where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
+        Modality to frozen encoder, in place of those of the preset: a registered name
+        (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a folder, an encoder or a class of encoders, or
+        `{"encoder": one of these, **options}`; or `"counts"`, which stands for log-normalised expression of the
+        `n_genes` (4000) genes that vary most among the training cells, without an encoder.
     fusion
-        How modalities are fused: `"concat"` is the paper's; `"gated"`, `"attention"` or `"stacked"`, which combines one
-        logistic regression per modality.
+        How modalities are fused, in place of the preset's: `"stacked"` combines one logistic regression per modality;
+        `"concat"` is the paper's dense head; `"gated"`, `"attention"`; or a subclass or instance of
+        :class:`scmpt_scverse.module.FusionHead`.
+    preset
+        `"mini"`, the default: the text encoder `"minilm"`, `"scgpt-mini"` and expression itself, stacked. It needs no
+        download, and is what the benchmark measures. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself,
+        stacked. `"paper"`: scMPT as published, `"ember-v1"` and `"scgpt-human"`, concatenated. `None` is `"mini"`, or
+        no encoder where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
     n_hidden
         Width of a hidden layer of the head; a stacked head has none.
     n_layers
         Number of hidden layers, at least 1.
     dropout_rate
         Dropout after a hidden layer, in [0, 1).
+    fusion_options
+        Further options, of a head that has some.
 
     Raises
     ------
     ValueError
-        An unknown encoder or fusion, no modality, a modality given twice, or a size out of range.
+        An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range.
+    TypeError
+        What is no encoder or head, or an option that the head does not have.
 
     Notes
     -----
-    Embeddings are standardised with mean and spread of the training cells and scaled so that every modality weighs the
-    same, concatenated, and classified by dense layers with ReLU and a softmax. Only these layers are trained. Initial
-    weights, split and shuffling follow `scvi.settings.seed`, which counts as 0 where it is not set: the same data and
-    seed give the same model.
+    Embeddings are standardised with mean and standard deviation of the training cells and scaled so that every modality
+    weighs the same. Only the head is trained. Initial weights follow `scvi.settings.seed`, which counts as 0 where it
+    is not set: the same data and seed give the same model.
 
     Examples
     --------
@@ -71,60 +108,52 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
     >>> adata = datasets.pbmc68k_reduced()
     >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
     >>> model = SCMPT(adata)
-    >>> model.train(max_epochs=5, enable_progress_bar=False)
+    >>> model.train()
     >>> model.predict().shape
     (700,)
     """
 
-    _module_cls = SCMPTModule
+    _module_cls = FusionClassifier
+    history_: dict[str, pd.DataFrame] | None
+    _own_name = "scmpt"
 
     def __init__(
         self,
         adata: "AnnData | None" = None,
         registry: dict[str, Any] | None = None,
-        encoders: "Mapping[str, StrPath | Mapping[str, Any]] | None" = None,
-        fusion: str = "concat",
+        encoders: "Mapping[str, StrPath | Encoder | type[Encoder] | Mapping[str, Any]] | None" = None,
+        fusion: "str | type[FusionHead] | FusionHead | None" = None,
+        preset: str | None = None,
         n_hidden: int = 4096,
         n_layers: int = 1,
         dropout_rate: float = 0.0,
+        fusion_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(adata, registry)
-        check_positive(n_hidden, "n_hidden")
-        check_positive(n_layers, "n_layers")
-        if not 0 <= dropout_rate < 1:
-            raise ValueError(f"`dropout_rate` must be in [0, 1); found {dropout_rate}.")
-        obsm_keys = self.registry["setup_args"]["obsm_keys"] or {}
+        setup, fields = self.registry["setup_args"], self.registry["field_registries"]
+        obsm_keys = setup["obsm_keys"] or {}
+        chosen = preset_of(preset)
+        if encoders is None:
+            encoders = {} if obsm_keys and preset is None else chosen.encoders
+        fusion = chosen.fusion if fusion is None else fusion
+        var_names = fields["X"]["state_registry"]["column_names"]
         # Rebound, so that what is saved does not depend on folders of this machine.
-        fields = self.registry["field_registries"]
-        n_vars = len(fields["X"]["state_registry"]["column_names"])
-        encoders = describe_encoders(encoders, obsm_keys, n_vars)
+        encoders, built = describe_encoders(encoders, obsm_keys, len(var_names))
         columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
-        self._modalities = modalities_of(encoders, obsm_keys, columns)
-        self._encoders: dict[str, Encoder] = {}
-        self.encoder_ids_: dict[str, dict[str, str]] = {}
-        self.label_counts_: dict[str, int] = {}
-        self.training_digest_ = ""
-        self.trained_on_ = np.empty(0, dtype=np.int64)
-        self.expression_genes_: list[str] = []
-        self.calibration_cells_: dict[str, Any] = {}
-        self.fold_heads_: list[dict[str, torch.Tensor]] = []
-        with torch.random.fork_rng():
-            torch.manual_seed(random_seed())
-            self.module = self._module_cls(
-                {name: modality.embedding_dim for name, modality in self._modalities.items()},
-                self.summary_stats.n_labels,
-                fusion=fusion,
-                n_hidden=n_hidden,
-                n_layers=n_layers,
-                dropout_rate=dropout_rate,
-                of_genes=[name for name, modality in self._modalities.items() if modality.is_counts],
-            )
-        fused = ", ".join(f"{name}: {modality.obsm_key}" for name, modality in self._modalities.items())
+        source = ExpressionSource(setup["layer"], setup["gene_symbols"], var_names)
+        self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
+        self.record = TrainingRecord()
+        self.calibration: Calibration | None = None
+        self.novelty: Novelty | None = None
+        self._fusion = fusion
+        fusion = fusion_name(fusion)
+        fused = ", ".join(f"{name}: {key}" for name, key in self.modalities.keys.items())
         self._model_summary_string = (
             f"SCMPT fusing {{{fused}}} by {fusion!r}, n_hidden: {n_hidden}, n_layers: {n_layers}, "
             f"dropout_rate: {dropout_rate}, n_labels: {self.summary_stats.n_labels}"
         )
         self.init_params_ = self._get_init_params(locals())
+        self.module = self._new_classifier()
 
     @classmethod
     def setup_anndata(
@@ -155,7 +184,9 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         gene_symbols
             Column of `.var` with gene symbols; `None` takes `var_names`.
         batch_key
-            Column of `.obs` with batches, donors or studies.
+            Column of `.obs` with batches, donors or studies. They are the groups that :meth:`cross_validate` and
+            :meth:`advise` keep on one side of a split, and :meth:`evaluate` warns of cells from batches that were
+            trained on. Batch effects are not corrected.
         obsm_keys
             Modalities that you bring: any name to a key of `.obsm`.
         **kwargs
@@ -266,30 +297,428 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         manager.register_fields(mdata, **kwargs)
         cls.register_manager(manager)
 
-    @classmethod
-    def load(cls, dir_path: str, adata: "AnnData | bool | None" = None, **kwargs: Any) -> Self:
-        """Load a saved model.
+    @property
+    def labels(self) -> "StrArray":  # type: ignore[override]
+        """The labels that the model knows, in the order of its probabilities; shape `(n_labels,)`."""
+        return self._categories[:-1]
+
+    @property
+    def unlabeled_category(self) -> str:  # type: ignore[override]
+        """The label of cells without one, and of cells about which nothing can be said."""
+        return str(self._categories[-1])
+
+    @property
+    def labels_key(self) -> str:  # type: ignore[override]
+        """Column of `.obs` with labels."""
+        return str(self.registry["setup_args"]["labels_key"])
+
+    @property
+    def batch_key(self) -> str | None:  # type: ignore[override]
+        """Column of `.obs` with batches, donors or studies, where the model knows of some."""
+        key: str | None = self.registry["setup_args"]["batch_key"]
+        return key
+
+    def embed(self, adata: "AnnData | None" = None, **options: Any) -> None:
+        """Write the embeddings of every encoder of the model, where they are missing or come from another encoder.
+
+        Parameters
+        ----------
+        adata
+            Cells; `None` takes the data that the model was made with.
+        **options
+            `batch_size`, `device`, `precision`, `cache`, `executor` and `progress` of :func:`scmpt_scverse.tl.embed`.
+
+        Returns
+        -------
+        Nothing; writes `adata.obsm["X_<encoder>"]` and its provenance as :func:`scmpt_scverse.tl.embed` does. Layer
+        and gene symbols are those given to :meth:`setup_anndata`.
+
+        Raises
+        ------
+        ValueError
+            The encoder on this machine is not the one that the model was trained on, or `.obsm` holds an array of that
+            name that this package did not write.
+        """
+        self.modalities.embed(self._cells(adata), **options)
+
+    def train(
+        self,
+        max_epochs: int | None = None,
+        *,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 256,
+        early_stopping: bool = True,
+        class_weight: "Literal['balanced'] | Mapping[str, float] | None" = None,
+        seed: int | None = None,
+        datasplitter_kwargs: dict[str, Any] | None = None,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Compute missing embeddings, train the head on the labelled cells, then calibrate its probabilities.
+
+        The default head, `"stacked"`, is not trained in epochs but solved at once: `max_epochs`, `batch_size`,
+        `early_stopping`, `plan_kwargs` and options of the trainer mean nothing to it.
+
+        Parameters
+        ----------
+        max_epochs
+            `None` takes 400 for up to 20,000 cells and fewer for more.
+        accelerator, devices
+            As in Lightning; `"auto"` uses a GPU if there is one.
+        train_size, validation_size
+            Shares of the labelled cells, every label in proportion; `validation_size=None` takes the rest, and what
+            both leave is kept for testing. The first cell of each label always trains. `train_size=None` takes 1 for a
+            stacked head, which learns out of fold and needs no validation cells, and 0.9 for others.
+        shuffle_set_split
+            Split at random. `False` takes the first labelled cells for validation, the next ones for training and the
+            last ones for testing, as scvi-tools does.
+        batch_size
+            Cells per minibatch.
+        early_stopping
+            Stop when the validation loss has not fallen by 0.001 (`early_stopping_min_delta`) for 20 epochs
+            (`early_stopping_patience`). The weights of the best epoch are kept in any case, unless there is no
+            validation cell.
+        class_weight
+            `"balanced"` gives every label the same weight in the loss, however few cells it has; a mapping gives the
+            weight of a cell of each label, 1 where it says nothing.
+        seed
+            Seeds split, folds, shuffling and dropout; `None` takes `scvi.settings.seed`, or 0 where that is not set.
+            The same data and seed give the same model.
+        datasplitter_kwargs
+            Not supported: cells are split by label, see `train_size`.
+        plan_kwargs
+            `lr` (default 1e-4) and `weight_decay` (default 0).
+        **trainer_kwargs
+            Options of :class:`scvi.train.Trainer`. `precision` is `"bf16-mixed"` where the device multiplies bfloat16
+            natively, else 32 bit.
+
+        Raises
+        ------
+        ValueError
+            No cell is left to train on, a share is out of range, or there is no such device; for embeddings, as
+            :meth:`predict`.
+        TypeError
+            An option that neither the trainer nor the training plan has.
+        """
+        request = TrainingRequest.checked(
+            self.module,
+            self.labels,
+            max_epochs=max_epochs,
+            accelerator=accelerator,
+            devices=devices,
+            train_size=train_size,
+            validation_size=validation_size,
+            shuffle_set_split=shuffle_set_split,
+            batch_size=batch_size,
+            early_stopping=early_stopping,
+            class_weight=class_weight,
+            seed=seed,
+            datasplitter_kwargs=datasplitter_kwargs,
+            plan_kwargs=plan_kwargs,
+            **trainer_kwargs,
+        )
+        adata = self._cells(None)
+        check_key(self.labels_key, adata.obs.columns, "adata.obs")
+        inputs = self.modalities.read(adata, progress=trainer_kwargs.get("enable_progress_bar", True))
+        # Not the codes in `.obs`: they are those of whichever model was set up last on these data.
+        codes = self._label_codes(adata)
+        readable = readable_cells(inputs) if inputs else np.ones(adata.n_obs, dtype=bool)
+        split = request.split(codes, np.flatnonzero(readable & (codes >= 0)))
+        is_further = self.is_trained  # a model that is trained further keeps its genes, and the scale of its weights
+        if not is_further:
+            inputs |= self.modalities.fit_expression(adata, split.train)
+        fit = self.module.fit(inputs, codes, split, request.options, keeps_scale=is_further)
+        self.modalities.record_encoders(adata)
+        digest = cells_digest(adata, self.modalities.source)
+        batches = labels_or(adata.obs[self.batch_key], "")[split.train] if self.batch_key else ()
+        self.record = self.record.extended(digest, split.train, self.labels[codes[split.train]], batches)
+        self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
+        self.history_ = appended(self.history_, fit.history) if is_further else fit.history
+        self.is_trained_ = True
+        self._learn_trust(inputs, codes, split.train, fit, request.options.seed)
+
+    def fit_new(self, inputs: "Mapping[str, FloatArray]", labels: "StrArray", **train_options: Any) -> FusionClassifier:
+        """A new classifier of the same kind, fitted on arrays; the model does not change.
+
+        Parameters
+        ----------
+        inputs
+            Modality to rows of labelled cells, `{modality: (n_obs, dim)}`.
+        labels
+            Their labels, which the model knows, shape `(n_obs,)`.
+        **train_options
+            Of :meth:`train`.
+        """
+        classifier = self._new_classifier()
+        request = TrainingRequest.checked(classifier, self.labels, **{"enable_progress_bar": False, **train_options})
+        codes = pd.Index(self.labels).get_indexer(labels)
+        classifier.fit(inputs, codes, request.split(codes, np.flatnonzero(codes >= 0)), request.options)
+        return classifier
+
+    def cross_validate(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        group_key: "str | Literal[False] | None" = None,
+        n_splits: int = 5,
+        n_repeats: int = 1,
+        baselines: Sequence[str] = DEFAULT_BASELINES,
+        modalities_alone: bool = True,
+        seed: int = 0,
+        **train_kwargs: Any,
+    ) -> pd.DataFrame:
+        """Train a new head of the same kind on every split, beside its parts and simpler predictors.
+
+        Parameters
+        ----------
+        adata
+            Labelled cells, set up as those of the model; `None` takes the data that the model was made with. The model
+            itself need not be trained, and is not changed.
+        group_key
+            Column of `.obs` with donors, batches or studies; none of them is on both sides of a split. `None` takes the
+            `batch_key` of :meth:`setup_anndata`, and splits by cell where there is none; `False` splits by cell in any
+            case.
+        n_splits, n_repeats, seed
+            As in :func:`scmpt_scverse.evaluation.cell_splits`.
+        baselines
+            As in :meth:`evaluate`.
+        modalities_alone
+            Also train a head on each modality alone, where there are several.
+        **train_kwargs
+            Options of :meth:`train`, such as `max_epochs`.
+
+        Returns
+        -------
+        One row per split and predictor: columns `replicate`, `predictor`, then those of :meth:`evaluate`.
+        :func:`scmpt_scverse.metrics.replicate_summary` makes means with intervals of it, and
+        :func:`scmpt_scverse.metrics.paired_differences` compares two predictors.
+
+        Raises
+        ------
+        KeyError
+            `group_key` or the label column is missing.
+        ValueError
+            As :meth:`train` and :func:`scmpt_scverse.evaluation.cell_splits`; before anything is embedded or trained.
+
+        Notes
+        -----
+        Embeddings are computed once, since no encoder sees a label. Everything that learns sees the training cells of
+        the split alone. As far as cells with few labels go, see :func:`scmpt_scverse.evaluation.cell_splits`.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets, metrics
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
+        >>> table = SCMPT(adata).cross_validate(n_splits=3)
+        >>> summary = metrics.replicate_summary(table)
+        """
+        check_baselines(baselines)
+        adata = self._cells(adata)
+        truth, groups = self._truth_and_groups(adata, group_key)
+        labelled = np.flatnonzero(truth != self.unlabeled_category)
+        splits = cell_splits(
+            truth[labelled],
+            None if groups is None else groups[labelled],
+            n_splits=n_splits,
+            n_repeats=n_repeats,
+            seed=seed,
+        )
+        self.modalities.read(adata)  # computes missing embeddings, once for all splits
+        return cross_validate(
+            self._new_model,
+            lambda cells: baseline_cells(self, cells),
+            adata[labelled],
+            truth[labelled],
+            splits,
+            self.modalities.names,
+            unlabeled=self.unlabeled_category,
+            own_name=self._own_name,
+            baselines=baselines,
+            modalities_alone=modalities_alone,
+            seed=seed,
+            **train_kwargs,
+        )
+
+    def tune(self, grid: Mapping[str, Sequence[Any]] | None = None, **train_kwargs: Any) -> pd.DataFrame:
+        """Train a head for every combination of settings, and become the best of them.
+
+        Parameters
+        ----------
+        grid
+            Settings to the values to try: `fusion`, `n_hidden`, `n_layers`, `dropout_rate`, `lr`, `weight_decay`,
+            `batch_size`, `max_epochs`, `class_weight`. `None` takes the learning rates 1e-5, 1e-4 and 1e-3 with
+            batches of 64 and 256 cells.
+        **train_kwargs
+            Options of :meth:`train` that all have in common.
+
+        Returns
+        -------
+        One row per combination, the best first: the settings, then `validation_loss`, `validation_accuracy` and
+        `validation_macro_f1`. The model is then the one of the first row, trained, as if it had been made that way.
+
+        Raises
+        ------
+        ValueError
+            A setting is unknown or has no values, there would be no validation cells, or the head is a stacked one,
+            which finds its settings itself.
+
+        Notes
+        -----
+        All combinations see the same training and validation cells, and the least cross-entropy on the latter decides.
+        Metrics on these cells are therefore a little too good: judge the result on others. Embeddings are computed
+        once.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
+        >>> model = SCMPT(adata, fusion="concat", n_hidden=32)
+        >>> table = model.tune({"lr": [1e-3, 1e-2]}, max_epochs=3)
+        >>> model.is_trained
+        True
+        """
+        grid = checked_grid(DEFAULT_GRID if grid is None else grid)
+        if self.init_params_["non_kwargs"]["fusion"] == "stacked" and "fusion" not in grid:
+            raise ValueError("A stacked head finds its settings itself. Call `train`, or pass `fusion` in the grid.")
+        if train_kwargs.setdefault("train_size", 0.9) == 1:
+            raise ValueError("Expected validation cells to compare on; found `train_size=1`. Pass less, such as 0.9.")
+        adata = self._cells(None)
+        self.modalities.read(adata)  # computes missing embeddings, once for all
+        cells = adata[np.arange(adata.n_obs)].copy()
+        truth, _ = self._truth_and_groups(cells, False)
+        table, best = search(
+            lambda **options: self._new_model(cells, self.modalities.names, **options), truth, grid, **train_kwargs
+        )
+        self._become(best)
+        return table
+
+    def advise(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        max_cells: int = 2000,
+        group_key: "str | Literal[False] | None" = None,
+        n_splits: int = 5,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Estimate from a subsample which modality will do best, and whether fusing helps, before the full run.
+
+        Parameters
+        ----------
+        adata
+            Labelled cells; `None` takes the data that the model was made with. Not changed; only the cells of the
+            subsample are embedded. The model need not be trained, and is not changed.
+        max_cells
+            Cells of the subsample, every label in proportion.
+        group_key, n_splits, seed
+            As in :meth:`cross_validate`.
+
+        Returns
+        -------
+        One row per choice, the best first, index `choice`: `"all modalities"`, or one alone. Columns `macro_f1` with
+        `lower` and `upper`, its 95 % interval over splits; `difference` to all modalities on the same splits, with
+        `difference_lower` and `difference_upper`. Where the interval of a difference holds 0, there is no telling.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As :meth:`cross_validate`.
+
+        Notes
+        -----
+        By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
+        """
+        adata = self._cells(adata)
+        truth, _ = self._truth_and_groups(adata, group_key)
+        cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
+        stacked = self._new_model(cells, self.modalities.names, fusion="stacked")
+        table = stacked.cross_validate(cells, group_key=group_key, n_splits=n_splits, seed=seed, baselines=())
+        return advice_from(table, self._own_name, self.modalities.names)
+
+    def save(
+        self,
+        dir_path: str,
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        **anndata_write_kwargs: Any,
+    ) -> None:
+        """Save the model as JSON and safetensors: nothing in it is code.
 
         Parameters
         ----------
         dir_path
-            Folder that `save` wrote. Load only models that you trust: like every scvi-tools model, it is a pickle.
+            Folder to write `model.json` and `model.safetensors` to.
+        prefix
+            Of the file names.
+        overwrite
+            Write into a folder that is there.
+        save_anndata
+            Also save the data that the model was made with.
+        **anndata_write_kwargs
+            Options of `adata.write`.
+
+        Raises
+        ------
+        ValueError
+            The folder is there, without `overwrite`.
+        """
+        save_model(self, Path(dir_path), prefix or "", overwrite=overwrite)
+        if save_anndata and self.adata is not None:
+            name = "mdata.h5mu" if hasattr(self.adata, "mod") else "adata.h5ad"
+            self.adata.write(os.path.join(dir_path, f"{prefix or ''}{name}"), **anndata_write_kwargs)
+
+    @classmethod
+    def load(
+        cls,
+        dir_path: str,
+        adata: "AnnData | bool | None" = None,
+        accelerator: str = "auto",
+        device: int | str = "auto",
+        prefix: str | None = None,
+        *,
+        encoders: "Mapping[str, Encoder] | None" = None,
+        fusion: "type[FusionHead] | None" = None,
+    ) -> Self:
+        """Load a saved model. Nothing in its files is run.
+
+        Parameters
+        ----------
+        dir_path
+            Folder that `save` wrote.
         adata
             Data to attach; any genes in any order, with or without labels. `None` takes the data saved with the model,
             `False` none at all: then pass `adata=` to the methods.
-        **kwargs
-            Options of :meth:`scvi.model.base.BaseModelClass.load`.
+        accelerator, device
+            Where the model goes; `"auto"` is a GPU if there is one.
+        prefix
+            Of the file names.
+        encoders
+            Modality to encoder, where a model was made with an encoder that has no registered name.
+        fusion
+            The class of the head, where it has no registered name.
 
         Returns
         -------
         The model. Encoders are not part of it: they are found again by name or folder when cells have to be embedded,
         and refused if they are not the ones trained on.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no saved model.
+        ValueError
+            The files are damaged, or from another class or version.
         """
-        with warnings.catch_warnings():
-            # The head reads embeddings, so other genes in a query are no cause for alarm.
-            warnings.filterwarnings("ignore", message="`?var_names`? for")
-            model: Self = super().load(dir_path, adata=adata, **kwargs)
-        return model
+        return load_model(
+            cls, Path(dir_path), prefix or "", adata, accelerator, device, encoders=encoders, fusion=fusion
+        )
 
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
@@ -297,3 +726,90 @@ class SCMPT(AttributionMixin, LateFusionMixin, TuningMixin, BaseModelClass):
         raise NotImplementedError(
             "SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata."
         )
+
+    @property
+    def _categories(self) -> "StrArray":
+        state: dict[str, Any] = self.registry["field_registries"]["labels"]["state_registry"]
+        return np.asarray(state["categorical_mapping"], dtype=object)
+
+    def _cells(self, adata: "AnnData | None") -> "AnnData":
+        """What was given, or the data that the model was made with; a MuData as the one AnnData that is read."""
+        given = self.adata if adata is None else adata
+        if given is None:
+            raise ValueError("This model was loaded without data. Pass `adata=`.")
+        return as_cells(given, self.registry["setup_args"].get("modalities"))
+
+    def _training_cells(self) -> "AnnData | None":
+        return None if self.adata is None else self._cells(None)
+
+    def _gene_reader(self, adata: "AnnData") -> Any:
+        return self.modalities.source.reader(adata)
+
+    def _label_codes(self, adata: "AnnData") -> "IntArray":
+        """Code of the label of each cell, shape `(n_obs,)`; -1 where it has none that the model knows."""
+        codes = category_codes(adata, self.labels_key, self._categories)
+        return np.where(codes == len(self.labels), -1, codes)
+
+    def _truth_and_groups(
+        self, adata: "AnnData", group_key: "str | Literal[False] | None"
+    ) -> "tuple[StrArray, FloatArray | None]":
+        """Label of each cell, and the group that it belongs to, where cells are not split one by one."""
+        if group_key is None:
+            group_key = self.batch_key
+        for key in (self.labels_key, *([group_key] if group_key else [])):
+            check_key(key, adata.obs.columns, "adata.obs")
+        truth = labels_or(adata.obs[self.labels_key], self.unlabeled_category)
+        return truth, adata.obs[group_key].to_numpy() if group_key else None
+
+    def _new_classifier(self) -> FusionClassifier:
+        """An untrained classifier over the modalities of the model."""
+        options = self.init_params_["non_kwargs"]
+        sizes = (options["n_hidden"], options["n_layers"], options["dropout_rate"])
+        with torch.random.fork_rng():
+            torch.manual_seed(seed_or_default())
+            return self._module_cls(
+                self.modalities.dims,
+                self.summary_stats.n_labels,
+                fusion=self._fusion,
+                options=HeadOptions(*sizes, dict(options["fusion_options"] or {})),
+                of_genes=self.modalities.of_genes,
+            )
+
+    def _learn_trust(
+        self, inputs: "Mapping[str, Rows]", codes: "IntArray", train: "IntArray", fit: "Fit", seed: int
+    ) -> None:
+        """Calibrate on cells that were held out, and choose training cells that new ones are compared with."""
+        held_out = fit.held_out
+        self.calibration = None
+        if len(held_out.codes):
+            self.calibration = Calibration.fit(held_out.logits, held_out.codes, held_out.folds, held_out.fold_states)
+            self.module.temperature.fill_(self.calibration.temperature)
+        some = np.sort(np.random.default_rng(seed).permutation(train)[:N_REFERENCES])
+        device = self.module.temperature.device
+        with torch.no_grad():
+            tensors = {name: torch.from_numpy(values[some]).to(device) for name, values in inputs.items()}
+            standardised = {name: each.cpu().numpy() for name, each in self.module.standardised(tensors).items()}
+        self.novelty = Novelty.fit(standardised, codes[some])
+
+    def _new_model(self, cells: "AnnData", modalities: Sequence[str], **changes: Any) -> Self:
+        """An untrained model of the same kind over some of the modalities; `changes` are options of the head."""
+        setup = dict(self.registry["setup_args"])
+        setup.pop("modalities", None)  # cells of a MuData come as an AnnData
+        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in modalities}
+        model_class: Any = type(self)
+        cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
+        model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
+        options = {**self.init_params_["non_kwargs"], "fusion": self._fusion}
+        described = {name: value for name, value in options.pop("encoders").items() if name in modalities}
+        options.pop("preset", None)
+        new: Self = model_class(cells, encoders=described, **{**options, **changes})
+        new.modalities.use(self.modalities.built)
+        return new
+
+    def _become(self, other: Self) -> None:
+        """Take over everything that another model of the same data learned."""
+        for name in (
+            *("module", "modalities", "record", "calibration", "novelty", "history_", "is_trained_", "init_params_"),
+            *("train_indices", "validation_indices", "test_indices", "_model_summary_string", "_fusion"),
+        ):
+            setattr(self, name, getattr(other, name))

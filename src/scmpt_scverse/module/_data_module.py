@@ -1,5 +1,6 @@
 """Minibatches of embeddings straight from tensors that already sit on the training device."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from scmpt_scverse._types import IntArray
+
+
+#: Keeps products such as 0.9 * 10, which are whole numbers on paper, whole.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ def split_cells(
     shuffle: bool,
     seed: int,
 ) -> CellSplit:
-    """Split labelled cells so that every set has every label in proportion.
+    """Split labelled cells, as a rule so that every set has every label in proportion.
 
     Parameters
     ----------
@@ -43,16 +48,19 @@ def split_cells(
     train_size, validation_size
         Shares of `candidates`; `validation_size=None` takes what `train_size` leaves. The rest is for testing.
     shuffle
-        Assign at random; else at even distances among the cells of a label.
+        Assign at random, every label in proportion. Else the first candidates validate, the next ones train and the
+        last ones test, as in scvi-tools.
     seed
         Of the random assignment.
 
     Notes
     -----
-    The first cell of every label always trains: a label that only occurs in validation cannot be learned.
+    At random, the first cell of every label always trains: a label that only occurs in validation cannot be learned.
     """
     validation_size = checked_validation_size(train_size, validation_size)
-    order = np.random.default_rng(seed).permutation(candidates) if shuffle else np.asarray(candidates)
+    if not shuffle:
+        return _contiguous(np.asarray(candidates), train_size, validation_size)
+    order = np.random.default_rng(seed).permutation(candidates)
     order = order[np.argsort(labels[order], kind="stable")]
     is_first = np.diff(labels[order], prepend=-1) != 0
     movable = order[~is_first]
@@ -62,6 +70,14 @@ def split_cells(
     test = _evenly_spaced(held_out, n_test)
     validation = np.setdiff1d(held_out, test)
     return CellSplit(np.setdiff1d(order, held_out), validation, np.sort(test))
+
+
+def _contiguous(candidates: "IntArray", train_size: float, validation_size: float) -> CellSplit:
+    n = len(candidates)
+    n_train = math.ceil(train_size * n - _ROUNDING)
+    n_validation = min(math.floor(validation_size * n + _ROUNDING), n - n_train)
+    validation, train, test = np.split(candidates, [n_validation, n_validation + n_train])
+    return CellSplit(train, validation, test)
 
 
 def checked_validation_size(train_size: float, validation_size: float | None) -> float:
@@ -83,7 +99,7 @@ def _evenly_spaced(values: "IntArray", n: int) -> "IntArray":
 
 
 class TensorBatches:
-    """Iterates over rows of tensors in minibatches; shuffled anew every epoch.
+    """Iterates over rows of tensors in minibatches; shuffled again every epoch.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from scmpt_scverse.module._fusion_base import FusionHead, dense_layers
+from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions, dense_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +22,9 @@ class AttentionFusion(FusionHead):
     token.
     """
 
-    def __init__(
-        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
-    ) -> None:
-        super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
+    def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
+        super().__init__(modality_dims, n_labels, options)
+        n_hidden, n_layers, dropout_rate = self.options.n_hidden, self.options.n_layers, self.options.dropout_rate
         # Without bias a modality at its mean would be a token of zeros, whichever it is; with it, it has a name.
         self.tokens = nn.ModuleList(nn.Linear(dim, _TOKEN_DIM) for dim in self.modality_dims.values())
         self.query = nn.Parameter(torch.randn(_TOKEN_DIM) * _TOKEN_DIM**-0.5)

@@ -1,22 +1,58 @@
 """The contract of a fusion head: embeddings of several modalities in, logits out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
 
+from scmpt_scverse._checks import check_positive, list_some
+from scmpt_scverse.module._gradient_fit import fit_by_gradient
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from scmpt_scverse._types import IntArray
+    from scmpt_scverse.module._classifier import Fit, FitOptions, Rows
+    from scmpt_scverse.module._data_module import CellSplit
+
+
+@dataclass(frozen=True)
+class HeadOptions:
+    """Size of a head. What a head has no use for, it ignores; `extra` holds options of its own.
+
+    Attributes
+    ----------
+    n_hidden
+        Width of a hidden layer.
+    n_layers
+        Number of hidden layers, at least 1.
+    dropout_rate
+        Dropout after each hidden layer, in [0, 1).
+    extra
+        Options that only this head has, see :attr:`FusionHead.option_names`.
+    """
+
+    n_hidden: int = 4096
+    n_layers: int = 1
+    dropout_rate: float = 0.0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_positive(self.n_hidden, "n_hidden")
+        check_positive(self.n_layers, "n_layers")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"`dropout_rate` must be in [0, 1); found {self.dropout_rate}.")
 
 
 class FusionHead(nn.Module, ABC):
     """Fuses standardised embeddings and classifies.
 
-    Inputs may lack some of the modalities, or all but the number of cells: a head does without what is not there, as
-    if it were not different from the mean of the training cells. That is how missing modalities are bridged, and how
-    the share of each modality in a decision is measured.
+    A subclass implements :meth:`fuse` and :meth:`classify`, and is trained by gradient. Inputs may be without some of
+    the modalities: a head then does as if these were at the mean of the training cells. That is how missing modalities
+    are bridged, and how the share of each modality in a decision is measured.
 
     Parameters
     ----------
@@ -24,32 +60,40 @@ class FusionHead(nn.Module, ABC):
         Width of each modality's embedding, in the order in which they are fused.
     n_labels
         Number of labels.
-    n_hidden
-        Width of a hidden layer.
-    n_layers
-        Number of hidden layers.
-    dropout_rate
-        Dropout after each hidden layer, in [0, 1).
+    options
+        Size and options of the head.
 
     Attributes
     ----------
     fused_dim
-        Width of what :meth:`fuse` returns.
+        Width of what :meth:`fuse` returns; `n_hidden` unless a head says otherwise.
+    default_train_size
+        Share of the labelled cells to train on where the user does not say. The rest validates: it stops training and
+        calibrates.
+    option_names
+        What `options.extra` may hold.
     """
 
     fused_dim: int
+    default_train_size: ClassVar[float] = 0.9
+    option_names: ClassVar[frozenset[str]] = frozenset()
 
-    def __init__(
-        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
-    ) -> None:
+    def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
         super().__init__()
+        self.options = options or HeadOptions()
+        unknown = sorted(set(self.options.extra) - self.option_names)
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} has no option {list_some(unknown)}; "
+                f"it has {list_some(sorted(self.option_names))}."
+            )
         self.modality_dims = dict(modality_dims)
         self.n_labels = n_labels
-        self.fused_dim = n_hidden
+        self.fused_dim = self.options.n_hidden
 
     @abstractmethod
     def fuse(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
-        """One vector a cell from `{modality: (batch, dim)}`: shape `(batch, fused_dim)`."""
+        """One vector per cell from `{modality: (batch, dim)}`: shape `(batch, fused_dim)`."""
 
     @abstractmethod
     def classify(self, fused: "Tensor") -> "Tensor":
@@ -59,9 +103,31 @@ class FusionHead(nn.Module, ABC):
         """Logits of shape `(batch, n_labels)`."""
         return self.classify(self.fuse(inputs))
 
+    def fit(
+        self,
+        logits: "nn.Module",
+        standardise: "Callable[[Mapping[str, Tensor]], dict[str, Tensor]]",
+        inputs: "Mapping[str, Rows]",
+        codes: "IntArray",
+        split: "CellSplit",
+        options: "FitOptions",
+    ) -> "Fit":
+        """Find the weights; here by gradient, in epochs.
+
+        Parameters
+        ----------
+        logits
+            Module that standardises inputs and applies this head.
+        standardise
+            `{modality: (batch, dim)}` as this head sees it.
+        inputs, codes, split, options
+            As in :meth:`scmpt_scverse.module.Classifier.fit`.
+        """
+        return fit_by_gradient(logits, inputs, codes, split, options, self.n_labels)
+
 
 def concatenated(inputs: "Mapping[str, Tensor]", modality_dims: Mapping[str, int]) -> "Tensor":
-    """All modalities side by side, `(batch, sum of dims)`; a modality that is not there is at its mean, 0."""
+    """All modalities side by side, `(batch, sum of dims)`; a missing modality is at its mean, 0."""
     some = next(iter(inputs.values()))
     return torch.cat(
         [inputs[name] if name in inputs else some.new_zeros(len(some), dim) for name, dim in modality_dims.items()],

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from scmpt_scverse.module._fusion_base import FusionHead, concatenated, dense_layers
+from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions, concatenated, dense_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 class ConcatFusion(FusionHead):
     """Concatenates the modalities and classifies by a multilayer perceptron; arguments as in :class:`FusionHead`."""
 
-    def __init__(
-        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
-    ) -> None:
-        super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
+    def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
+        super().__init__(modality_dims, n_labels, options)
+        n_hidden, n_layers, dropout_rate = self.options.n_hidden, self.options.n_layers, self.options.dropout_rate
         self.hidden = dense_layers(sum(self.modality_dims.values()), n_hidden, n_layers, dropout_rate)
         self.output = nn.Linear(n_hidden, n_labels)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from scmpt_scverse.module._fusion_base import FusionHead, concatenated, dense_layers
+from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions, concatenated, dense_layers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,10 +24,9 @@ class GatedFusion(FusionHead):
     is not there has no weight; the others share it.
     """
 
-    def __init__(
-        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
-    ) -> None:
-        super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
+    def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
+        super().__init__(modality_dims, n_labels, options)
+        n_hidden, n_layers, dropout_rate = self.options.n_hidden, self.options.n_layers, self.options.dropout_rate
         self.first = nn.ModuleList(dense_layers(dim, n_hidden, 1, dropout_rate) for dim in self.modality_dims.values())
         self.gates = nn.Linear(sum(self.modality_dims.values()), len(self.modality_dims))
         self.hidden = dense_layers(n_hidden, n_hidden, n_layers - 1, dropout_rate)

@@ -1,55 +1,41 @@
-"""Fusion by stacking: a linear head a modality, mixed by weights that were learned out of fold."""
+"""Fusion by stacking: one linear head per modality, mixed by weights that were learned out of fold."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar
 
+import pandas as pd
 import torch
 from torch import nn
+from torch.nn import functional
 
-from scmpt_scverse.module._fusion_base import FusionHead
+from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches
+from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
 from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, stratified_folds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from scmpt_scverse._types import IntArray
+    from scmpt_scverse.module._classifier import FitOptions, Rows
+    from scmpt_scverse.module._data_module import CellSplit
     from scmpt_scverse.module._stacking import LinearHead
 
 #: Bias of a label without a training cell: its probability is 0 in float32.
 _NEVER = -100.0
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """Heads that each left some of the training cells out, and what they say of these.
-
-    Attributes
-    ----------
-    logits
-        Shape `(n_obs, n_labels)`.
-    folds
-        Which head left each cell out, shape `(n_obs,)`.
-    states
-        The parameters of each head, by name.
-    """
-
-    logits: "Tensor"
-    folds: "IntArray"
-    states: "list[dict[str, Tensor]]"
-
-
 class StackedFusion(FusionHead):
     """A weighted sum of the log-probabilities of one logistic regression per modality.
 
-    It has no hidden layer, so `n_hidden`, `n_layers` and `dropout_rate` mean nothing to it. :meth:`solve` finds its
-    weights at once. A modality that is not there is left out, and the others weigh that much more.
+    It has no hidden layer, so `n_hidden`, `n_layers` and `dropout_rate` mean nothing to it. It is not trained in epochs
+    but solved at once, out of fold, and so needs no validation cells. A missing modality is left out, and the others
+    weigh that much more.
     """
 
-    def __init__(
-        self, modality_dims: Mapping[str, int], n_labels: int, *, n_hidden: int, n_layers: int, dropout_rate: float
-    ) -> None:
-        super().__init__(modality_dims, n_labels, n_hidden=n_hidden, n_layers=n_layers, dropout_rate=dropout_rate)
+    default_train_size: ClassVar[float] = 1.0
+
+    def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
+        super().__init__(modality_dims, n_labels, options)
         self.heads = nn.ModuleList(nn.Linear(dim, n_labels) for dim in self.modality_dims.values())
         self.weights = nn.Parameter(torch.full((len(self.modality_dims),), 1 / len(self.modality_dims)))
         self.fused_dim = len(self.modality_dims) * n_labels
@@ -72,10 +58,35 @@ class StackedFusion(FusionHead):
         """The sum over modalities, shape `(batch, n_labels)`."""
         return fused.unflatten(-1, (len(self.modality_dims), self.n_labels)).sum(dim=-2)
 
-    @torch.no_grad()
-    def solve(
-        self, inputs: "Mapping[str, Tensor]", labels: "Tensor", cell_weights: "Tensor", *, seed: int
-    ) -> OutOfFold:
+    def fit(
+        self,
+        logits: nn.Module,
+        standardise: "Callable[[Mapping[str, Tensor]], dict[str, Tensor]]",
+        inputs: "Mapping[str, Rows]",
+        codes: "IntArray",
+        split: "CellSplit",
+        options: "FitOptions",
+    ) -> Fit:
+        """See :meth:`FusionHead.fit`; calibration cells are the training cells, each by the head that left it out."""
+        logits.to(options.device).eval()
+        labels = torch.from_numpy(codes)
+        of_training = labels[torch.as_tensor(split.train)]
+        weights = options.label_weights(of_training, self.n_labels)
+        cell_weights = torch.ones(len(of_training)) if weights is None else weights[of_training]
+        with torch.no_grad():
+            tensors = {name: torch.from_numpy(rows[split.train]).to(options.device) for name, rows in inputs.items()}
+            held_out = self.solve(
+                standardise(tensors), of_training.to(options.device), cell_weights.to(options.device), seed=options.seed
+            )
+        losses = {"train_loss": functional.cross_entropy(held_out.logits, held_out.codes)}
+        if len(split.validation):
+            some = {name: rows[split.validation] for name, rows in inputs.items()}
+            found = torch.from_numpy(in_batches(lambda each: (logits(each),), some, options.device)[0])
+            losses["validation_loss"] = functional.cross_entropy(found, labels[torch.as_tensor(split.validation)])
+        epoch = pd.RangeIndex(1, name="epoch")
+        return Fit({name: pd.DataFrame({name: [float(loss)]}, index=epoch) for name, loss in losses.items()}, held_out)
+
+    def solve(self, inputs: "Mapping[str, Tensor]", labels: "Tensor", cell_weights: "Tensor", *, seed: int) -> HeldOut:
         """Find all weights.
 
         Parameters
@@ -88,23 +99,21 @@ class StackedFusion(FusionHead):
             Shape `(n_obs,)`.
         seed
             Of the folds.
-
-        Returns
-        -------
-        What the weights are calibrated on.
         """
         known, codes = torch.unique(labels, return_inverse=True)  # labels of the registry may have no training cell
         folds = stratified_folds(codes.cpu().numpy(), seed)
         fits = {name: fit_head(inputs[name], codes, cell_weights, folds) for name in self.modality_dims}
         with torch.enable_grad():
             mixture = mixture_weights(fits, codes, cell_weights)
-        self.weights.copy_(torch.as_tensor(mixture))
+        with torch.no_grad():
+            self.weights.copy_(torch.as_tensor(mixture))
         *states, final = (self._state(fits, known, number) for number in range(folds.max() + 2))
         self.load_state_dict(final)
         stacked = torch.stack([fit.out_of_fold for fit in fits.values()])
         logits = stacked.new_full((len(labels), self.n_labels), _NEVER)
-        logits[:, known] = mix(stacked, self.weights.to(stacked.dtype))
-        return OutOfFold(logits, folds, states)
+        logits[:, known] = mix(stacked, self.weights.detach().to(stacked.dtype))
+        on_cpu = [{name: values.cpu() for name, values in state.items()} for state in states]
+        return HeldOut(logits.cpu(), labels.cpu(), folds, on_cpu)
 
     def _state(self, fits: "Mapping[str, LinearHead]", known: "Tensor", number: int) -> "dict[str, Tensor]":
         """All parameters, with the regressions of one number."""

@@ -1,24 +1,113 @@
-"""How the head is trained: cross-entropy, Adam, and the weights of the best epoch kept."""
+"""How everything that is trained here is trained: a loss, Adam, and the weights of the best epoch kept."""
 
-from typing import TYPE_CHECKING, Any
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning.pytorch as pl
 import torch
+from torch import nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
     from torch import Tensor
 
-    from scmpt_scverse.module._scmpt_module import SCMPTModule
+
+class Trainable(Protocol):
+    """A torch module that knows its loss."""
+
+    def training_loss(self, batch: Any) -> "Tensor":
+        """The loss of one minibatch, which is minimised."""
+        ...
+
+    def validation_metrics(self, batch: Any) -> "Mapping[str, Tensor]":
+        """What is logged of one minibatch of held-out cells, under these names."""
+        ...
+
+    def n_cells(self, batch: Any) -> int:
+        """How many cells a minibatch has: its weight in the mean over an epoch."""
+        ...
 
 
-class HeadTrainingPlan(pl.LightningModule):
-    """Cross-entropy of the fusion head, minimised by Adam.
+class TrainingPlan(pl.LightningModule):
+    """Minimises the loss of a module by Adam.
 
     Parameters
     ----------
     module
-        What is trained.
+        What is trained, a torch module.
+    lr
+        Learning rate; with a schedule, the highest one.
+    weight_decay
+        L2 penalty of Adam.
+    n_steps
+        Steps of the whole training, over which the learning rate falls to zero along a cosine; `None` keeps it
+        constant.
+    n_warmup
+        Steps in which it first rises.
+    """
+
+    def __init__(
+        self,
+        module: Trainable,
+        *,
+        lr: float = 1e-4,
+        weight_decay: float = 0.0,
+        n_steps: int | None = None,
+        n_warmup: int = 0,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.n_steps = n_steps
+        self.n_warmup = n_warmup
+
+    def training_step(self, batch: Any, batch_idx: int) -> "Tensor":
+        """The loss of one minibatch; its mean over the epoch is logged as `train_loss`."""
+        loss = self.module.training_loss(batch)
+        n_cells = self.module.n_cells(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=n_cells)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Log the metrics of one minibatch of held-out cells."""
+        metrics = self.module.validation_metrics(batch)
+        self.log_dict(metrics, on_epoch=True, prog_bar=True, batch_size=self.module.n_cells(batch), sync_dist=True)
+
+    def configure_optimizers(self) -> "OptimizerLRScheduler":
+        """Adam, with the schedule where there is one."""
+        # In mixed precision, Lightning cannot clip the gradients of a fused optimizer.
+        fused = not self.trainer.gradient_clip_val
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        if self.n_steps is None:
+            return optimizer
+        factor = partial(learning_rate_factor, n_warmup=self.n_warmup, n_steps=self.n_steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def learning_rate_factor(step: int, *, n_warmup: int, n_steps: int) -> float:
+    """Share of the highest learning rate: linear up to 1, then a half cosine down to 0.
+
+    `transformers.get_cosine_schedule_with_warmup` has the same cosine, but starts the warm-up at 0: its first step
+    changes nothing.
+    """
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - n_warmup) / max(1, n_steps - n_warmup))))
+
+
+class HeadTrainingPlan(TrainingPlan):
+    """Minimises the cross-entropy of a classifier.
+
+    Parameters
+    ----------
+    module
+        From the inputs `{modality: (batch, dim)}` to logits `(batch, n_labels)`.
     lr
         Learning rate; the paper's grid runs from 1e-5 to 1e-3.
     weight_decay
@@ -29,40 +118,50 @@ class HeadTrainingPlan(pl.LightningModule):
 
     def __init__(
         self,
-        module: "SCMPTModule",
+        module: nn.Module,
         *,
         lr: float = 1e-4,
         weight_decay: float = 0.0,
         label_weights: "Tensor | None" = None,
     ) -> None:
+        super().__init__(CrossEntropy(module, label_weights), lr=lr, weight_decay=weight_decay)
+
+
+class CrossEntropy(nn.Module):
+    """A classifier and its loss over minibatches `{"inputs": {modality: (batch, dim)}, "labels": (batch,)}`.
+
+    Parameters
+    ----------
+    module, label_weights
+        See :class:`HeadTrainingPlan`.
+    """
+
+    label_weights: "Tensor | None"
+
+    def __init__(self, module: nn.Module, label_weights: "Tensor | None" = None) -> None:
         super().__init__()
-        self.label_weights = label_weights
         self.module = module
-        self.lr = lr
-        self.weight_decay = weight_decay
+        self.register_buffer("label_weights", label_weights, persistent=False)  # so that it follows the device
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> "Tensor":
-        """Cross-entropy of one minibatch `{"inputs": {modality: (batch, dim)}, "labels": (batch,)}`."""
-        weights = None if self.label_weights is None else self.label_weights.to(self.device)
-        loss = functional.cross_entropy(self.module(batch["inputs"]), batch["labels"], weight=weights)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch["labels"]))
-        return loss
+    def training_loss(self, batch: dict[str, Any]) -> "Tensor":
+        """Weighted cross-entropy."""
+        return functional.cross_entropy(self.module(batch["inputs"]), batch["labels"], weight=self.label_weights)
 
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Log cross-entropy and accuracy of one minibatch."""
+    def validation_metrics(self, batch: dict[str, Any]) -> "dict[str, Tensor]":
+        """Cross-entropy, every cell weighing the same, and accuracy."""
         logits, labels = self.module(batch["inputs"]), batch["labels"]
-        loss = functional.cross_entropy(logits, labels)
-        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
-        metrics = {"validation_loss": loss, "validation_accuracy": accuracy}
-        self.log_dict(metrics, on_epoch=True, prog_bar=True, batch_size=len(labels))
+        return {
+            "validation_loss": functional.cross_entropy(logits, labels),
+            "validation_accuracy": (logits.argmax(dim=-1) == labels).float().mean(),
+        }
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over the head."""
-        return torch.optim.Adam(self.module.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True)
+    def n_cells(self, batch: dict[str, Any]) -> int:
+        """See :class:`Trainable`."""
+        return len(batch["labels"])
 
 
 class KeepBestWeights(pl.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss and puts them back when training ends."""
+    """Keeps the weights of the epoch with the lowest validation loss and restores them when training ends."""
 
     def __init__(self, monitor: str = "validation_loss") -> None:
         self.monitor = monitor

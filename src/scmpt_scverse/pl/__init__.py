@@ -1,4 +1,4 @@
-"""Pictures of annotated cells and of training; they read results and compute none."""
+"""Plots of annotated cells and of training; they read results and compute none."""
 
 from scmpt_scverse.pl._ablation import ablations, deletion_curves
 from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap

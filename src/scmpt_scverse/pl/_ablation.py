@@ -1,27 +1,22 @@
-"""What ablations cost, and what deleting genes does; with intervals."""
+"""Metrics after ablations, and probabilities after deleting genes; with intervals."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._statistics import mean_interval
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import ArrayLike
-
-    from scmpt_scverse._types import FloatArray
-
-_COVERAGE = 0.95
 
 
 def ablations(
     table: pd.DataFrame, *, metric: str = "macro_f1", ax: "Axes | None" = None, show: bool | None = None
 ) -> "Axes":
-    """A metric after each ablation, beside the intact model: every replicate, the mean and its interval.
+    """A metric after each ablation, next to the intact model: every replicate, the mean and its interval.
 
     Parameters
     ----------
@@ -45,8 +40,9 @@ def ablations(
     for row, name in enumerate(names):
         values = found.loc[found["ablation"] == name, "value"].astype(float)
         ax.plot(values, [row] * len(values), ".", color="lightgrey")
-        half = float(_half_interval(values.sem(), len(values)))
-        ax.errorbar(values.mean(), row, xerr=half, fmt="o", color="C1" if row else "C0", capsize=2)
+        interval = mean_interval(values)
+        margin = interval["upper"] - interval["mean"]
+        ax.errorbar(interval["mean"], row, xerr=margin, fmt="o", color="C1" if row else "C0", capsize=2)
     intact = found.loc[found["ablation"] == names[0], "value"].mean()
     ax.axvline(intact, color="grey", linestyle=":")
     ax.set_yticks(range(len(names)), names, fontsize="small")
@@ -59,7 +55,7 @@ def ablations(
 def deletion_curves(
     curves: pd.DataFrame, *, kind: str = "deletion", ax: "Axes | None" = None, show: bool | None = None
 ) -> "Axes":
-    """The probability of the label by how many genes were taken out or put in, a line a method.
+    """The probability of the label against the number of genes removed or inserted, one line per method.
 
     Parameters
     ----------
@@ -81,21 +77,15 @@ def deletion_curves(
         raise ValueError(f"No curve of the kind {kind!r}; found {list_some(curves['kind'].unique())}.")
     ax = ax if ax is not None else new_axes((4.4, 3.2))
     for method, points in found.groupby("method", sort=False):
-        by_count = points.groupby("n_genes")["probability"]
-        mean, half = by_count.mean(), _half_interval(by_count.sem(), by_count.size())
-        where = np.arange(len(mean))
-        ax.plot(where, mean, marker="o", label=str(method).replace("_", " "))
-        ax.fill_between(where, mean - half, mean + half, alpha=0.2)
-        ax.set_xticks(where, [str(count) for count in mean.index])
+        by_count = {count: mean_interval(values) for count, values in points.groupby("n_genes")["probability"]}
+        table = pd.DataFrame.from_dict(by_count, orient="index")
+        where = np.arange(len(table))
+        ax.plot(where, table["mean"], marker="o", label=str(method).replace("_", " "))
+        ax.fill_between(where, table["lower"], table["upper"], alpha=0.2)
+        ax.set_xticks(where, [str(count) for count in table.index])
     ax.set_ylim(0, 1)
-    ax.set_xlabel("genes taken out" if kind == "deletion" else "genes put in")
+    ax.set_xlabel("genes removed" if kind == "deletion" else "genes inserted")
     ax.set_ylabel("probability of the label")
     ax.legend(frameon=False)
     show_if_asked(show)
     return ax
-
-
-def _half_interval(error: "ArrayLike", n: "ArrayLike") -> "FloatArray":
-    """Half the width of Student's interval of a mean, from its standard error; 0 for a single figure."""
-    n = np.asarray(n)
-    return np.where(n > 1, stats.t.ppf((1 + _COVERAGE) / 2, np.maximum(n - 1, 1)) * np.asarray(error), 0.0)

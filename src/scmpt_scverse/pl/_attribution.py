@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._keys import ATTRIBUTION_KEYS, DEFAULT_ATTRIBUTIONS_KEY
+from scmpt_scverse._slots import ATTRIBUTION_KEYS, DEFAULT_ATTRIBUTIONS_KEY
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def attributions(
     key: str = DEFAULT_ATTRIBUTIONS_KEY,
     show: bool | None = None,
 ) -> "list[Axes]":
-    """Bars of the genes that contribute most to each label, a panel a label, by modality.
+    """Bars of the genes that contribute most to each label, one panel per label, by modality.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def attributions(
 
     Returns
     -------
-    The axes, one a label. Bars of modalities stand one upon another; for a method whose scores do not add up, such as
+    The axes, one per label. Bars of modalities are stacked; for a method whose scores do not add up, such as
     occlusion, a dot marks the score of all together.
     """
     check_positive(n_genes, "n_genes")
@@ -173,16 +173,16 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
 
     Returns
     -------
-    The axes; labels without a figure are left out. Beside each label: markers in the top, of all markers.
+    The axes; labels whose AUROC is NaN are left out. Next to each label: markers in the top, of all markers.
     """
     check_key("auroc", table.columns, "table", hint=" Pass what `tl.marker_overlap` gives.")
     found = table[table["auroc"].notna()].sort_values("auroc")
     if found.empty:
-        raise ValueError("Expected at least one label with enough markers; found none.")
+        raise ValueError("Expected at least one label with enough markers; found none. Pass more markers.")
     ax = ax if ax is not None else new_axes((5.2, len(found) * 0.26 + 1.2))
     for row, (_, values) in enumerate(found.iterrows()):
         is_significant = values["auroc_pval_adj"] < 0.05
-        ax.plot([values["auroc_low"], values["auroc_high"]], [row, row], color="C0")
+        ax.plot([values["auroc_lower"], values["auroc_upper"]], [row, row], color="C0")
         ax.plot(values["auroc"], row, "o", color="C0", markerfacecolor="C0" if is_significant else "white")
     ax.axvline(0.5, color="grey", linestyle=":")
     names = [

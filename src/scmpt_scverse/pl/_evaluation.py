@@ -1,4 +1,4 @@
-"""Predictors beside one another, each with its interval."""
+"""Predictors compared, each with its interval."""
 
 from typing import TYPE_CHECKING
 
@@ -22,14 +22,14 @@ def evaluation(
     ax: "Axes | None" = None,
     show: bool | None = None,
 ) -> "Axes":
-    """Each predictor's figure as a point, with its 95 % interval.
+    """A metric of each predictor as a point, with its 95 % interval.
 
     Parameters
     ----------
     summary
         From :func:`scmpt_scverse.metrics.replicate_summary`, by predictor.
     metric
-        Which of its figures to draw.
+        Which of its metrics to draw.
     ax
         Axes to draw on; `None` makes a figure whose size fits the number of predictors.
     show
@@ -45,7 +45,7 @@ def evaluation(
     KeyError
         A column is missing.
     ValueError
-        There is no such figure, or a predictor has it more than once.
+        There is no such metric, or a predictor has it more than once.
     """
     for column in ("predictor", "metric", "mean", "lower", "upper"):
         check_key(column, summary.columns, "summary", hint=" Pass what `metrics.replicate_summary` gives.")

@@ -1,4 +1,4 @@
-"""What every picture does at its beginning and at its end."""
+"""Make axes, and show the figure."""
 
 from typing import TYPE_CHECKING
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse._labels import distinct_labels, labels_or
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def confusion_matrix(
     adata: "AnnData",
     labels_key: str,
     *,
-    key_added: str = DEFAULT_KEY_ADDED,
+    key: str = DEFAULT_KEY_ADDED,
     normalize: bool = True,
     ax: "Axes | None" = None,
     show: bool | None = None,
@@ -37,8 +38,8 @@ def confusion_matrix(
         Annotated cells; only `.obs` is read.
     labels_key
         Column of `.obs` with true labels. Cells without one are left out.
-    key_added
-        The prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under: `.obs["<key_added>_prediction"]` is read.
+    key
+        Prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under: `.obs["<key>_prediction"]` is read.
     normalize
         Colour by the share of the row, in [0, 1]; otherwise by the number of cells.
     ax
@@ -49,7 +50,7 @@ def confusion_matrix(
     Returns
     -------
     The axes. Rows are the true labels that occur. Columns are the same labels in the same order, then what else was
-    predicted, such as the unlabeled category of rejected cells. Up to 15 labels, numbers stand in the fields.
+    predicted, such as the unlabeled category of rejected cells. Up to 15 labels, numbers are written in the fields.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def confusion_matrix(
     ValueError
         No cell has both.
     """
-    prediction_key = PredictionKeys.from_prefix(key_added).prediction
+    prediction_key = PredictionKeys.from_prefix(key).prediction
     check_key(labels_key, adata.obs.columns, "adata.obs")
     check_key(prediction_key, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
     counts = _count(adata.obs[labels_key], adata.obs[prediction_key])
@@ -86,19 +87,12 @@ def confusion_matrix(
 
 def _count(truth: pd.Series, predicted: pd.Series) -> pd.DataFrame:
     """Number of cells by true and predicted label; both in category order, columns that are no true label last."""
-    # As text: categories of numbers on one side and of strings on the other still mean the same labels.
-    (truth, true_labels), (predicted, predicted_labels) = _as_text(truth), _as_text(predicted)
-    table = pd.crosstab(truth, predicted)
-    rows = [label for label in true_labels if label in table.index]
-    further = [label for label in predicted_labels if label in table.columns and label not in rows]
+    pairs = pd.DataFrame({"true": labels_or(truth, ""), "predicted": labels_or(predicted, "")})
+    pairs = pairs[(pairs != "").all(axis=1)]
+    table = pd.crosstab(pairs["true"], pairs["predicted"])
+    rows = [label for label in distinct_labels(truth) if label in table.index]
+    further = [label for label in distinct_labels(predicted) if label in table.columns and label not in rows]
     return table.reindex(index=rows, columns=rows + further, fill_value=0)
-
-
-def _as_text(labels: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Labels as text, missing ones kept, and the distinct labels in category order."""
-    labels = labels.astype("category")
-    distinct = list(dict.fromkeys(map(str, labels.cat.categories)))
-    return labels.astype(object).map(str, na_action="ignore"), distinct
 
 
 def _write_numbers(ax: "Axes", values: pd.DataFrame, number_format: str) -> None:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scmpt_scverse._checks import check_key, check_positive
-from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse._reliability import N_BINS, reliability_bins
+from scmpt_scverse._labels import labels_or
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse._statistics import N_BINS, reliability_bins
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def reliability_diagram(
     adata: "AnnData",
     labels_key: str,
     *,
-    key_added: str = DEFAULT_KEY_ADDED,
+    key: str = DEFAULT_KEY_ADDED,
     n_bins: int = N_BINS,
     ax: "Axes | None" = None,
     show: bool | None = None,
@@ -31,9 +32,9 @@ def reliability_diagram(
         Annotated cells that were not trained on; only `.obs` is read.
     labels_key
         Column of `.obs` with true labels. Cells without one, and those without confidence, are left out.
-    key_added
-        The prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under: `.obs["<key_added>_prediction"]` and
-        `.obs["<key_added>_confidence"]` are read.
+    key
+        Prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under: `.obs["<key>_prediction"]` and
+        `.obs["<key>_confidence"]` are read.
     n_bins
         Bins of equal width; those without cells are not drawn.
     ax
@@ -43,7 +44,8 @@ def reliability_diagram(
 
     Returns
     -------
-    The axes: a bar a bin as high as its accuracy, a point at its mean confidence whose area is its share of the cells.
+    The axes: one bar per bin as high as its accuracy, and a point at its mean confidence whose area is its share of the
+    cells.
 
     Raises
     ------
@@ -52,31 +54,32 @@ def reliability_diagram(
     ValueError
         No cell has a label, a prediction and a confidence.
     """
-    keys = PredictionKeys.from_prefix(key_added)
+    keys = PredictionKeys.from_prefix(key)
     check_positive(n_bins, "n_bins")
     check_key(labels_key, adata.obs.columns, "adata.obs")
-    for key in (keys.prediction, keys.confidence):
-        check_key(key, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
+    for column in (keys.prediction, keys.confidence):
+        check_key(column, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
     cells = pd.DataFrame(
         {
-            "truth": adata.obs[labels_key].astype(object),
-            "predicted": adata.obs[keys.prediction].astype(object),
-            "confidence": adata.obs[keys.confidence].astype(float),
+            "truth": labels_or(adata.obs[labels_key], ""),
+            "predicted": labels_or(adata.obs[keys.prediction], ""),
+            "confidence": adata.obs[keys.confidence].to_numpy(dtype=float),
         }
-    ).dropna()
+    )
+    cells = cells[(cells[["truth", "predicted"]] != "").all(axis=1) & cells["confidence"].notna()]
     if cells.empty:
         raise ValueError(
             f"Expected cells with a label in `adata.obs[{labels_key!r}]` and a confidence; found none among "
             f"{adata.n_obs}. Pass cells whose labels are known."
         )
-    is_correct = cells["truth"].map(str) == cells["predicted"].map(str)
+    is_correct = cells["truth"] == cells["predicted"]
     bins = reliability_bins(cells["confidence"].to_numpy(), is_correct.to_numpy(), n_bins)
     if ax is None:
         ax = new_axes((4, 4))
     ax.bar(bins.index.left, bins["accuracy"], width=1 / n_bins, align="edge", color="C0", alpha=0.4, edgecolor="C0")
     ax.scatter(bins["confidence"], bins["accuracy"], s=200 * bins["n_cells"] / len(cells), color="C0")
     ax.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1)
-    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="share that is right", aspect="equal")
+    ax.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy", aspect="equal")
     ax.set_title(f"{len(cells)} cells", fontsize="medium")
     show_if_asked(show)
     return ax

@@ -1,4 +1,4 @@
-"""How much each modality decided, and how strange cells are."""
+"""Contributions of modalities, and novelty of cells."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._keys import DEFAULT_KEY_ADDED, PredictionKeys
+from scmpt_scverse._labels import distinct_labels, labels_or
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def contributions(
     adata: "AnnData",
     groupby: str | None = None,
     *,
-    key_added: str = DEFAULT_KEY_ADDED,
+    key: str = DEFAULT_KEY_ADDED,
     ax: "Axes | None" = None,
     show: bool | None = None,
 ) -> "Axes":
@@ -31,11 +32,11 @@ def contributions(
     Parameters
     ----------
     adata
-        Annotated cells; `.obs` and `.obsm["<key_added>_contributions"]` are read.
+        Annotated cells; `.obs` and `.obsm["<key>_contributions"]` are read.
     groupby
-        Column of `.obs`; `None` takes the predicted label.
-    key_added
-        The prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under.
+        Column of `.obs`; `None` takes the predicted label. Cells without one are left out.
+    key
+        Prefix that :meth:`scmpt_scverse.SCMPT.annotate` wrote under.
     ax
         Axes to draw on; `None` makes a figure whose size fits the number of groups.
     show
@@ -48,14 +49,15 @@ def contributions(
     Raises
     ------
     KeyError
-        `groupby` or the contributions are not there.
+        `groupby` is not in `.obs`, or the contributions are not in `.obsm`.
     """
-    keys = PredictionKeys.from_prefix(key_added)
+    keys = PredictionKeys.from_prefix(key)
     groupby = groupby if groupby is not None else keys.prediction
     check_key(groupby, adata.obs.columns, "adata.obs", hint=_HINT)
     check_key(keys.contributions, adata.obsm.keys(), "adata.obsm", hint=_HINT)
     table: pd.DataFrame = adata.obsm[keys.contributions]
-    means = table.groupby(adata.obs[groupby].astype(str).to_numpy()).mean().dropna(how="all")
+    means = table.groupby(labels_or(adata.obs[groupby], "")).mean().reindex(distinct_labels(adata.obs[groupby]))
+    means = means.dropna(how="all")
     n_groups, n_modalities = means.shape
     if ax is None:
         ax = new_axes((6.5, 1.2 + _INCHES_PER_LABEL * n_groups * max(1.0, n_modalities / 2)))
@@ -75,7 +77,7 @@ def novelty(
     adata: "AnnData",
     groupby: str | None = None,
     *,
-    key_added: str = DEFAULT_KEY_ADDED,
+    key: str = DEFAULT_KEY_ADDED,
     ax: "Axes | None" = None,
     show: bool | None = None,
 ) -> "Axes":
@@ -86,30 +88,32 @@ def novelty(
     adata
         Annotated cells; only `.obs` is read.
     groupby
-        Column of `.obs` with few groups, such as a batch, a line each; `None` draws all cells together.
-    key_added, ax, show
+        Column of `.obs` with few groups, such as a batch, one line each; `None` draws all cells together.
+    key, ax, show
         As in :func:`contributions`.
 
     Returns
     -------
-    The axes. For cells like those that the model was trained on, all heights are about the same, which a dashed line
-    shows; cells of other kinds pile up on the right.
+    The axes; cells without a group are left out. For cells like those that the model was trained on, all heights are
+    about the same, which a dashed line shows; cells of other kinds pile up on the right.
 
     Raises
     ------
     KeyError
         `groupby` or the novelty is not in `.obs`.
     """
-    key = PredictionKeys.from_prefix(key_added).novelty
-    check_key(key, adata.obs.columns, "adata.obs", hint=_HINT)
+    novelty_key = PredictionKeys.from_prefix(key).novelty
+    check_key(novelty_key, adata.obs.columns, "adata.obs", hint=_HINT)
     if groupby is not None:
         check_key(groupby, adata.obs.columns, "adata.obs")
-    groups = pd.Series("all cells", index=adata.obs_names) if groupby is None else adata.obs[groupby].astype(str)
+        groups, names = labels_or(adata.obs[groupby], ""), distinct_labels(adata.obs[groupby])
+    else:
+        groups, names = np.full(adata.n_obs, "all cells", dtype=object), ["all cells"]
     if ax is None:
         ax = new_axes((5.5, 3.5))
     edges = np.linspace(0, 1, _N_BINS + 1)
-    for name, values in adata.obs[key].groupby(groups.to_numpy()):
-        shares, _ = np.histogram(values.dropna(), edges)
+    for name in names:
+        shares, _ = np.histogram(adata.obs[novelty_key][groups == name].dropna(), edges)
         ax.stairs(shares / max(shares.sum(), 1), edges, label=f"{name} ({shares.sum()})", linewidth=1.5)
     ax.axhline(1 / _N_BINS, color="grey", linestyle="--", linewidth=0.8)
     ax.set_xlabel("novelty")

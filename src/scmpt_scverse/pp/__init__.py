@@ -1,5 +1,42 @@
 """From AnnData to what frozen encoders read: cell sentences and gene tokens."""
 
-from scmpt_scverse.pp._cell_sentence import cell_sentences
+from scmpt_scverse.pp._cell_sentence import (
+    CellSentences as CellSentences,
+    cell_sentences,
+    cluster_sentences as cluster_sentences,
+    rank_genes as rank_genes,
+    sentences_of as sentences_of,
+)
+from scmpt_scverse.pp._expression import (
+    CHUNK_SIZE as CHUNK_SIZE,
+    ExpressionReader as ExpressionReader,
+    GeneExpression as GeneExpression,
+)
+from scmpt_scverse.pp._gene_names import (
+    GeneOverlap as GeneOverlap,
+    gene_symbols_of as gene_symbols_of,
+    is_ensembl_id as is_ensembl_id,
+    looks_like_mouse as looks_like_mouse,
+    nearest_cause as nearest_cause,
+)
+from scmpt_scverse.pp._gene_tokens import (
+    SELECTIONS as SELECTIONS,
+    GeneTokens as GeneTokens,
+    Selection as Selection,
+    tokenize_genes as tokenize_genes,
+    vocabulary_ids as vocabulary_ids,
+)
+from scmpt_scverse.pp._normalisation import (
+    GeneWeights as GeneWeights,
+    Normalisation as Normalisation,
+    gene_weights_of as gene_weights_of,
+    log_normalised_cells as log_normalised_cells,
+)
+from scmpt_scverse.pp._sentence_forms import (
+    TABLE_OF as TABLE_OF,
+    check_form as check_form,
+    read_table as read_table,
+    sentences_in_form as sentences_in_form,
+)
 
 __all__ = ["cell_sentences"]

@@ -1,4 +1,4 @@
-"""Cell sentences: a cell written as its gene symbols in descending order of expression."""
+"""Sentences of cells and of clusters: gene symbols in descending order of expression."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scmpt_scverse._checks import check_positive
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
+from scmpt_scverse.pp._normalisation import Normalisation
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from scipy import sparse
 
     from scmpt_scverse._types import IntArray, StrArray
 
@@ -122,7 +123,44 @@ def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> Ce
     return CellSentences(*rank_genes(expression.matrix, max_genes), expression.genes)
 
 
-def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tuple[IntArray, IntArray]":
+def cluster_sentences(
+    reader: ExpressionReader, clusters: "IntArray", n_clusters: int, max_genes: int | None = None
+) -> CellSentences:
+    """One sentence a cluster, from the mean log-normalised expression of its cells, so that none counts for its depth.
+
+    Parameters
+    ----------
+    reader
+        The cells.
+    clusters
+        Cluster of each cell, shape `(n_obs,)`; -1 for none.
+    n_clusters
+        Their number.
+    max_genes
+        Keep this many of the most expressed genes; `None` keeps all.
+
+    Returns
+    -------
+    Sentences in the order of the clusters; an empty one for a cluster without cells.
+    """
+    sums = np.zeros((n_clusters, len(reader.genes)))
+    normalise: Normalisation | None = None
+    start = 0
+    for chunk in reader.chunks():
+        normalise = normalise or Normalisation.of(chunk.matrix)
+        of_chunk = clusters[start : start + chunk.matrix.shape[0]]
+        start += len(of_chunk)
+        cells = np.flatnonzero(of_chunk >= 0)
+        members = sparse.csr_matrix(
+            (np.ones(len(cells)), (of_chunk[cells], cells)), shape=(n_clusters, len(of_chunk))
+        )  # (n_clusters, n_cells)
+        sums += (members @ normalise(chunk.matrix)).toarray()
+    sizes = np.maximum(np.bincount(clusters[clusters >= 0], minlength=n_clusters), 1)
+    means = sparse.csr_matrix(sums / sizes[:, None])
+    return sentences_of(GeneExpression(means, reader.genes), max_genes)
+
+
+def rank_genes(matrix: sparse.csr_matrix, max_genes: int | None = None) -> "tuple[IntArray, IntArray]":
     """Column indices of every row in descending order of value, ties by column.
 
     Parameters
@@ -141,7 +179,7 @@ def rank_genes(matrix: "sparse.csr_matrix", max_genes: int | None = None) -> "tu
     return (matrix.indptr, ranked) if max_genes is None else _cut_rows(matrix.indptr, ranked, max_genes)
 
 
-def _ranked_block(matrix: "sparse.csr_matrix") -> "IntArray":
+def _ranked_block(matrix: sparse.csr_matrix) -> "IntArray":
     """The columns of some rows in descending order of value, ties by column, one row after another."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     values = matrix.data.astype(np.float32)

@@ -1,9 +1,14 @@
-"""Bring expression of unknown scale to log-normalised values, for what is computed beside the encoders."""
+"""Log-normalised expression from values of unknown scale, and cells as weights of genes made from it."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrArray
+    from scmpt_scverse.pp._expression import GeneExpression
 
 #: Logarithms of expression stay below; larger numbers, and whole ones, are counts, TPM or RPKM.
 _LARGEST_LOGARITHM = 50.0
@@ -37,6 +42,34 @@ def log_normalised_cells(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < _LARGEST_LOGARITHM)
     values = np.where(is_logarithmic[row], matrix.data, _log_normalised(matrix).data)
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+
+
+@dataclass(frozen=True)
+class GeneWeights:
+    """The weights of genes in some cells.
+
+    Attributes
+    ----------
+    matrix
+        Positive float32 CSR, shape `(n_obs, n_genes)`. The rows of cells with any expression sum to 1, others are
+        empty.
+    genes
+        Symbols of the columns, shape `(n_genes,)`.
+    """
+
+    matrix: sparse.csr_matrix
+    genes: "StrArray"
+
+    def __len__(self) -> int:
+        return int(self.matrix.shape[0])
+
+
+def gene_weights_of(expression: "GeneExpression", power: float) -> GeneWeights:
+    """Log-normalised expression of each cell to some power, divided by its sum."""
+    matrix = log_normalised_cells(expression.matrix).power(power)
+    totals = np.asarray(matrix.sum(axis=1)).ravel()
+    shares = matrix.data / np.repeat(totals, np.diff(matrix.indptr))
+    return GeneWeights(sparse.csr_matrix((shares, matrix.indices, matrix.indptr), matrix.shape), expression.genes)
 
 
 def _log_normalised(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -42,7 +42,7 @@ def sentences_in_form(
     max_genes
         Genes per sentence, at most.
     table
-        Gene to what :data:`TABLE_OF` says; genes that it lacks count as the rarest, or keep their symbol.
+        Gene to what :data:`TABLE_OF` says; genes that are not in it count as the rarest, or keep their symbol.
     """
     found: CellSentences = _FORMS[form](expression, max_genes, table)
     return found
@@ -99,8 +99,9 @@ def _tfidf(expression: "GeneExpression", max_genes: int | None, table: pd.Series
     assert table is not None
     smallest = max(float(table[table > 0].min()), 1e-6)
     share = table.reindex(expression.genes).fillna(smallest).clip(lower=smallest).to_numpy(dtype=np.float64)
-    weighted = expression.matrix @ sparse.diags(1 - np.log(share))  # a gene of every cell keeps its place
-    return CellSentences(*rank_genes(sparse.csr_matrix(weighted), max_genes), expression.genes)
+    weighted = sparse.csr_matrix(expression.matrix @ sparse.diags(1 - np.log(share)))  # a gene of every cell stays
+    weighted.sort_indices()  # a product leaves them in any order, and ties go by column
+    return CellSentences(*rank_genes(weighted, max_genes), expression.genes)
 
 
 def _full_names(expression: "GeneExpression", max_genes: int | None, table: pd.Series | None) -> CellSentences:

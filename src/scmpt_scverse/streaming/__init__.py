@@ -1,6 +1,7 @@
 """Embedding in a stream: chunk by chunk, from the cache where a row is there, here or on workers."""
 
-from scmpt_scverse.streaming._executors import EncodingTask, Executor, SerialExecutor
+from scmpt_scverse.streaming._embed_chunks import embed_chunks as embed_chunks, rows_with_bar as rows_with_bar
+from scmpt_scverse.streaming._executors import EncodingTask, Executor, SerialExecutor, executor_for as executor_for
 from scmpt_scverse.streaming._ray import RayExecutor
 
 __all__ = ["EncodingTask", "Executor", "RayExecutor", "SerialExecutor"]

@@ -6,16 +6,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from tqdm import tqdm
+
 from scmpt_scverse._hardware import resolve_device, resolve_precision
-from scmpt_scverse.encoders._base import CacheableCells
-from scmpt_scverse.encoders._cached_rows import CachedRows
-from scmpt_scverse.encoders._embedding_cache import EmbeddingCache, Space
+from scmpt_scverse.encoders import CacheableCells, CachedRows, EmbeddingCache, Space
 from scmpt_scverse.streaming._executors import EncodingTask, Executor
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, Precision
     from scmpt_scverse.encoders import Encoder
-    from scmpt_scverse.pp._expression import ExpressionReader
+    from scmpt_scverse.pp import ExpressionReader
 
 #: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed.
 _CHUNK_SIZE = 256
@@ -52,20 +52,40 @@ def embed_chunks(
     task = EncodingTask(encoder, batch_size, device, dtype)
     space = Space(encoder.name, encoder.fingerprint, dtype, encoder.embedding_dim)
     with closing(EmbeddingCache()) as store:
-        under_way: deque[_Chunk] = deque()
+        pending: deque[_Chunk] = deque()
 
         def missing() -> Iterator[Any]:
             for expression in reader.chunks(_CHUNK_SIZE):
                 inputs = encoder.prepare(expression)
                 if cache and isinstance(inputs, CacheableCells):
-                    under_way.append(_CachedChunk(CachedRows(store, space, inputs)))
+                    pending.append(_CachedChunk(CachedRows(store, space, inputs)))
                 else:
-                    under_way.append(_Chunk(inputs))
-                yield under_way[-1].missing
+                    pending.append(_Chunk(inputs))
+                yield pending[-1].missing
 
         with closing(executor.map(task, missing())) as results:
             for computed in results:
-                yield under_way.popleft().complete(computed)
+                yield pending.popleft().complete(computed)
+
+
+def rows_with_bar(
+    chunks: Generator[EmbeddedChunk], n_obs: int, name: str, *, progress: bool
+) -> "Generator[FloatArray]":
+    """The rows of chunks, behind a progress bar with cells per second and the time left.
+
+    Cells from the cache cost next to nothing: counted as speed, they would make a resumed run promise an early end.
+    """
+    n_cached = 0
+    # Without smoothing, the speed is that of all cells beyond `initial`.
+    options = {"desc": f"Embedding with {name}", "unit": " cells", "smoothing": 0, "disable": not progress}
+    with closing(chunks), tqdm(total=n_obs, **options) as bar:
+        for chunk in chunks:
+            yield chunk.rows
+            if chunk.n_cached:
+                n_cached += chunk.n_cached
+                bar.initial = n_cached
+                bar.set_postfix_str(f"{n_cached} from the cache", refresh=False)
+            bar.update(len(chunk.rows))
 
 
 class _Chunk:

@@ -14,9 +14,9 @@ from scmpt_scverse.streaming._executors import EncodingTask, Executor
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
 
-#: Chunks that wait or are in work, for each worker: one in work, and enough behind it while the first one is slow.
+#: Pending chunks per worker: one that is encoded, and enough behind it while the first one is slow.
 _CHUNKS_PER_WORKER = 4
-#: How often a worker that died is started anew, and how often a chunk is given to it again.
+#: How often a worker that died is restarted, and how often its chunk is retried.
 _MAX_RETRIES = 3
 
 
@@ -26,13 +26,13 @@ class RayExecutor(Executor):
     The cluster is the one that this process is connected to, else the one that runs on this machine or that the
     environment variable `RAY_ADDRESS` names, else a local one that is started for the time of a call. The package must
     be installed on all its machines, and an encoder's folder be there under the same path. The chunk of a worker that
-    died is done again by the worker that Ray starts in its place.
+    died is encoded again by the worker that replaces it.
 
     Parameters
     ----------
     n_workers
         How many encoders run; `None` takes the cluster's GPUs if it has any (and `device` is not the CPU), else its
-        cores. Every one of them holds the weights.
+        cores. Each encoder holds the weights.
 
     Raises
     ------
@@ -91,11 +91,11 @@ class _Workers:
 
     @property
     def n_chunks(self) -> int:
-        """Chunks that may be under way."""
+        """Chunks that may be pending."""
         return _CHUNKS_PER_WORKER * len(self._workers)
 
     def submit(self, chunk: Any) -> Any:
-        """Give a chunk to the worker that has least to do; the reference stands for its result."""
+        """Give a chunk to the least busy worker; returns a reference to its result."""
         if not self._workers:
             self._start()
         if self._worker_of:
@@ -119,7 +119,7 @@ class _Workers:
             raise error.cause from error  # what the encoder raised
         except self._ray.exceptions.RayActorError as error:
             raise RuntimeError(
-                f"A Ray worker died {_MAX_RETRIES + 1} times, perhaps for want of memory: each one holds the weights "
+                f"A Ray worker died {_MAX_RETRIES + 1} times, probably out of memory: each one holds the weights "
                 f"of {self._task.encoder.name!r}. Pass `executor=RayExecutor(n_workers=...)` with fewer of them."
             ) from error
         self._worker_of.pop(reference, None)
@@ -146,7 +146,7 @@ class _Workers:
             max_restarts=_MAX_RETRIES,
             max_task_retries=_MAX_RETRIES,
         )
-        self._shared = [self._ray.put(self._task)]  # kept here, so that a worker which starts anew finds it
+        self._shared = [self._ray.put(self._task)]  # kept here, so that a restarted worker finds it
         self._workers = [worker.remote(self._shared) for _ in range(n_workers)]
 
     def _connect(self) -> None:

@@ -1,13 +1,14 @@
-"""Annotated cells in terms of the Cell Ontology."""
+"""Replace uncertain annotations by more general terms of the Cell Ontology."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scmpt_scverse import ontology
+from scmpt_scverse import knowledge
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._keys import DEFAULT_KEY_ADDED, OntologyKeys, PredictionKeys
+from scmpt_scverse._labels import label_text
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, OntologyKeys, PredictionKeys, check_writable, storable_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -18,21 +19,23 @@ def back_off(
     *,
     overrides: Mapping[str, str] | None = None,
     threshold: float = 0.8,
-    key_added: str = DEFAULT_KEY_ADDED,
+    key: str = DEFAULT_KEY_ADDED,
+    key_added: str | None = None,
 ) -> None:
-    """Name each cell by the narrowest term of the Cell Ontology that is probable enough.
+    """Assign each cell the most specific term of the Cell Ontology that is probable enough.
 
     Parameters
     ----------
     adata
-        Annotated cells: `.obsm["<key_added>_probabilities"]` is read.
+        Annotated cells.
     overrides
-        Label to id or name of a term, where the label alone does not lead to it; see
-        :func:`scmpt_scverse.ontology.map_labels`, whose report shows which these are.
+        Label to the id or name of its term, for labels that :func:`scmpt_scverse.knowledge.map_labels` does not find.
     threshold
-        Probability that a term has to reach, in (0, 1]. It means what it says if the probabilities are calibrated.
+        Probability that a term has to reach (at least), in (0, 1]. Meaningful if the probabilities are calibrated.
+    key
+        Prefix of what is read: `.obsm["<key>_probabilities"]`.
     key_added
-        Prefix of what is read and written.
+        Prefix of what is written; `None` takes `key`.
 
     Returns
     -------
@@ -42,9 +45,9 @@ def back_off(
         Categorical: id and name of the term, that of the predicted label or of one of its ancestors; missing for cells
         without probabilities.
     `adata.obs["<key_added>_ontology_probability"]`
-        Probability of that term: the sum over the labels that are of its kind.
+        Probability of that term: the sum over the labels that it covers.
     `adata.obs["<key_added>_is_backed_off"]`
-        Whether an ancestor took the place of the predicted label.
+        Whether the term is an ancestor of that of the predicted label.
 
     Raises
     ------
@@ -53,15 +56,17 @@ def back_off(
     ValueError
         A label has no term; the error suggests some. Or `threshold` is out of range.
     ImportError
-        `cellxgene-ontology-guide`, of the extra `ontology`, is not installed.
+        `cellxgene-ontology-guide`, from the extra `ontology`, is not installed.
     """
-    probabilities_key = PredictionKeys.from_prefix(key_added).probabilities
+    key_added = key if key_added is None else key_added
+    check_writable(adata, key_added)
+    probabilities_key = PredictionKeys.from_prefix(key).probabilities
     check_key(probabilities_key, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
     probabilities = adata.obsm[probabilities_key]
-    # In the columns a slash is written as `|`.
-    stored = {label.replace("/", "|"): term for label, term in (overrides or {}).items()}
-    named = ontology.back_off(
-        probabilities, ontology.map_labels(probabilities.columns, overrides=stored), threshold=threshold
+    # Column names are labels in the form that HDF5 can store.
+    stored = {storable_names([label_text(label)], None)[0]: term for label, term in (overrides or {}).items()}
+    named = knowledge.back_off(
+        probabilities, knowledge.map_labels(probabilities.columns, overrides=stored), threshold=threshold
     )
     keys = OntologyKeys.from_prefix(key_added)
     adata.obs[keys.identifier] = pd.Categorical(named["ontology_id"])

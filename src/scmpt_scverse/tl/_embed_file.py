@@ -12,8 +12,8 @@ from anndata.io import read_elem, write_elem
 
 from scmpt_scverse import encoders
 from scmpt_scverse._h5ad import read_cells, written_whole
-from scmpt_scverse._keys import UNS_KEYS, embedding_key
-from scmpt_scverse.tl._embed import check_key_is_ours, check_writable, stream_embedding, with_record
+from scmpt_scverse._slots import UNS_KEYS, check_key_is_ours, check_writable, embedding_key, with_record
+from scmpt_scverse.modalities import stream_embedding
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import Precision, StrPath
@@ -27,7 +27,7 @@ _RECORDS_BYTES = 1_000_000
 def embed_file(
     source: "StrPath",
     output: "StrPath",
-    encoder: "StrPath | Encoder",
+    encoder: "StrPath | Encoder | type[Encoder]",
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
@@ -96,7 +96,7 @@ def embed_file(
                     done += len(chunk)
                 uns = file.require_group("uns")
                 ours = read_elem(uns[UNS_KEYS.root]) if UNS_KEYS.root in uns else {}
-                write_elem(uns, UNS_KEYS.root, with_record(ours, key, record))
+                write_elem(uns, UNS_KEYS.root, with_record(ours, UNS_KEYS.embeddings, key, record))
         return int(adata.n_obs)
     finally:
         adata.file.close()

@@ -1,4 +1,4 @@
-"""Put a number on an encoder: what a linear classifier reads from it, beside random weights and components."""
+"""Score an encoder by a linear classifier on its embedding, next to random weights and principal components."""
 
 from typing import TYPE_CHECKING
 
@@ -8,11 +8,11 @@ from sklearn.decomposition import PCA
 
 from scmpt_scverse import encoders, metrics
 from scmpt_scverse._checks import check_key
+from scmpt_scverse._labels import labels_or
 from scmpt_scverse.encoders import ScGPTEncoder
-from scmpt_scverse.metrics._replicates import mean_interval
-from scmpt_scverse.pp._expression import ExpressionReader
-from scmpt_scverse.pp._normalisation import Normalisation
-from scmpt_scverse.tl._embed import compute_embedding
+from scmpt_scverse.metrics import mean_interval
+from scmpt_scverse.modalities import compute_embedding
+from scmpt_scverse.pp import ExpressionReader, Normalisation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -34,53 +34,55 @@ def linear_probe(
     n_seeds: int = 5,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Macro F1 that a linear classifier reaches on an encoder's embedding, and on what it has to beat.
+    """Macro F1 of a linear classifier on an encoder's embedding, and on baselines.
 
     Parameters
     ----------
     adata
-        Labelled cells that the encoder was not trained on. Nothing is written to them.
+        Labelled cells that the encoder was not trained on; nothing is written.
     encoder
         Registered name, hub id, folder, or an encoder.
     labels_key
-        Column of `.obs` with labels. Cells without, and those of labels on fewer than `n_splits` cells, are left out.
+        Column of `.obs` with labels. Cells without a label, or with a label of fewer than `n_splits` cells, are left
+        out.
     layer, gene_symbols
         As in :func:`embed`.
     n_splits
-        Folds of the cross-validation.
+        Number of cross-validation folds.
     n_seeds
-        Times that it is repeated with other folds, and other random weights.
+        Number of repetitions, each with other folds and other random weights.
     progress
-        Show progress bars of embedding.
+        Show progress bars while embedding.
 
     Returns
     -------
-    One row for the encoder, one for the same graph with random weights (of a scGPT encoder only), one for 50 principal
-    components of the log-normalised expression of these cells; columns `macro_f1` (mean over the repetitions),
+    One row for the encoder, one for the same network with random weights (scGPT encoders only), and one for 50
+    principal components of the log-normalised expression of these cells; columns `macro_f1` (mean over repetitions),
     `lower` and `upper` (its 95 % interval), `n_cells` and `n_labels`.
 
     Raises
     ------
     KeyError
-        `labels_key`, `layer` or `gene_symbols` is not there.
+        `labels_key`, `layer` or `gene_symbols` is missing.
     ValueError
-        As :func:`embed`; or fewer than two labels are on enough cells.
+        As for :func:`embed`; or fewer than two labels have enough cells.
 
     Notes
     -----
-    The components are computed without labels but on all cells, held-out ones among them, which is kind to them.
+    The components are computed without labels, but on all cells, including held-out ones, which favours them.
     """
     check_key(labels_key, adata.obs.columns, "adata.obs")
     encoder = encoders.get(encoder)
-    labels = adata.obs[labels_key]
-    is_frequent = (labels.notna() & (labels.map(labels.value_counts()).astype(float) >= n_splits)).to_numpy()
+    labels = labels_or(adata.obs[labels_key], "")
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    is_frequent = ((counts >= n_splits) & (names != ""))[codes]
 
     def embed(with_encoder: "Encoder") -> "FloatArray":
         return compute_embedding(adata, with_encoder, layer=layer, gene_symbols=gene_symbols, progress=progress)[0]
 
     own = embed(encoder)
     used = is_frequent & np.isfinite(own).all(axis=1)
-    truth = labels[used].astype(str)
+    truth = labels[used]
 
     def score(embedding: "FloatArray", seed: int) -> float:
         return metrics.linear_probe(embedding[used], truth, n_splits=n_splits, seed=seed)
@@ -94,7 +96,7 @@ def linear_probe(
     intervals = {name: mean_interval(scores) for name, scores in rows.items()}
     table = pd.DataFrame.from_dict(intervals, orient="index", columns=["mean", "lower", "upper"])
     table = table.rename(columns={"mean": "macro_f1"})
-    return table.assign(n_cells=int(used.sum()), n_labels=truth.nunique()).rename_axis("features")
+    return table.assign(n_cells=int(used.sum()), n_labels=len(np.unique(truth))).rename_axis("features")
 
 
 def _components(reader: ExpressionReader) -> "FloatArray":

@@ -1,4 +1,4 @@
-"""Compare rankings of genes with what is known, and with one another."""
+"""Compare rankings of genes with known markers, and with one another."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scmpt_scverse._checks import check_positive, list_some
-from scmpt_scverse._keys import DEFAULT_ATTRIBUTIONS_KEY
-from scmpt_scverse.attribution._marker_overlap import MIN_MARKERS, overlap
-from scmpt_scverse.pp._gene_names import looks_like_mouse
-from scmpt_scverse.tl._markers import marker_sets
-from scmpt_scverse.tl._rank_attributions import ranking_of
+from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY
+from scmpt_scverse.attribution import MIN_MARKERS, overlap
+from scmpt_scverse.knowledge import marker_sets
+from scmpt_scverse.pp import looks_like_mouse
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -31,45 +30,45 @@ def marker_overlap(
     n_top: int = 50,
     gene_symbols: str | None = None,
 ) -> pd.DataFrame:
-    """Whether known marker genes stand high in a ranking of genes.
+    """Test whether known marker genes rank highly.
 
     Parameters
     ----------
     adata
-        With a ranking in `.uns[key]`, by :meth:`scmpt_scverse.SCMPT.rank_attributions` or `sc.tl.rank_genes_groups`.
+        Data with a ranking in `.uns[key]`, from :meth:`scmpt_scverse.SCMPT.rank_attributions` or
+        `sc.tl.rank_genes_groups`.
     markers
-        A file, a DataFrame, cell type to genes, or `"panglaodb"` (fetched through decoupler).
+        A file, a DataFrame, a mapping of cell type to genes, or `"panglaodb"` (fetched through decoupler).
     cell_types
-        Group to the cell type, or several, of the table. Groups that it does not name are matched by name, letter case
-        and plural aside.
+        Group to its cell type, or several, in the table. Other groups are matched by name, ignoring case and plural.
     key
-        Key of `.uns`.
+        Key of `.uns` that is read.
     n_top
-        How many genes the hypergeometric test takes from the top.
+        How many top genes the hypergeometric test uses.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes the names in the ranking.
+        Column of `.var` with gene symbols; `None` uses the names in the ranking.
 
     Returns
     -------
-    One row a group, index `group`: `cell_types`, `n_genes` (those with a score other than 0, among which the rest is
+    One row per group, index `group`: `cell_types`, `n_genes` (those with a score other than 0; only they are
     counted), `n_markers`, `n_top`, `n_overlap`, `overlap_pval` and `overlap_pval_adj` (hypergeometric), `auroc`,
-    `auroc_low`, `auroc_high` (95 %), `auroc_pval` and `auroc_pval_adj` (Mann and Whitney, one-sided). Adjusted by
-    Benjamini and Hochberg over groups.
+    `auroc_lower`, `auroc_upper` (95 %), `auroc_pval` and `auroc_pval_adj` (Mann-Whitney U test, one-sided).
+    Adjusted by Benjamini and Hochberg over groups.
 
     Raises
     ------
     KeyError
-        No such ranking.
+        The ranking or the column of gene symbols is missing.
     ValueError
-        No group has a cell type in the table, or no gene of the ranking is in it.
+        No group has a cell type in the table, no gene of the ranking is in it, or gene names are not unique.
 
     Warns
     -----
     UserWarning
-        Groups without a cell type or with fewer than 3 markers among their genes are named.
+        Groups have no cell type, or fewer than 3 markers among their genes.
     """
     check_positive(n_top, "n_top")
-    rankings, table = ranking_of(adata, key), marker_sets(markers)
+    rankings, table = _read_rankings(adata, key), marker_sets(markers)
     matched = {group: _types_of(group, cell_types or {}, table) for group in rankings}
     unknown = [group for group, types in matched.items() if not types]
     if len(unknown) == len(matched):
@@ -77,7 +76,10 @@ def marker_overlap(
             f"None of the groups {list_some(matched)} is a cell type of the table, such as "
             f"{list_some(table, limit=3)}. Pass `cell_types=`, group to cell type."
         )
-    symbols = None if gene_symbols is None else adata.var[gene_symbols].astype(object)
+    symbols = None
+    if gene_symbols is not None:
+        check_key(gene_symbols, adata.var.columns, "adata.var")
+        symbols = adata.var[gene_symbols].astype(object)
     _check_genes(next(iter(rankings.values())).index if symbols is None else pd.Index(symbols), table)
     rows: dict[str, dict[str, Any]] = {}
     for group, types in matched.items():
@@ -99,26 +101,33 @@ def marker_overlap(
 
 
 def compare_attributions(adata: "AnnData", keys: Sequence[str], *, n_top: int = 20) -> pd.DataFrame:
-    """How far rankings agree: of two methods, two seeds, or attributions and differential expression.
+    """Agreement of rankings: of two methods, two seeds, or attributions and differential expression.
 
     Parameters
     ----------
     adata
-        With rankings in `.uns`.
+        Data with rankings in `.uns`.
     keys
         Keys of `.uns`, at least two.
     n_top
-        How many genes of the top are compared.
+        How many top genes are compared.
 
     Returns
     -------
-    One row a group and pair: `group`, `first`, `second`, `spearman` over all genes that either scores, and `jaccard`,
-    the share of genes in both tops among those in either.
+    One row per group and pair of rankings: `group`, `first`, `second`, `spearman` over all genes with a score in
+    either, and `jaccard` index of the top genes.
+
+    Raises
+    ------
+    KeyError
+        A ranking is missing.
+    ValueError
+        Fewer than two keys, or gene names are not unique.
     """
     check_positive(n_top, "n_top")
     if len(keys) < 2:
         raise ValueError(f"Expected at least two keys of `adata.uns` to compare; found {list_some(keys)}.")
-    rankings = {key: ranking_of(adata, key) for key in keys}
+    rankings = {key: _read_rankings(adata, key) for key in keys}
     rows = []
     for first, second in combinations(keys, 2):
         for group in rankings[first]:
@@ -140,6 +149,29 @@ def compare_attributions(adata: "AnnData", keys: Sequence[str], *, n_top: int = 
     return pd.DataFrame(rows, columns=["group", "first", "second", "spearman", "jaccard"])
 
 
+def _read_rankings(adata: "AnnData", key: str) -> dict[str, pd.Series]:
+    """Scores by gene, best first, for every group of `adata.uns[key]`, in the form of `sc.tl.rank_genes_groups`."""
+    check_key(key, adata.uns, "adata.uns", hint=" Run `model.rank_attributions(adata)` first.")
+    record = adata.uns[key]
+    if not isinstance(record, Mapping) or not {"names", "scores"} <= set(record):
+        raise ValueError(
+            f"Expected a ranking of genes in `adata.uns[{key!r}]`; found {list_some(record) if record else 'nothing'}. "
+            "Run `model.rank_attributions(adata)`."
+        )
+    names, scores = record["names"], record["scores"]
+    rankings = {
+        group: pd.Series(scores[group], index=pd.Index(names[group].astype(object))) for group in names.dtype.names
+    }
+    for group, ranking in rankings.items():
+        repeated = ranking.index[ranking.index.duplicated()]
+        if len(repeated):
+            raise ValueError(
+                f"Expected unique gene names in the ranking `adata.uns[{key!r}]`; found {list_some(repeated)} more "
+                f"than once in the group {group!r}. Call `adata.var_names_make_unique()` and rank again."
+            )
+    return rankings
+
+
 def _types_of(
     group: str, cell_types: Mapping[str, str | Sequence[str]], table: Mapping[str, frozenset[str]]
 ) -> list[str]:
@@ -148,13 +180,16 @@ def _types_of(
         types = [given] if isinstance(given, str) else list(given)
         missing = [name for name in types if name not in table]
         if missing:
-            raise ValueError(f"{list_some(missing)} is no cell type of the table, such as {list_some(table)}.")
+            raise ValueError(
+                f"Expected cell types of the table for {group!r}; found {list_some(missing)}. Choose from "
+                f"{list_some(table)}."
+            )
         return types
-    return [name for name in table if _bare(name) == _bare(group)]
+    return [name for name in table if _core_name(name) == _core_name(group)]
 
 
-def _bare(name: str) -> str:
-    """`B cells`, `B cell` and `b` are one name."""
+def _core_name(name: str) -> str:
+    """`b` for `B cells`, `B cell` and `b`."""
     bare = name.casefold().replace("_", " ").strip().removesuffix("s")
     return bare.removesuffix(" cell").strip().removesuffix("s")
 
@@ -163,7 +198,7 @@ def _check_genes(names: "pd.Index[str]", table: Mapping[str, frozenset[str]]) ->
     known = frozenset().union(*table.values())
     if not names.isin(list(known)).any():
         cause = (
-            " They look like symbols of mouse, and the table has those of human."
+            " They look like mouse symbols; the table has human ones."
             if looks_like_mouse(names.to_numpy(dtype=object))
             else ""
         )
@@ -176,8 +211,8 @@ def _check_genes(names: "pd.Index[str]", table: Mapping[str, frozenset[str]]) ->
 def _warn_of_skipped(unknown: list[str], few: list[str]) -> None:
     reasons = []
     if unknown:
-        reasons.append(f"{list_some(unknown)} are no cell types of the table (pass `cell_types=`)")
+        reasons.append(f"{list_some(unknown)} are not in the table (pass `cell_types=`)")
     if few:
         reasons.append(f"{list_some(few)} have fewer than {MIN_MARKERS} markers among their genes")
     if reasons:
-        warnings.warn(f"Groups without a figure: {'; '.join(reasons)}.", UserWarning, stacklevel=3)
+        warnings.warn(f"Groups without a result: {'; '.join(reasons)}.", UserWarning, stacklevel=3)

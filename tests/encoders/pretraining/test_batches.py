@@ -8,8 +8,9 @@ import torch
 from anndata import AnnData
 
 from scmpt_scverse.encoders._scgpt_checkpoint import SPECIAL_TOKENS, ScGPTSettings
-from scmpt_scverse.encoders.pretraining._batches import Batch, BatchMaker, HeldoutStream, TrainingStream
+from scmpt_scverse.encoders.pretraining._batches import Batch, BatchMaker
 from scmpt_scverse.encoders.pretraining._corpus import Corpus, open_corpus
+from scmpt_scverse.encoders.pretraining._streams import HeldoutStream, TrainingStream
 from scmpt_scverse.pp._gene_tokens import bin_spans
 
 BATCH_SIZE = 32

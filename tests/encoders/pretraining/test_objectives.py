@@ -1,5 +1,4 @@
 from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 import torch
@@ -10,7 +9,6 @@ from scmpt_scverse.encoders._scgpt_checkpoint import ScGPTSettings
 from scmpt_scverse.encoders.pretraining._batches import Batch
 from scmpt_scverse.encoders.pretraining._objectives import PretrainingModule
 from scmpt_scverse.encoders.pretraining._recipe import OBJECTIVES
-from scmpt_scverse.encoders.pretraining._training_plan import learning_rate_factor
 
 SETTINGS = ScGPTSettings(embsize=16, nheads=2, d_hid=32, nlayers=3, pad_token="<pad>", pad_value=-2)
 N_TOKENS, N_CELLS, N_VISIBLE, N_HIDDEN, N_ASKED = 60, 6, 10, 7, 20
@@ -166,17 +164,3 @@ def test_each_study_has_a_head_of_its_own(module: PretrainingModule, batch: Batc
 
     assert after[0] != before[0]
     assert torch.equal(after[1], before[1])
-
-
-def test_the_learning_rate_rises_and_falls() -> None:
-    factors = [learning_rate_factor(step, n_warmup=4, n_steps=20) for step in range(21)]
-
-    assert factors[:5] == [0.25, 0.5, 0.75, 1, 1]
-    assert all(later < earlier for earlier, later in pairwise(factors[4:]))
-    assert factors[12] == pytest.approx(0.5)  # half way down
-    assert factors[20] == pytest.approx(0, abs=1e-12)
-    assert learning_rate_factor(25, n_warmup=4, n_steps=20) == pytest.approx(0, abs=1e-12)
-
-
-def test_a_run_that_is_all_warm_up_has_a_learning_rate() -> None:
-    assert [learning_rate_factor(step, n_warmup=1, n_steps=1) for step in range(2)] == [1, 1]

@@ -322,7 +322,7 @@ def test_another_recipe_does_not_go_on(
         train(files, tmp_path / "mini", recipe=replace(RECIPE, **changes))
 
     sentence = str(caught.value)
-    assert all(word in sentence for word in [str(partial), *words, "remove the folder to start anew"])
+    assert all(word in sentence for word in [str(partial), *words, "remove the folder to restart"])
     assert "d_hid" not in sentence  # what did not change
     assert {path.name: path.read_bytes() for path in partial.iterdir()} == before
 

@@ -1,13 +1,12 @@
 """Batches of cells whose genes are partly hidden."""
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN
-from scmpt_scverse.pp._gene_tokens import tokenize_genes
+from scmpt_scverse.pp import tokenize_genes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, IntArray
     from scmpt_scverse.encoders._scgpt_checkpoint import ScGPTSettings
     from scmpt_scverse.encoders.pretraining._corpus import Corpus
-    from scmpt_scverse.pp._gene_tokens import GeneTokens
+    from scmpt_scverse.pp import GeneTokens
 
 #: Keeps random numbers of the held-out cells apart from those of training.
 _HELDOUT_STREAM = 1
@@ -130,58 +129,6 @@ class BatchMaker:
         )
 
 
-class HeldoutStream:
-    """The held-out batches for Lightning.
-
-    Parameters
-    ----------
-    batches
-        Makes them.
-    """
-
-    def __init__(self, batches: BatchMaker) -> None:
-        self._batches = batches
-
-    def __len__(self) -> int:
-        return self._batches.n_heldout
-
-    def __iter__(self) -> Iterator[Batch]:
-        return map(self._batches.heldout, range(len(self)))
-
-
-class TrainingStream:
-    """Endless training batches for Lightning, from the step at which training stands; every process takes its share.
-
-    Parameters
-    ----------
-    batches
-        Makes them.
-    step
-        Asked for the number of steps done when iteration begins.
-    rank, world_size
-        Which of the processes that train together this is.
-    """
-
-    def __init__(self, batches: BatchMaker, step: Callable[[], int], *, rank: int, world_size: int) -> None:
-        self._batches = batches
-        self._step = step
-        self._rank = rank
-        self._world_size = world_size
-
-    def __iter__(self) -> Iterator[Batch]:
-        step = self._step()
-        while True:
-            yield self._batches.training(step * self._world_size + self._rank)
-            step += 1
-
-    def state_dict(self) -> dict[str, int]:
-        """Nothing: the trainer's step tells where to go on. That it exists tells Lightning that this can resume."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Nothing to do, see above."""
-
-
 def _draw(tokens: "GeneTokens", n_visible: int, rng: np.random.Generator) -> "tuple[BoolArray, BoolArray]":
     """Two disjoint random sets of each cell's tokens, equally many in both; as masks over all tokens."""
     lengths = tokens.lengths
@@ -195,7 +142,7 @@ def _draw(tokens: "GeneTokens", n_visible: int, rng: np.random.Generator) -> "tu
 
 
 def _padded(tokens: "GeneTokens", chosen: "BoolArray", pad_id: int) -> "tuple[IntArray, IntArray, BoolArray]":
-    """Ids and bins of the chosen tokens, one row a cell, and where they are no padding."""
+    """Ids and bins of the chosen tokens, one row per cell, and where they are no padding."""
     cell = np.repeat(np.arange(len(tokens)), tokens.lengths)
     lengths = np.bincount(cell[chosen], minlength=len(tokens))
     is_token = np.arange(lengths.max()) < lengths[:, None]

@@ -19,9 +19,7 @@ from scmpt_scverse.encoders.pretraining._expression_summary import (
     scan_genes,
     summarise,
 )
-from scmpt_scverse.pp._expression import ExpressionReader
-from scmpt_scverse.pp._gene_names import nearest_cause
-from scmpt_scverse.pp._gene_tokens import vocabulary_ids
+from scmpt_scverse.pp import ExpressionReader, nearest_cause, vocabulary_ids
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from scmpt_scverse.pp._normalisation import Normalisation
+from scmpt_scverse.pp import Normalisation
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
-    from scmpt_scverse.pp._expression import ExpressionReader
+    from scmpt_scverse.pp import ExpressionReader
 
 #: Components, and the most variable genes that they are made of: what analysts take by habit.
 _N_COMPONENTS, _N_GENES = 50, 2000

@@ -17,8 +17,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from scmpt_scverse._hardware import training_precision
 from scmpt_scverse.encoders.pretraining._batches import BatchMaker
 from scmpt_scverse.encoders.pretraining._initial_network import initial_network
+from scmpt_scverse.encoders.pretraining._loss_history import LossHistory
 from scmpt_scverse.encoders.pretraining._objectives import PretrainingModule
-from scmpt_scverse.encoders.pretraining._training_plan import LossHistory, PretrainingData, PretrainingPlan
+from scmpt_scverse.encoders.pretraining._streams import PretrainingData
+from scmpt_scverse.module import TrainingPlan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +43,7 @@ class Fitted:
     encoder_weights, decoder_weights
         Under official names, on the CPU.
     history
-        One row a round: step, epoch, learning rate, losses.
+        One row per round: step, epoch, learning rate, losses.
     is_first_process
         Of several that train together, whether this one writes.
     wait_for_all
@@ -96,14 +98,14 @@ def fit(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         module = PretrainingModule(network, settings, n_components=n_components, weights=recipe.objectives)
-    plan = PretrainingPlan(module, lr=recipe.lr, n_steps=n_steps, warmup=recipe.warmup)
+    plan = TrainingPlan(module, lr=recipe.lr, n_steps=n_steps, n_warmup=max(1, round(recipe.warmup * n_steps)))
     state = folder / f"{_CHECKPOINT}.ckpt"
     with _interruptible(), warnings.catch_warnings():
         # It holds the run's record, and the state to go on from.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(plan, datamodule=PretrainingData(batches), ckpt_path=str(state) if state.is_file() else None)
     if trainer.global_step < n_steps:
-        raise RuntimeError(f"Training stopped at step {trainer.global_step} of {n_steps}. Call again to go on.")
+        raise RuntimeError(f"Training stopped at step {trainer.global_step} of {n_steps}. Call again to resume.")
     weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     return Fitted(
         {name.removeprefix("network."): tensor for name, tensor in weights.items() if name.startswith("network.")},

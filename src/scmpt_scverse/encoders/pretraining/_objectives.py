@@ -129,6 +129,19 @@ class PretrainingModule(nn.Module):
             losses["cell_summary"] = errors / batch.summary.square().sum(dim=1).mean().clamp_min(1e-6)
         return losses
 
+    def training_loss(self, batch: "Batch") -> Tensor:
+        """The weighted sum of the losses of one batch."""
+        return self.total(self(batch))
+
+    def validation_metrics(self, batch: "Batch") -> dict[str, Tensor]:
+        """The weighted sum and each loss of one batch of held-out cells."""
+        losses = self(batch)
+        return {"heldout_loss": self.total(losses)} | {f"heldout_{name}": loss for name, loss in losses.items()}
+
+    def n_cells(self, batch: "Batch") -> int:
+        """Cells of a batch."""
+        return len(batch.bins)
+
     def total(self, losses: "Mapping[str, Tensor]") -> Tensor:
         """The weighted sum of the losses."""
         return torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()

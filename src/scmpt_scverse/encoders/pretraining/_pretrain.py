@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._scgpt_checkpoint import ScGPTSettings
     from scmpt_scverse.encoders.pretraining._corpus import Corpus
 
-#: Where a run keeps what it needs to go on, beside the output folder.
+#: Where a run keeps what it needs to be resumed, next to the output folder.
 _PARTIAL_SUFFIX = ".partial"
 _RUN_FILE = "run.json"
 
@@ -53,10 +53,10 @@ def pretrain(
         log-normalised expression, non-negative. No labels are used.
     out
         Folder to write, in the official layout: `args.json`, `vocab.json`, `best_model.pt`. It appears when training
-        is complete. Until then `<out>.partial` holds what the run needs to go on: the same call resumes it exactly.
+        is complete. Until then `<out>.partial` holds what is needed to resume: the same call resumes it exactly.
     init
-        Checkpoint to continue from, by name or folder. Its vocabulary is kept, and the genes of `data` that it lacks
-        are added. `None` starts anew, with embeddings in which genes that are expressed together are alike.
+        Checkpoint to continue from, by name or folder. Its vocabulary is kept, and the missing genes of `data` are
+        added. `None` starts from scratch, with embeddings in which genes that are expressed together are alike.
     layer, gene_symbols
         As in :func:`scmpt_scverse.tl.embed`, the same for all files.
     vocabulary
@@ -195,5 +195,5 @@ def _claim(partial: Path, record: Mapping[str, Any]) -> None:
         ]
         raise ValueError(
             f"{partial} holds an interrupted run with other data or options ({'; '.join(changes)}). Pass what it was "
-            "started with to resume it, remove the folder to start anew, or choose another output."
+            "started with to resume it, remove the folder to restart, or choose another output."
         )

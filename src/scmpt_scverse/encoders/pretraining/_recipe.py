@@ -37,7 +37,7 @@ class PretrainingRecipe:
     warmup
         Share of all steps in which the learning rate rises.
     max_gradient_norm
-        Longer gradients are cut to this length.
+        Gradients are clipped to this norm.
     heldout_size
         Share of cells that are not trained on, for the held-out loss.
     min_cells

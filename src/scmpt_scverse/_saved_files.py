@@ -1,0 +1,119 @@
+"""Models on disk: weights as safetensors, everything else as JSON. Loading runs no code of the file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+
+from scmpt_scverse import __version__
+from scmpt_scverse._checks import list_some
+
+#: Raised when older versions cannot read what is written.
+FORMAT = 1
+_JSON, _ARRAYS, _PICKLE = "model.json", "model.safetensors", "model.pt"
+_ARRAY, _FRAME = "__array__", "__frame__"
+
+
+def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Write plain values, small arrays and DataFrames of `content` as JSON, and named `arrays` beside it."""
+    record = {"format": FORMAT, "version": __version__, **content}
+    text = json.dumps(_encoded(record), indent=1, allow_nan=True)
+    plain = {name: np.asarray(_numpy(values), order="C") for name, values in arrays.items()}
+    save_file(plain, folder / f"{prefix}{_ARRAYS}")
+    (folder / f"{prefix}{_JSON}").write_text(text, encoding="utf-8")
+
+
+def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What :func:`write_model` wrote; the content holds at least `names`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no saved model.
+    ValueError
+        It is damaged, or was written by another version in a form that this one does not read.
+    """
+    file, arrays = folder / f"{prefix}{_JSON}", folder / f"{prefix}{_ARRAYS}"
+    if not file.is_file() or not arrays.is_file():
+        if (folder / f"{prefix}{_PICKLE}").is_file():
+            raise ValueError(
+                f"Expected a model of this version in {folder}; found one saved before version 0.1 ({_PICKLE}), which "
+                "is a pickle and is not read. Train it again, and save it."
+            )
+        found = list_some(sorted(path.name for path in folder.iterdir())) if folder.is_dir() else "no such folder"
+        raise FileNotFoundError(
+            f"Expected a saved model ({_JSON} and {_ARRAYS}) in {folder}; found {found}. Pass the folder that "
+            "`model.save` wrote."
+        )
+    try:
+        content = _decoded(json.loads(file.read_text(encoding="utf-8")))
+        values = load_file(arrays)
+    except Exception as error:  # whatever a damaged or crafted file causes, it is one thing to users
+        raise damaged(folder, error) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        written = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"Expected a model in format {FORMAT} in {folder}; found {written!r}. Install the version of scmpt-scverse "
+            "that wrote it, or train it again."
+        )
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise damaged(folder, f"it has no {list_some(missing)}")
+    return content, values
+
+
+def damaged(folder: Path, reason: object) -> ValueError:
+    """The error for a model whose files do not hold what they should."""
+    return ValueError(f"The model in {folder} cannot be read ({reason}). Copy it again, or train it again.")
+
+
+def under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The arrays whose name begins with `prefix` and a dot, without these."""
+    return {name.removeprefix(f"{prefix}."): values for name, values in arrays.items() if name.startswith(f"{prefix}.")}
+
+
+def named(prefix: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of :func:`under`."""
+    return {f"{prefix}.{name}": values for name, values in arrays.items()}
+
+
+def _numpy(values: Any) -> "np.ndarray[Any, Any]":
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+
+
+def _encoded(value: Any) -> Any:
+    """A value as JSON holds it."""
+    if isinstance(value, Mapping):
+        return {str(key): _encoded(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        kind = "text" if value.dtype.kind in "OUS" else value.dtype.str
+        return {_ARRAY: [_encoded(item) for item in value.tolist()], "dtype": kind}
+    if isinstance(value, pd.DataFrame):
+        (column,) = value.columns
+        values = [float(item) for item in value[column]]
+        return {_FRAME: values, "column": str(column), "dtype": str(value[column].dtype), "index": value.index.tolist()}
+    if isinstance(value, list | tuple | range):
+        return [_encoded(item) for item in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    """The inverse of :func:`_encoded`."""
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _ARRAY in value:
+        dtype = object if value["dtype"] == "text" else np.dtype(value["dtype"])
+        return np.array(value[_ARRAY], dtype=dtype)
+    if _FRAME in value:
+        index = pd.Index(value["index"], name="epoch")
+        return pd.DataFrame({value["column"]: value[_FRAME]}, index=index).astype(value["dtype"])
+    return {key: _decoded(item) for key, item in value.items()}

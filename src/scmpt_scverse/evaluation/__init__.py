@@ -1,0 +1,23 @@
+"""Evaluation without leaks: splits, and simple predictors beside a model on the same cells."""
+
+from scmpt_scverse.evaluation._baselines import baseline_probabilities
+from scmpt_scverse.evaluation._comparison import (
+    DEFAULT_BASELINES as DEFAULT_BASELINES,
+    BaselineCells as BaselineCells,
+    check_baselines as check_baselines,
+    compare_baselines as compare_baselines,
+    decode as decode,
+    read_expression as read_expression,
+    results_of as results_of,
+)
+from scmpt_scverse.evaluation._cross_validate import (
+    DEFAULT_GRID as DEFAULT_GRID,
+    advice_from as advice_from,
+    checked_grid as checked_grid,
+    cross_validate as cross_validate,
+    search as search,
+    subsample as subsample,
+)
+from scmpt_scverse.evaluation._splits import cell_splits
+
+__all__ = ["baseline_probabilities", "cell_splits"]

@@ -1,0 +1,170 @@
+"""Simple predictors to compare a model with, trained on the same cells."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.dummy import DummyClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from scmpt_scverse._labels import checked_labels
+from scmpt_scverse._registry import Registry
+from scmpt_scverse.evaluation._components import VariableComponents
+from scmpt_scverse.evaluation._rotation import RotatedLogisticRegression
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from scmpt_scverse._types import FloatArray, StrArray
+
+_HERE = "scmpt_scverse.evaluation._baselines"
+#: Each entry is a function from a seed to a classifier with the interface of scikit-learn.
+BASELINES = Registry(
+    "baseline",
+    {
+        "majority": f"{_HERE}:_majority",
+        "logistic_regression": f"{_HERE}:_logistic_regression",
+        "knn": f"{_HERE}:_knn",
+        "expression_logistic_regression": f"{_HERE}:_logistic_regression",
+        "pca_logistic_regression": f"{_HERE}:_pca_logistic_regression",
+        "pca_knn": f"{_HERE}:_pca_knn",
+        "celltypist": f"{_HERE}:_celltypist",
+        "scanvi": f"{_HERE}:_scanvi",
+    },
+)
+#: Baselines that read counts; all others read features, log-normalised where these are expression.
+COUNT_BASELINES = frozenset({"scanvi"})
+_N_NEIGHBORS = 15
+
+
+def baseline_probabilities(
+    baseline: str,
+    train_features: "FloatArray | sparse.csr_matrix",
+    train_labels: "ArrayLike",
+    test_features: "FloatArray | sparse.csr_matrix",
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Train a simple predictor on some cells and predict others.
+
+    Parameters
+    ----------
+    baseline
+        What to train:
+
+        `"majority"`
+            The shares of the labels among the training cells, for every cell.
+        `"logistic_regression"`, `"knn"`
+            Logistic regression on standardised features, or the 15 nearest cells: of embeddings or expression.
+        `"expression_logistic_regression"`
+            The same as the former; where a model is evaluated, on the expression of all genes.
+        `"pca_logistic_regression"`, `"pca_knn"`
+            The same on 50 principal components of the 2,000 most variable genes, of scaled genes
+            for the former, of unscaled ones for the latter, whichever is better for each.
+        `"celltypist"`
+            CellTypist :cite:p:`dominguezconde2022celltypist` with its defaults: one logistic
+            regression per label on scaled, clipped expression.
+        `"scanvi"`
+            scANVI :cite:p:`xu2021scanvi` on counts; takes about a minute for some thousand cells.
+    train_features
+        Expression or embeddings of the training cells, shape `(n_train, n_features)`; sparse stays sparse. Expression
+        is log-normalised, except that `"scanvi"` reads counts.
+    train_labels
+        Their labels, shape `(n_train,)`.
+    test_features
+        The same features of the test cells, shape `(n_test, n_features)`.
+    seed
+        Seed of randomness.
+
+    Returns
+    -------
+    DataFrame `(n_test, n_labels)` of probabilities, one row per test cell in order, one column per training label in
+    alphabetical order; rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        An unknown baseline, fewer than two labels to tell apart, a missing one, or fractions for one that reads counts.
+
+    Notes
+    -----
+    Standardisation, choice of genes, components and classifier see the training cells only. Where features outnumber
+    cells, logistic regression is solved in the space that the cells span, which is faster and has the same solution.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import datasets, evaluation
+    >>> adata = datasets.pbmc68k_reduced()
+    >>> train, test = evaluation.cell_splits(adata.obs["bulk_labels"])[0]
+    >>> labels = adata.obs["bulk_labels"].to_numpy()
+    >>> soft = evaluation.baseline_probabilities("pca_knn", adata.X[train], labels[train], adata.X[test])
+    >>> soft.shape
+    (140, 10)
+    """
+    classifier = BASELINES.load(baseline)(seed)
+    labels = _checked_labels(train_labels)
+    classifier.fit(train_features, labels)
+    return pd.DataFrame(classifier.predict_proba(test_features), columns=pd.Index(classifier.classes_.astype(object)))
+
+
+def _checked_labels(train_labels: "ArrayLike") -> "StrArray":
+    labels = checked_labels(train_labels, "train_labels")
+    n_labels = len(np.unique(labels))
+    if n_labels < 2:
+        raise ValueError(
+            f"Expected at least two different labels to learn from; found {n_labels}. Pass more labelled cells."
+        )
+    return labels
+
+
+class _Standardised(StandardScaler):
+    """Standardisation that leaves sparse features sparse, by not centring them."""
+
+    def fit(self, X: "FloatArray | sparse.csr_matrix", y: object = None, sample_weight: Any = None) -> "_Standardised":
+        self.with_mean = not sparse.issparse(X)
+        super().fit(X, y, sample_weight)
+        return self
+
+
+class _Neighbors(KNeighborsClassifier):
+    """As many neighbours as there are, where cells are fewer."""
+
+    def fit(self, X: "FloatArray", y: "StrArray") -> "_Neighbors":
+        self.n_neighbors = min(_N_NEIGHBORS, len(y))
+        super().fit(X, y)
+        return self
+
+
+def _majority(seed: int) -> DummyClassifier:
+    return DummyClassifier(strategy="prior")
+
+
+def _logistic_regression(seed: int) -> Pipeline:
+    return make_pipeline(_Standardised(), RotatedLogisticRegression())
+
+
+def _knn(seed: int) -> KNeighborsClassifier:
+    return _Neighbors()
+
+
+def _pca_logistic_regression(seed: int) -> Pipeline:
+    return make_pipeline(VariableComponents(seed=seed), RotatedLogisticRegression())
+
+
+def _pca_knn(seed: int) -> Pipeline:
+    return make_pipeline(VariableComponents(is_scaled=False, seed=seed), _Neighbors())
+
+
+def _celltypist(seed: int) -> Any:
+    from scmpt_scverse.evaluation._celltypist import CellTypistClassifier
+
+    return CellTypistClassifier()
+
+
+def _scanvi(seed: int) -> Any:
+    from scmpt_scverse.evaluation._scanvi import ScanviClassifier
+
+    return ScanviClassifier(seed=seed)

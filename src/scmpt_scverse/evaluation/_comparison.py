@@ -1,0 +1,125 @@
+"""A model beside simple predictors that learned from the same cells: what these read, and what they predict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scmpt_scverse._checks import check_choice
+from scmpt_scverse.evaluation._baselines import BASELINES, COUNT_BASELINES, baseline_probabilities
+from scmpt_scverse.metrics import calibration_metrics, classification_metrics
+from scmpt_scverse.pp import ExpressionReader, GeneExpression, Normalisation
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+
+#: Baselines of every evaluation; the others cost more, or a package.
+DEFAULT_BASELINES = ("majority", "knn", "logistic_regression", "pca_knn", "pca_logistic_regression")
+#: Those that are trained on the embedding of each modality.
+_ON_EMBEDDINGS = frozenset({"knn", "logistic_regression"})
+
+
+@dataclass(frozen=True)
+class BaselineCells:
+    """Some cells as baselines read them.
+
+    Attributes
+    ----------
+    n_obs
+        Number of cells.
+    embeddings
+        `{modality: (n_obs, dim)}`, NaN for cells that an encoder cannot read.
+    expression
+        `None` where there is none that can be read.
+    """
+
+    n_obs: int
+    embeddings: "Mapping[str, FloatArray]"
+    expression: GeneExpression | None
+
+
+def check_baselines(baselines: Sequence[str]) -> None:
+    """Raise `ValueError` for a name that is not registered."""
+    for name in baselines:
+        check_choice(name, BASELINES.names(), "baselines")
+
+
+def compare_baselines(
+    baselines: Sequence[str], train: BaselineCells, labels: "StrArray", test: BaselineCells, *, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Probabilities of the test cells by each baseline, NaN where an embedding is.
+
+    Training cells that an encoder cannot read are left out for all. Baselines that read expression are left out where
+    one side has none.
+    """
+    readable = np.ones(train.n_obs, dtype=bool)
+    for values in train.embeddings.values():
+        readable &= np.isfinite(values).all(axis=1)
+    labels = labels[readable]
+    matrices = _over_same_genes(train.expression, test.expression)
+    predictions = {}
+    for name in baselines:
+        if name == "majority":
+            nothing = np.zeros((len(labels), 1)), np.zeros((test.n_obs, 1))
+            predictions[name] = baseline_probabilities(name, nothing[0], labels, nothing[1])
+        elif name in _ON_EMBEDDINGS:
+            for modality, values in train.embeddings.items():
+                known = np.isfinite(test.embeddings[modality]).all(axis=1)
+                soft = baseline_probabilities(
+                    name, values[readable], labels, test.embeddings[modality][known], seed=seed
+                )
+                soft.index = np.flatnonzero(known)
+                predictions[f"{name} ({modality})"] = soft.reindex(range(test.n_obs))
+        elif matrices is not None:
+            both = [matrices[0][readable], matrices[1]]
+            if name not in COUNT_BASELINES:
+                both = [Normalisation.of(each)(each) for each in both]
+            predictions[name] = baseline_probabilities(name, both[0], labels, both[1], seed=seed)
+    return predictions
+
+
+def read_expression(reader: Callable[[], ExpressionReader], rows: "IntArray") -> GeneExpression | None:
+    """Expression of some cells in the order of `rows`; `None` where there is none that can be read."""
+    ascending, places = np.unique(rows, return_inverse=True)
+    try:
+        expression = reader().take(ascending)
+    except (KeyError, ValueError):  # no matrix, no such layer, or values such as negative ones after scaling
+        return None
+    return GeneExpression(expression.matrix[places], expression.genes)
+
+
+def results_of(truth: "StrArray", soft: pd.DataFrame, unlabeled: str) -> pd.Series:
+    """Metrics of the labels, and of the probabilities as far as there are some."""
+    results = classification_metrics(truth, decode(soft, unlabeled))
+    if np.isfinite(soft.to_numpy()).all(axis=1).any():
+        results = pd.concat([results, calibration_metrics(truth, soft)[["ece", "brier", "nll"]]])
+    return results
+
+
+def decode(soft: pd.DataFrame, unlabeled: str) -> "StrArray":
+    """The most probable label of each cell, `unlabeled` where the probabilities are NaN."""
+    values = soft.to_numpy()
+    predicted = np.full(len(values), unlabeled, dtype=object)
+    readable = np.isfinite(values).all(axis=1)
+    predicted[readable] = np.asarray(soft.columns, dtype=object)[values[readable].argmax(axis=1)]
+    return predicted
+
+
+def _over_same_genes(
+    train: GeneExpression | None, test: GeneExpression | None
+) -> "tuple[sparse.csr_matrix, sparse.csr_matrix] | None":
+    """Expression of both over the genes of the training cells, 0 where the test cells do not have one."""
+    if train is None or test is None:
+        return None
+    columns = pd.Index(train.genes).get_indexer(test.genes)
+    known = np.flatnonzero(columns >= 0)
+    if not known.size:
+        return None
+    shape = (len(known), len(train.genes))
+    to_genes = sparse.csr_matrix(
+        (np.ones(len(known), dtype=test.matrix.dtype), (range(len(known)), columns[known])), shape
+    )
+    return train.matrix, (test.matrix[:, known] @ to_genes).tocsr()

@@ -1,0 +1,139 @@
+"""Write attributions into AnnData, in the form of `sc.tl.rank_genes_groups`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from scmpt_scverse._slots import ATTRIBUTION_KEYS
+from scmpt_scverse.attribution import group_statistics, t_test
+from scmpt_scverse.pp import Normalisation, gene_symbols_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp import GeneExpression
+
+
+@dataclass(frozen=True)
+class CellAttributions:
+    """Contributions of genes to one label per cell.
+
+    Attributes
+    ----------
+    rows
+        Row numbers of the cells, ascending, shape `(n_cells,)`.
+    expression
+        Expression of the cells; its genes are the columns of all scores.
+    labels
+        The label that was explained, shape `(n_cells,)`.
+    total
+        Scores over all modalities, shape `(n_cells, n_genes)`.
+    by_modality
+        Scores in each modality, shape as `total`.
+    difference
+        What all genes together add to the logit, shape `(n_cells,)`.
+    completeness_error
+        Deviation of the sum of scores from `difference`, as a share of it; NaN for methods that are not complete.
+    """
+
+    rows: "IntArray"
+    expression: "GeneExpression"
+    labels: "StrArray"
+    total: sparse.csr_matrix
+    by_modality: Mapping[str, sparse.csr_matrix]
+    difference: "FloatArray"
+    completeness_error: "FloatArray"
+
+
+def write_ranking(
+    adata: "AnnData",
+    attributions: CellAttributions,
+    groups: "Mapping[str, IntArray]",
+    *,
+    key_added: str,
+    params: Mapping[str, Any],
+    gene_symbols: str | None,
+) -> None:
+    """Write the ranking of genes per group.
+
+    Parameters
+    ----------
+    adata
+        Written to: `.uns[key_added]`.
+    attributions
+        Scores of the explained cells.
+    groups
+        Group to the positions of its cells among the explained ones.
+    key_added
+        Key of `.uns`.
+    params
+        Parameters to record in addition to those that `rank_genes_groups` records.
+    gene_symbols
+        Column of `.var` with gene symbols; `names` holds `var_names` in any case, which scanpy's plots require.
+    """
+    names = _var_names(adata, attributions.expression.genes, gene_symbols)
+    matrix = attributions.expression.matrix
+    log_expression = Normalisation.of(matrix)(matrix)
+    fields: dict[str, dict[str, Any]] = {
+        field: {} for field in ("names", "scores", "logfoldchanges", "pvals", "pvals_adj")
+    }
+    by_modality: dict[str, dict[str, Any]] = {modality: {} for modality in attributions.by_modality}
+    for group, cells in groups.items():
+        is_in_group = np.zeros(len(attributions.rows), dtype=bool)
+        is_in_group[cells] = True
+        found = group_statistics(attributions.total, log_expression, is_in_group)
+        order = np.argsort(-found.scores, kind="stable")
+        fields["names"][group] = names[order].astype(str)
+        fields["scores"][group] = found.scores[order].astype(np.float32)
+        fields["logfoldchanges"][group] = found.logfoldchanges[order].astype(np.float32)
+        fields["pvals"][group] = found.pvals[order]
+        fields["pvals_adj"][group] = found.pvals_adj[order]
+        for modality, scores in attributions.by_modality.items():
+            by_modality[modality][group] = t_test(scores[cells])[0][order].astype(np.float32)
+    error = attributions.completeness_error
+    adata.uns[key_added] = {
+        "params": {
+            "reference": "rest",
+            "use_raw": False,
+            "layer": None,
+            "corr_method": "benjamini-hochberg",
+            **params,
+            "n_cells": [len(cells) for cells in groups.values()],
+            **({"completeness_error": float(np.median(error))} if np.isfinite(error).any() else {}),
+        },
+        **{field: _records(columns) for field, columns in fields.items()},
+        ATTRIBUTION_KEYS.by_modality: {modality: _records(columns) for modality, columns in by_modality.items()},
+    }
+
+
+def write_layer(adata: "AnnData", attributions: CellAttributions, key_added: str, gene_symbols: str | None) -> None:
+    """Write every explained cell's scores into `.layers[key_added]`; rows of other cells are empty."""
+    columns = _columns(adata, attributions.expression.genes, gene_symbols)
+    scores = attributions.total.tocoo()
+    adata.layers[key_added] = sparse.csr_matrix(
+        (scores.data.astype(np.float32), (attributions.rows[scores.row], columns[scores.col])), shape=adata.shape
+    )
+
+
+def _records(columns: Mapping[str, Any]) -> Any:
+    # As scanpy writes it: text as objects, which HDF5 can store.
+    dtype = [(group, "O" if values.dtype.kind in "UO" else values.dtype) for group, values in columns.items()]
+    records = np.empty(len(next(iter(columns.values()))), dtype=dtype)
+    for group, values in columns.items():
+        records[group] = values
+    return records
+
+
+def _columns(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "IntArray":
+    """The first column of `adata` that carries each symbol."""
+    symbols = pd.Series(np.arange(adata.n_vars), index=gene_symbols_of(adata, gene_symbols))
+    return symbols[~symbols.index.duplicated()].loc[genes].to_numpy()
+
+
+def _var_names(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "StrArray":
+    return adata.var_names.to_numpy()[_columns(adata, genes, gene_symbols)].astype(object)

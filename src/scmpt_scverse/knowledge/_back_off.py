@@ -1,0 +1,107 @@
+"""Replace uncertain labels by the most specific ancestor in the Cell Ontology that is probable enough."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
+from scmpt_scverse.knowledge._mapping import ids_of
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import IntArray
+
+#: Sums of float32 probabilities that equal the threshold may fall short of it by this much.
+_ROUNDING = 1e-6
+
+
+def back_off(
+    probabilities: pd.DataFrame,
+    mapping: pd.DataFrame,
+    *,
+    threshold: float = 0.8,
+    ontology: CellOntology | None = None,
+) -> pd.DataFrame:
+    """The most specific term that is probable enough, for each cell.
+
+    Parameters
+    ----------
+    probabilities
+        `(n_obs, n_labels)`, columns are labels, rows sum to 1.
+    mapping
+        From :func:`map_labels`, with a term for every column.
+    threshold
+        Probability that a term has to reach (at least), in (0, 1]. Meaningful if the probabilities are calibrated.
+    ontology
+        As in :func:`map_labels`.
+
+    Returns
+    -------
+    DataFrame with the index of `probabilities` and the columns
+
+    `ontology_id`, `ontology_term`
+        The term of the most probable label if it reaches the threshold; otherwise the ancestor that reaches it and
+        covers the fewest labels, the most specific of several. At worst, that is `cell`.
+    `probability`
+        Sum over the labels that the term covers.
+    `is_backed_off`
+        Whether the term differs from that of the most probable label.
+
+    Where probabilities are NaN, `is_backed_off` is false and the rest is missing.
+
+    Raises
+    ------
+    ValueError
+        A label has no term, or `threshold` is out of range.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from scmpt_scverse import knowledge
+    >>> labels = ["CD4-positive, alpha-beta T cell", "CD8-positive, alpha-beta T cell", "B cell"]
+    >>> unsure = pd.DataFrame([[0.5, 0.4, 0.1], [0.0, 0.1, 0.9]], columns=labels)
+    >>> knowledge.back_off(unsure, knowledge.map_labels(labels))["ontology_term"].tolist()
+    ['mature alpha-beta T cell', 'B cell']
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"`threshold` must be in (0, 1]; found {threshold!r}. Pass a probability such as 0.8.")
+    ontology = ontology or cell_ontology()
+    ids = ids_of(probabilities.columns, mapping)
+    terms, covers = _terms_specific_first(ids, ontology)
+    values = probabilities.to_numpy(dtype=np.float64)
+    is_readable = np.isfinite(values).all(axis=1)
+    chosen = np.full(len(values), -1)
+    best = np.where(is_readable, np.where(np.isnan(values), -1, values).argmax(axis=1), -1)
+    sums = values @ covers.T
+    for label in np.unique(best[best >= 0]):
+        rows = np.flatnonzero(best == label)
+        own = [terms.index(ids[label])]
+        wider = [term for term in np.flatnonzero(covers[:, label]) if term != own[0]]
+        candidates = np.array(own + wider)
+        reaches = sums[rows][:, candidates] >= threshold - _ROUNDING
+        chosen[rows] = candidates[reaches.argmax(axis=1)]
+    names = [ontology.terms[term].name for term in terms]
+    is_known = chosen >= 0
+    own_term = np.array([terms.index(identifier) for identifier in ids])[best]
+    table = pd.DataFrame(
+        {
+            "ontology_id": [terms[term] if term >= 0 else None for term in chosen],
+            "ontology_term": [names[term] if term >= 0 else None for term in chosen],
+        },
+        index=probabilities.index,
+        dtype=object,  # pandas 3 would make NaN of None in a column of text
+    )
+    return table.assign(
+        probability=np.where(is_known, sums[np.arange(len(values)), chosen], np.nan),
+        is_backed_off=is_known & (chosen != own_term),
+    )
+
+
+def _terms_specific_first(ids: list[str], ontology: CellOntology) -> "tuple[list[str], IntArray]":
+    """Terms of the labels and their ancestors, and which labels each covers, shape `(n_terms, n_labels)`."""
+    lineages = [ontology.terms[identifier].ancestors | {identifier} for identifier in ids]
+    terms = sorted(set().union(*lineages))
+    covers = np.array([[term in lineage for lineage in lineages] for term in terms], dtype=np.int64)
+    n_ancestors = np.array([len(ontology.terms[term].ancestors) for term in terms])
+    order = np.lexsort((-n_ancestors, covers.sum(axis=1)))
+    return [terms[term] for term in order], covers[order]

@@ -1,0 +1,98 @@
+"""Hierarchy-aware metrics: predictions scored by how close they are in the Cell Ontology."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._labels import checked_labels
+from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
+from scmpt_scverse.knowledge._mapping import ids_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def ontology_metrics(
+    y_true: "Iterable[object]",
+    y_pred: "Iterable[object]",
+    mapping: pd.DataFrame,
+    *,
+    unlabeled_category: str = "Unknown",
+    ontology: CellOntology | None = None,
+) -> pd.Series:
+    r"""How close predictions are to the true labels in the Cell Ontology.
+
+    Parameters
+    ----------
+    y_true, y_pred
+        True and predicted label of each cell, in the same order.
+    mapping
+        From :func:`map_labels`; every label that occurs needs a term.
+    unlabeled_category
+        The prediction that stands for no label.
+    ontology
+        As in :func:`map_labels`.
+
+    Returns
+    -------
+    Series of floats:
+
+    `hierarchical_precision`, `hierarchical_recall`, `hierarchical_f1`
+        With the lineages of all cells counted together.
+    `exact`
+        Share of cells whose prediction is the true term.
+    `within_lineage`
+        Share of cells whose prediction is the true term, an ancestor or a descendant of it.
+    `n_cells`
+        Number of cells.
+
+    Raises
+    ------
+    ValueError
+        Lengths differ, there is no cell, or a label is missing or has no term.
+
+    Notes
+    -----
+    The lineage :math:`L(t)` of a term is the term and its ancestors, without the root. Over cells :math:`c`
+    with true term :math:`t_c` and predicted :math:`p_c`,
+
+    .. math::
+
+        hP = \frac{\sum_c |L(t_c) \cap L(p_c)|}{\sum_c |L(p_c)|}, \qquad
+        hR = \frac{\sum_c |L(t_c) \cap L(p_c)|}{\sum_c |L(t_c)|}, \qquad
+        hF_1 = \frac{2 \, hP \, hR}{hP + hR}
+
+    :cite:p:`kiritchenko2006learning`. A parent instead of the true term lowers only recall, a child only
+    precision, and a missing prediction only recall.
+    """
+    ontology = ontology or cell_ontology()
+    truth = checked_labels(list(y_true), "y_true").tolist()
+    predicted = checked_labels(list(y_pred), "y_pred").tolist()
+    if len(truth) != len(predicted) or not truth:
+        raise ValueError(
+            f"Expected one prediction for each of at least one cell; found {len(truth)} true and {len(predicted)} "
+            "predicted labels. Pass the same cells in the same order."
+        )
+    named = [label for label in dict.fromkeys([*truth, *predicted]) if label != unlabeled_category or label in truth]
+    ids = dict(zip(named, ids_of(named, mapping), strict=True))
+    lineages = {label: ontology.lineage(identifier) for label, identifier in ids.items()}
+    none: frozenset[str] = frozenset()
+    pairs = [(t, p, lineages[t], lineages.get(p, none)) for t, p in zip(truth, predicted, strict=True)]
+    shared = sum(len(true_lineage & predicted_lineage) for _, _, true_lineage, predicted_lineage in pairs)
+    precision = shared / max(sum(len(predicted_lineage) for *_, predicted_lineage in pairs), 1)
+    recall = shared / max(sum(len(true_lineage) for _, _, true_lineage, _ in pairs), 1)
+    is_exact = [ids.get(p) == ids[t] for t, p, *_ in pairs]
+    is_related = [
+        ids.get(p) in true_lineage or ids[t] in predicted_lineage for t, p, true_lineage, predicted_lineage in pairs
+    ]
+    return pd.Series(
+        {
+            "hierarchical_precision": precision,
+            "hierarchical_recall": recall,
+            "hierarchical_f1": 2 * precision * recall / (precision + recall) if shared else 0.0,
+            "exact": float(np.mean(is_exact)),
+            "within_lineage": float(np.mean(is_related)),
+            "n_cells": float(len(truth)),
+        }
+    )

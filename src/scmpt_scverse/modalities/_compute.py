@@ -1,0 +1,141 @@
+"""The embedding of cells by a frozen encoder, and where it comes from; nothing is written."""
+
+import warnings
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scmpt_scverse import __version__
+from scmpt_scverse._hardware import resolve_device, resolve_precision
+from scmpt_scverse.pp import ExpressionReader, GeneOverlap, nearest_cause
+from scmpt_scverse.streaming import embed_chunks, executor_for, rows_with_bar
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, Precision, StrArray
+    from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.streaming import Executor
+
+
+def compute_embedding(
+    adata: "AnnData",
+    encoder: "Encoder",
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    reference_var_names: "StrArray | None" = None,
+    batch_size: "int | Literal['auto']" = "auto",
+    device: str = "auto",
+    precision: "Precision" = "auto",
+    cache: bool = True,
+    executor: "Literal['serial', 'ray'] | Executor" = "serial",
+    progress: bool = True,
+) -> "tuple[FloatArray, dict[str, Any]]":
+    """The embedding of every cell and its provenance, without writing; arguments as in :func:`scmpt_scverse.tl.embed`.
+
+    `reference_var_names` gives columns the order that they have in a reference, so that ties between genes are broken
+    as they were there.
+    """
+    chunks, record = stream_embedding(
+        adata,
+        encoder,
+        layer=layer,
+        gene_symbols=gene_symbols,
+        reference_var_names=reference_var_names,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        cache=cache,
+        executor=executor,
+        progress=progress,
+    )
+    embedding = np.empty((adata.n_obs, encoder.embedding_dim), dtype=np.float32)
+    done = 0
+    for rows in chunks:
+        embedding[done : done + len(rows)] = rows
+        done += len(rows)
+    return embedding, record
+
+
+def stream_embedding(
+    adata: "AnnData",
+    encoder: "Encoder",
+    *,
+    layer: str | None,
+    gene_symbols: str | None,
+    reference_var_names: "StrArray | None" = None,
+    batch_size: "int | Literal['auto']",
+    device: str,
+    precision: "Precision",
+    cache: bool,
+    executor: "Literal['serial', 'ray'] | Executor",
+    progress: bool,
+) -> "tuple[Generator[FloatArray], dict[str, Any]]":
+    """Check the data; then the embedding in chunks of rows, and its provenance."""
+    runs_on = executor_for(executor)
+    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names)
+    overlap = _checked_overlap(reader, encoder)
+    record = {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "layer": layer or "X",
+        "gene_symbols": gene_symbols or "var_names",
+        "precision": str(resolve_precision(precision, resolve_device(device))).removeprefix("torch."),
+        "version": __version__,
+        "options": dict(encoder.options),
+        "gene_overlap": dict(overlap.__dict__),
+    }
+    chunks = embed_chunks(
+        reader,
+        encoder,
+        executor=runs_on,
+        cache=cache,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+    )
+    return rows_with_bar(chunks, reader.n_obs, encoder.name, progress=progress), record
+
+
+def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverlap:
+    """How much of the data the encoder can read; `ValueError` where that is too little. Checks all values, too."""
+    known = encoder.known_genes(reader.genes)
+    n_matched = int(known.sum())
+    totals, matched = [], []
+    for chunk in reader.chunks():
+        totals.append(np.asarray(chunk.matrix.sum(axis=1), dtype=np.float64).ravel())
+        matched.append(np.asarray(chunk.matrix @ known.astype(np.float64)).ravel())
+    total, in_matched = np.concatenate(totals), np.concatenate(matched)
+    expressing = total > 0
+    if not expressing.any():
+        raise ValueError(f"Expected expression in at least one cell; found {reader.n_obs} cells without any.")
+    overlap = GeneOverlap(
+        n_genes=len(reader.genes),
+        n_matched=n_matched,
+        expression_fraction=float(np.median(in_matched[expressing] / total[expressing])),
+        n_without_symbol=reader.n_without_symbol,
+        n_merged=reader.n_merged,
+        n_empty_cells=int(np.sum(in_matched == 0)),
+    )
+    if n_matched < encoder.min_genes or overlap.expression_fraction < encoder.min_expression:
+        cause = (
+            nearest_cause(reader.genes, known, encoder.vocabulary)
+            if n_matched < overlap.n_genes
+            else "the data has few genes"
+        )
+        raise ValueError(
+            f"{encoder.name!r} needs at least {encoder.min_genes} genes that it knows, with at least "
+            f"{encoder.min_expression:.0%} of a cell's expression; found {n_matched} of {overlap.n_genes} genes with "
+            f"{overlap.expression_fraction:.0%}. Nearest cause: {cause}. Pass `gene_symbols=` with the column of "
+            "symbols, or lower `min_genes` or `min_expression` of the encoder if that is meant."
+        )
+    if overlap.n_empty_cells:
+        warnings.warn(
+            f"{overlap.n_empty_cells} of {reader.n_obs} cells have no expression in any gene that {encoder.name!r} "
+            "knows; their embedding is NaN and they stay unlabelled.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return overlap

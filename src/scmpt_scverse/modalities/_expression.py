@@ -1,0 +1,229 @@
+"""Expression itself as a modality: log-normalised values of the genes that vary most among the training cells."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse.encoders import ExpressedGenes, GeneGates
+from scmpt_scverse.pp import Normalisation, log_normalised_cells
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp import ExpressionReader, GeneExpression
+
+#: A gene that fewer training cells express is noise.
+_MIN_CELLS = 3
+#: Logarithms of expression stay below.
+_LARGEST_LOGARITHM = 50.0
+
+
+class ExpressionRows:
+    """Rows of expression over some genes, dense only where they are asked for.
+
+    Parameters
+    ----------
+    values
+        Log-normalised, shape `(n_obs, n_genes)`.
+    is_measured
+        Which genes the data have, shape `(n_genes,)`.
+    fill
+        Value of the others: the mean of the training cells, so that they say nothing; shape `(n_genes,)`.
+    """
+
+    def __init__(self, values: sparse.csr_matrix, is_measured: "BoolArray", fill: "FloatArray") -> None:
+        self.values = values
+        self._absent = np.flatnonzero(~is_measured)
+        self._fill = fill[self._absent].astype(np.float32)
+        self.shape: tuple[int, int] = values.shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: "IntArray") -> "FloatArray":
+        """Dense float32 rows, shape `(n_rows, n_genes)`."""
+        dense: FloatArray = self.values[np.asarray(rows)].toarray()
+        dense[:, self._absent] = self._fill
+        return dense
+
+    def unexpressed(self) -> "FloatArray":
+        """The row of a cell that expresses no gene, shape `(n_genes,)`."""
+        row = np.zeros(self.shape[1], dtype=np.float32)
+        row[self._absent] = self._fill
+        return row
+
+
+@dataclass(frozen=True)
+class ExpressionFeatures:
+    """Which genes expression is read of, and how; decided on the training cells and kept with the model.
+
+    Attributes
+    ----------
+    genes
+        Symbols, most variable first, shape `(n_genes,)`.
+    fill
+        Mean log-normalised expression of the training cells, shape `(n_genes,)`.
+    is_linear
+        Whether the training data are neither counts nor logarithms (TPM, RPKM, values divided by cell volume): then
+        every cell is log-normalised. Else a cell of whole numbers or large values counts as counts and is
+        log-normalised, and one of small fractions counts as logarithms. Each cell is judged by its own values, so
+        its prediction does not depend on the cells beside it.
+    """
+
+    genes: "StrArray"
+    fill: "FloatArray"
+    is_linear: bool
+
+    @classmethod
+    def fit(cls, reader: "ExpressionReader", rows: "IntArray", n_genes: int) -> Self:
+        """From some cells: the at most `n_genes` genes that vary most and that three of the cells express."""
+        is_linear = _is_linear(_chunks(reader, rows))
+        sums, squares, n_expressing = (np.zeros(len(reader.genes)) for _ in range(3))
+        for matrix in _chunks(reader, rows):
+            values = _log_normalised(matrix, is_linear)
+            sums += np.asarray(values.sum(axis=0, dtype=np.float64)).ravel()
+            squares += np.asarray(values.power(2).sum(axis=0, dtype=np.float64)).ravel()
+            n_expressing += values.getnnz(axis=0)
+        means = sums / len(rows)
+        variances = squares / len(rows) - means**2
+        variances[n_expressing < min(_MIN_CELLS, len(rows))] = 0
+        order = np.argsort(-variances, kind="stable")[:n_genes]
+        chosen = order[variances[order] > 0]
+        return cls(reader.genes[chosen], means[chosen].astype(np.float32), is_linear)
+
+    def state(self) -> dict[str, Any]:
+        """All that there is, as plain values and arrays."""
+        return {"genes": self.genes.tolist(), "fill": self.fill, "is_linear": self.is_linear}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`state`."""
+        return cls(np.array(state["genes"], dtype=object), np.asarray(state["fill"]), bool(state["is_linear"]))
+
+
+class GeneValues:
+    """Reads the expression of one data set, and follows its genes, as an encoder does with its own.
+
+    It is no :class:`scmpt_scverse.encoders.Encoder`: what it gives depends on the training data of a model.
+
+    Parameters
+    ----------
+    reader
+        Of the data.
+    features
+        What to read.
+    width
+        Number of features; those beyond `features` are 0.
+
+    Raises
+    ------
+    ValueError
+        The data have none of the genes.
+    """
+
+    min_genes = 1
+    vocabulary: frozenset[str] = frozenset()
+
+    def __init__(self, reader: "ExpressionReader", features: ExpressionFeatures, width: int) -> None:
+        columns = pd.Index(reader.genes).get_indexer(features.genes)
+        self._is_measured: BoolArray = columns >= 0
+        if not self._is_measured.any():
+            raise ValueError(
+                f"Expected expression of some of the {len(features.genes)} genes that the model was trained on; found "
+                f"none of them among {list_some(reader.genes)}. Pass `gene_symbols=` with the column of `.var` that "
+                "holds gene symbols, or data with gene symbols."
+            )
+        self._features, self._columns = features, columns
+        # A feature for each gene of the model; those that the data do not have are empty.
+        measured = np.flatnonzero(self._is_measured)
+        self._pick = sparse.csr_matrix(
+            (np.ones(len(measured), dtype=np.float32), (columns[measured], measured)), shape=(len(reader.genes), width)
+        )
+
+    def known_genes(self, genes: "StrArray") -> "BoolArray":
+        """Which gene symbols are read, shape `(n_genes,)`."""
+        return np.isin(genes, self._features.genes)
+
+    def prepare(self, expression: "GeneExpression") -> ExpressionRows:
+        """Values of the cells; the genes are those of the reader."""
+        values = _log_normalised(expression.matrix, self._features.is_linear)
+        return ExpressionRows(values @ self._pick, self._is_measured, self._features.fill)
+
+    def encode(self, inputs: Any, **_: Any) -> "FloatArray":
+        """Dense float32, shape `(n_obs, width)`, from what :meth:`prepare` gives."""
+        rows: FloatArray = inputs[np.arange(len(inputs))]
+        return rows
+
+    def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> GeneGates:
+        """See :class:`scmpt_scverse.encoders.GeneDifferentiable`; a gene at 0 is not expressed."""
+        return _GatedValues(self.prepare(expression), self._columns, device)
+
+    def read(self, reader: "ExpressionReader", rows: "IntArray | None") -> ExpressionRows:
+        """Values of some cells in the order of `rows`; `None` takes all."""
+        if rows is None:
+            values = sparse.vstack([self.prepare(chunk).values for chunk in reader.chunks()], "csr")
+        else:
+            ascending, places = np.unique(rows, return_inverse=True)
+            values = self.prepare(reader.take(ascending)).values[places]
+        return ExpressionRows(values, self._is_measured, self._features.fill)
+
+
+class _GatedValues(GeneGates):
+    """Values that are multiplied by their gates.
+
+    Parameters
+    ----------
+    rows
+        Of all cells.
+    columns
+        Where the expression has the gene of each feature.
+    device
+        Where to compute.
+    """
+
+    def __init__(self, rows: ExpressionRows, columns: "IntArray", device: "torch.device") -> None:
+        expressed = ExpressedGenes(rows.values)
+        self.genes = np.where(expressed.is_gene, columns[expressed.columns], -1)
+        values = np.zeros(expressed.columns.shape, dtype=np.float32)
+        values[expressed.is_gene] = rows.values.data
+        self._values = torch.from_numpy(values).to(device)
+        # Where a cell has fewer genes than others, 0 is added to the first feature.
+        self._features = torch.from_numpy(expressed.columns.clip(min=0)).to(device)
+        self._unexpressed = torch.from_numpy(rows.unexpressed()).to(device)
+
+    def __call__(self, gates: "Tensor", cells: "Tensor") -> "Tensor":
+        """See :meth:`GeneGates.__call__`."""
+        start = self._unexpressed.expand(len(cells), -1)
+        return start.scatter_add(1, self._features[cells], self._values[cells] * gates)
+
+
+def _chunks(reader: "ExpressionReader", rows: "IntArray") -> Iterator[sparse.csr_matrix]:
+    """Expression of some of the cells."""
+    is_taken = np.zeros(reader.n_obs, dtype=bool)
+    is_taken[rows] = True
+    done = 0
+    for chunk in reader.chunks():
+        some = is_taken[done : done + chunk.matrix.shape[0]]
+        done += len(some)
+        if some.any():
+            yield chunk.matrix[some]
+
+
+def _is_linear(chunks: Iterator[sparse.csr_matrix]) -> bool:
+    """Whether there are fractions, and values that no logarithm reaches."""
+    has_fractions, largest = False, 0.0
+    for matrix in chunks:
+        has_fractions |= bool(np.any(matrix.data != np.rint(matrix.data)))
+        largest = max(largest, float(matrix.data.max(initial=0)))
+    return has_fractions and largest >= _LARGEST_LOGARITHM
+
+
+def _log_normalised(matrix: sparse.csr_matrix, is_linear: bool) -> sparse.csr_matrix:
+    return Normalisation(is_logarithmic=False)(matrix) if is_linear else log_normalised_cells(matrix)

@@ -1,0 +1,153 @@
+"""A MuData as the one AnnData that the model reads: RNA, with the other modalities as arrays of `.obsm`."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+from scvi.data.fields import BaseAnnDataField, BaseMuDataWrapperClass
+
+from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._slots import embedding_key
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import IntArray
+
+#: The argument of `setup_mudata` that says what the encoders read.
+EXPRESSION = "expression"
+
+
+class MuDataCells:
+    """What of an AnnData the model reads and writes, taken from a MuData as it is now; nothing is copied.
+
+    Expression, genes and embeddings are those of the RNA; cells, labels and predictions those of the whole. Every other
+    modality stands in `.obsm` under its own name, with the names of its features as columns.
+
+    Parameters
+    ----------
+    mdata
+        Cells; every modality that the model reads holds all of them, in the same order.
+    modalities
+        Argument name to modality, as given to :meth:`SCMPT.setup_mudata`.
+    """
+
+    def __init__(self, mdata: MuData, modalities: Mapping[str, str]) -> None:
+        self.mdata = mdata
+        rna = modalities[EXPRESSION]
+        check_key(rna, mdata.mod, "mdata.mod")
+        others = {name for name in modalities.values() if name != rna and name in mdata.mod}
+        for name in (rna, *sorted(others)):
+            if not mdata[name].obs_names.equals(mdata.obs_names):
+                raise ValueError(
+                    f"Expected the {mdata.n_obs} cells of the MuData in its modality {name!r}, in the same order; "
+                    f"found {mdata[name].n_obs} cells or another order. Keep the cells that all modalities share, as "
+                    "`muon.pp.intersect_obs(mdata)` does."
+                )
+        self._rna: AnnData = mdata[rna]
+        self.obsm = _JoinedObsm(mdata, self._rna, others)
+
+    def __getattr__(self, name: str) -> Any:
+        """What is not of the cells is of the RNA: `X`, `layers`, `raw`, `var`, `uns`, ..."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._rna, name)
+
+    @property
+    def obs(self) -> pd.DataFrame:
+        """Columns of the cells as a whole."""
+        return self.mdata.obs
+
+    @property
+    def is_view(self) -> bool:
+        """Whether writing would turn it into a copy."""
+        return bool(self.mdata.is_view or self._rna.is_view)
+
+    def __getitem__(self, rows: "IntArray") -> AnnData:
+        """Some cells as an AnnData of their own."""
+        cells = self._rna[rows].copy()
+        cells.obs = self.obs.iloc[rows].copy()
+        for key in self.obsm.modalities:
+            cells.obsm[key] = self.obsm[key].iloc[rows]
+        return cells
+
+
+class _JoinedObsm(MutableMapping[str, Any]):
+    """Arrays of the RNA and of the whole, and each further modality as a table; embeddings are written to the RNA."""
+
+    def __init__(self, mdata: MuData, rna: AnnData, modalities: set[str]) -> None:
+        self._mdata, self._rna, self.modalities = mdata, rna, modalities
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self.modalities:
+            part = self._mdata[key]
+            values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
+            return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
+        return self._home(key)[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._home(key)[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._home(key)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        # A MuData keeps there, too, which cells each modality has; that is no embedding.
+        of_all = [key for key in self._mdata.obsm if key not in self._mdata.mod]
+        yield from dict.fromkeys([*self.modalities, *self._rna.obsm, *of_all])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _home(self, key: str) -> Any:
+        is_embedding = key in self._rna.obsm or key.startswith(embedding_key(""))
+        return self._rna.obsm if is_embedding else self._mdata.obsm
+
+
+class JoinedField(BaseMuDataWrapperClass):
+    """A field of AnnData, registered on a MuData."""
+
+    def __init__(self, field: BaseAnnDataField, modalities: Mapping[str, str]) -> None:
+        super().__init__()
+        self._adata_field = field
+        self._modalities = dict(modalities)
+
+    def get_modality(self, mdata: MuData) -> MuDataCells:
+        """The cells that the field reads."""
+        return MuDataCells(mdata, self._modalities)
+
+
+def as_cells(data: "AnnData | MuData | MuDataCells", modalities: Mapping[str, str] | None) -> AnnData:
+    """Data as the methods of the model read it; a MuData only for a model that was set up with one.
+
+    `modalities` are those of :meth:`SCMPT.setup_mudata`, `None` for a model of an AnnData.
+    """
+    if not isinstance(data, MuData):
+        return cast("AnnData", data)
+    if modalities is None:
+        raise TypeError(
+            "Expected an AnnData; found a MuData, and the model was set up with `setup_anndata`. Pass the modality "
+            f"that holds expression, one of {list_some(data.mod)}: `mdata[...]`."
+        )
+    return cast("AnnData", MuDataCells(data, modalities))
+
+
+def checked_modalities(mdata: object, modalities: object) -> dict[str, str]:
+    """Argument name to modality as plain values; refuses what `setup_mudata` cannot read."""
+    if not isinstance(mdata, MuData):
+        raise TypeError(f"Expected a MuData; found {type(mdata).__name__}. For an AnnData use `SCMPT.setup_anndata`.")
+    if mdata.is_view:
+        raise ValueError("Expected data that can be written to; found a view. Pass `mdata.copy()`.")
+    if not isinstance(modalities, Mapping) or EXPRESSION not in modalities:
+        raise ValueError(
+            f"`modalities` must say which modality holds the expression that encoders read, such as "
+            f"{{'expression': 'rna', 'protein': 'prot'}}; found {modalities!r}. There are {list_some(mdata.mod)}."
+        )
+    return {str(name): str(modality) for name, modality in modalities.items()}
+
+
+def pull_hint(mdata: MuData, column: str) -> str:
+    """Where a column that the whole lacks may be found: in a modality."""
+    where = [name for name in mdata.mod if column in mdata[name].obs]
+    found = f"mdata[{where[0]!r}].obs[{column!r}]" if where else ""
+    return f" There is `{found}`: `mdata.obs[{column!r}] = {found}`." if found else ""

@@ -1,0 +1,51 @@
+"""An embedding that the user brings: read from `.obsm` and checked."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_key, list_some
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, StrArray
+
+
+def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":
+    """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used.
+
+    `columns` are those of the training data; a DataFrame is brought into their order.
+    """
+    check_key(key, adata.obsm.keys(), "adata.obsm")
+    stored = adata.obsm[key]
+    if isinstance(stored, pd.DataFrame) and columns is not None and isinstance(columns[0], str):
+        stored = stored.set_axis(stored.columns.astype(str), axis=1)
+        missing = [name for name in columns if name not in stored]
+        if missing:
+            raise ValueError(
+                f"`adata.obsm[{key!r}]` lacks columns that the model was trained on: {list_some(missing)}; found "
+                f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
+            )
+        stored = stored[list(columns)]
+    values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
+    if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiub":
+        raise ValueError(
+            f"Expected numbers of shape (n_obs, dim) in `adata.obsm[{key!r}]`; found shape {values.shape} of "
+            f"{values.dtype}. Pass an embedding with one row per cell."
+        )
+    if columns is not None and values.shape[1] != len(columns):
+        raise ValueError(
+            f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {len(columns)}. "
+            "Pass the embedding that the model was trained on."
+        )
+    broken = ~np.isfinite(values).all(axis=1)
+    if broken.any():
+        raise ValueError(
+            f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "
+            f"{len(values)} cells, such as {list_some(adata.obs_names[broken], limit=3)}. Remove these cells, or "
+            "fix the values."
+        )
+    values = values.astype(np.float32, copy=False)
+    return values if values.flags.writeable else values.copy()  # torch warns of arrays that it could write to

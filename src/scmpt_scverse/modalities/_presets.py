@@ -1,0 +1,41 @@
+"""Presets: which encoders and which head, as they were measured together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scmpt_scverse._checks import check_choice
+from scmpt_scverse.modalities._modality import COUNTS
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A pair of encoders, expression itself or not, and a head.
+
+    Attributes
+    ----------
+    encoders
+        Modality to encoder.
+    fusion
+        Registered name of the head.
+    """
+
+    encoders: Mapping[str, str]
+    fusion: str
+
+
+PRESETS: dict[str, Preset] = {
+    # Offline, and the one that the benchmark measures.
+    "mini": Preset({"text": "minilm", "expression": "scgpt-mini", COUNTS: COUNTS}, "stacked"),
+    # The same with encoders of the paper's size, which are downloaded.
+    "large": Preset({"text": "ember-v1", "expression": "scgpt-human", COUNTS: COUNTS}, "stacked"),
+    # scMPT as published.
+    "paper": Preset({"text": "ember-v1", "expression": "scgpt-human"}, "concat"),
+}
+DEFAULT_PRESET = "mini"
+
+
+def preset_of(name: str | None) -> Preset:
+    """The preset of a name, `None` the default one."""
+    name = DEFAULT_PRESET if name is None else name
+    check_choice(name, list(PRESETS), "preset")
+    return PRESETS[name]

@@ -1,0 +1,343 @@
+"""Which genes decided: per label, per cell and per modality."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse import attribution
+from scmpt_scverse._checks import check_key, check_positive, list_some
+from scmpt_scverse._labels import label_text, labels_or
+from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY, DEFAULT_KEY_ADDED, PredictionKeys, check_writable
+from scmpt_scverse.attribution import Attributor
+from scmpt_scverse.explain import Explainer, GeneRemoval, sample_cells, write_layer, write_ranking
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import StrArray
+    from scmpt_scverse.modalities import Modalities
+    from scmpt_scverse.module import FusionClassifier
+
+
+class ExplainsMixin:
+    """Explanations of a trained model."""
+
+    module: "FusionClassifier"
+    modalities: "Modalities"
+    labels: "StrArray"
+    unlabeled_category: str
+    labels_key: str
+    _cells: "Callable[[AnnData | None], AnnData]"
+    _check_if_trained: Callable[..., None]
+
+    def rank_attributions(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        groupby: str | None = None,
+        groups: Sequence[str] | None = None,
+        method: "str | type[Attributor] | Attributor" = "integrated_gradients",
+        n_cells_per_group: int | None = 30,
+        key_added: str = DEFAULT_ATTRIBUTIONS_KEY,
+        per_cell: bool = False,
+        device: str = "auto",
+        seed: int = 0,
+        progress: bool = True,
+        **options: Any,
+    ) -> None:
+        """Rank genes by what they contribute to each label.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        groupby
+            Column of `.obs`. Where a group is called like a label of the model, that label's logit is explained in its
+            cells, else the label that each cell is given. `None` takes what :meth:`annotate` wrote, or the column of
+            labels if it did not.
+        groups
+            The groups to explain; `None` takes all.
+        method
+            `"integrated_gradients"`, `"occlusion"`, `"lime"`, `"kernel_shap"`, `"random"` as a control, or an
+            attributor (class or instance).
+        n_cells_per_group
+            Cells of each group that are explained, at random; `None` takes all.
+        key_added
+            Key of `.uns`, and of `.layers`.
+        per_cell
+            Also write the scores of the explained cells.
+        device
+            Where to compute; `"auto"` is where the model is. The model stays there.
+        seed
+            Of the choice of cells and of what the method draws.
+        progress
+            Show a progress bar.
+        **options
+            Options of the method: `n_steps` of integrated gradients, `n_samples` of LIME and KernelSHAP.
+
+        Returns
+        -------
+        Nothing; writes
+
+        `adata.uns["scmpt_attributions"]`
+            The form of `sc.tl.rank_genes_groups`, which all `sc.pl.rank_genes_groups*` and `sc.get` read: `names`
+            (`var_names`), `scores` (mean contribution to the logit), `logfoldchanges` (of expression, against the other
+            explained cells), `pvals` and `pvals_adj` (t-test of the cells' contributions against 0), `params` (with
+            method, cells, and the median completeness error as a share of the logit difference), and `by_modality`.
+        `adata.layers["scmpt_attributions"]`
+            With `per_cell`: sparse, shape `(n_obs, n_vars)`; cells that were not explained have empty rows.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        KeyError
+            The column is missing.
+        ValueError
+            A group without cells, an unknown method, a method that needs gradients where an encoder has none, or no
+            modality whose columns can be traced to genes.
+
+        Notes
+        -----
+        Modalities that you bring as arrays stay at their values: nothing is known of their genes.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._cells(adata)
+        check_writable(adata, key_added)
+        if n_cells_per_group is not None:
+            check_positive(n_cells_per_group, "n_cells_per_group")
+        groupby = self._groupby(adata, groupby)
+        column = labels_or(adata.obs[groupby], self.unlabeled_category)
+        attributor = attribution.get(method, seed=seed, **options)
+        explainer = self._explainer(adata, attributor, device)
+        wanted = _wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
+        chosen = sample_cells(column, wanted, explainer.is_readable, n_cells_per_group, seed)
+        rows = np.sort(np.concatenate(list(chosen.values())))
+        labels = np.where(np.isin(column, self.labels), column, explainer.predicted)[rows]
+        attributions = explainer.explain(rows, labels, progress=progress)
+        params = {
+            "groupby": groupby,
+            "method": attribution.method_name(method),
+            "modalities": list(attributions.by_modality),
+            "seed": seed,
+        }
+        gene_symbols = self.modalities.source.gene_symbols
+        write_ranking(
+            adata,
+            attributions,
+            {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
+            key_added=key_added,
+            params={**params, **options},
+            gene_symbols=gene_symbols,
+        )
+        if per_cell:
+            write_layer(adata, attributions, key_added, gene_symbols)
+
+    def explain_cell(
+        self,
+        adata: "AnnData | None",
+        obs_name: str,
+        *,
+        label: str | None = None,
+        method: "str | type[Attributor] | Attributor" = "integrated_gradients",
+        device: str = "auto",
+        seed: int = 0,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """What each gene of one cell contributes to its label.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        obs_name
+            Name of the cell, which only one cell has.
+        label
+            The label to explain; `None` takes the one that the model gives.
+        method, device, seed, **options
+            As for :meth:`rank_attributions`.
+
+        Returns
+        -------
+        One row per gene that the cell expresses, highest contribution first; columns `total`, then a column for each
+        modality, and `value`, its expression in the data. `.attrs` holds `label`, `difference` (what all genes
+        together add to the logit) and `completeness_error`.
+
+        Raises
+        ------
+        KeyError
+            No such cell.
+        ValueError
+            The model does not know the label, or no encoder can read the cell; else as :meth:`rank_attributions`.
+        """
+        self._check_if_trained(warn=False)
+        cell = _one_cell(self._cells(adata), obs_name)
+        if label is not None and label not in self.labels:
+            raise ValueError(f"The model does not know the label {label!r}; it knows {list_some(self.labels)}.")
+        explainer = self._explainer(cell, attribution.get(method, seed=seed, **options), device)
+        if not explainer.is_readable[0]:
+            raise ValueError(f"The encoders cannot read the cell {obs_name!r}: it expresses no gene that they know.")
+        target = explainer.predicted[:1] if label is None else np.array([label], dtype=object)
+        found = explainer.explain(np.array([0]), target, progress=False)
+        columns = {"total": found.total, **found.by_modality, "value": found.expression.matrix}
+        table = pd.DataFrame(
+            {name: np.asarray(values.todense()).ravel() for name, values in columns.items()},
+            index=pd.Index(found.expression.genes.astype(object), name="gene"),
+        )
+        table = table[table["value"] > 0].sort_values("total", ascending=False, kind="stable")
+        table.attrs.update(
+            label=str(target[0]),
+            difference=float(found.difference[0]),
+            completeness_error=float(found.completeness_error[0]),
+        )
+        return table
+
+    def deletion_curves(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        methods: "Sequence[str | type[Attributor] | Attributor]" = ("integrated_gradients", "random"),
+        n_cells: int = 50,
+        counts: Sequence[int] = (0, 1, 2, 5, 10, 20, 50),
+        device: str = "auto",
+        seed: int = 0,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """What taking the best-scored genes out of cells, or keeping only them, does to the predicted label.
+
+        Cells are read and embedded again without the genes, whatever the method.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        methods
+            As for :meth:`rank_attributions`; `"random"` is the control.
+        n_cells
+            How many cells, at random.
+        counts
+            How many genes, one point of the curve each.
+        device
+            As for :meth:`rank_attributions`.
+        seed
+            Of the choice of cells and of what a method draws.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        Tidy: `method`, `kind` (`"deletion"` or `"insertion"`), `n_genes`, `row` (number of the cell), `cell` (its
+        name), `label`, `probability` of the label that the model gives the whole cell.
+        :func:`scmpt_scverse.tl.faithfulness` sums it up.
+        """
+        self._check_if_trained(warn=False)
+        check_positive(n_cells, "n_cells")
+        adata = self._cells(adata)
+        tables = []
+        for method in methods:
+            explainer = self._explainer(adata, attribution.get(method, seed=seed), device)
+            rows = sample_cells(
+                np.full(adata.n_obs, "all", dtype=object), ["all"], explainer.is_readable, n_cells, seed
+            )["all"]
+            labels = explainer.predicted[rows]
+            found = explainer.explain(rows, labels, progress=progress)
+            for kind, points in explainer.curves(found, list(counts)).items():
+                table = pd.DataFrame(points, index=pd.Index(rows, name="row"), columns=pd.Index(counts, name="n_genes"))
+                table = table.stack().rename("probability").reset_index()
+                places = np.repeat(np.arange(len(rows)), len(counts))
+                tables.append(
+                    table.assign(
+                        method=attribution.method_name(method),
+                        kind=kind,
+                        cell=adata.obs_names[rows].to_numpy()[places],
+                        label=labels[places],
+                    )
+                )
+        columns = ["method", "kind", "n_genes", "row", "cell", "label", "probability"]
+        return pd.concat(tables, ignore_index=True)[columns]
+
+    def counterfactual(
+        self,
+        adata: "AnnData | None",
+        obs_name: str,
+        *,
+        method: "str | type[Attributor] | Attributor" = "integrated_gradients",
+        max_genes: int = 100,
+        device: str = "auto",
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Few genes without which the cell would get another label.
+
+        Genes are taken out in the order of their scores until the label changes; then each is put back if the label
+        stays changed without it. So none of them can be spared, though a smaller set may exist.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression; `None` takes the data that the model was made with.
+        obs_name
+            Name of the cell, which only one cell has.
+        method, device, seed
+            As for :meth:`explain_cell`.
+        max_genes
+            Give up after this many.
+
+        Returns
+        -------
+        One row per gene, in the order of scores: `score`. `.attrs` holds `label`, `new_label` (`None`, and no rows,
+        where `max_genes` did not change it), and `probability` of the old label without the genes.
+        """
+        check_positive(max_genes, "max_genes")
+        cell = _one_cell(self._cells(adata), obs_name)
+        table = self.explain_cell(cell, obs_name, method=method, device=device, seed=seed)
+        asked = GeneRemoval(self._explainer(cell, attribution.get("random"), device))
+        genes, new_label, probability = asked.fewest(list(table.index[:max_genes]), table.attrs["label"])
+        found = table.loc[genes, ["total"]].rename(columns={"total": "score"})
+        found.attrs = {"label": table.attrs["label"], "new_label": new_label, "probability": probability}
+        return found
+
+    def _explainer(self, adata: "AnnData", attributor: Attributor, device: str) -> Explainer:
+        return Explainer(self.module, self.modalities, self.labels, adata, attributor, device=device)
+
+    def _groupby(self, adata: "AnnData", groupby: str | None) -> str:
+        if groupby is None:
+            written = PredictionKeys.from_prefix(DEFAULT_KEY_ADDED).prediction
+            groupby = written if written in adata.obs else self.labels_key
+            hint = " Run `model.annotate(adata)` first, or pass `groupby=`."
+        else:
+            hint = ""
+        check_key(groupby, adata.obs.columns, "adata.obs", hint=hint)
+        return groupby
+
+
+def _wanted_groups(
+    values: pd.Series, column: "StrArray", groups: Sequence[str] | None, unlabeled: str, groupby: str
+) -> list[str]:
+    present = [label_text(group) for group in values.astype("category").cat.categories]
+    present = [group for group in present if group != unlabeled]
+    if groups is None:
+        return [group for group in present if (column == group).any()]
+    groups = [label_text(group) for group in ([groups] if isinstance(groups, str) else groups)]
+    missing = [group for group in groups if not (column == group).any()]
+    if missing:
+        raise ValueError(
+            f"No cell of `adata.obs[{groupby!r}]` is in the group {list_some(missing)}; "
+            f"groups are {list_some(present)}."
+        )
+    return list(groups)
+
+
+def _one_cell(adata: "AnnData", obs_name: str) -> "AnnData":
+    """The cell of a name, as data of their own."""
+    rows = np.flatnonzero(adata.obs_names == obs_name)
+    if not len(rows):
+        check_key(obs_name, adata.obs_names, "adata.obs_names")
+    if len(rows) > 1:
+        raise ValueError(
+            f"Expected one cell called {obs_name!r}; found {len(rows)}. Make names unique with "
+            "`adata.obs_names_make_unique()`."
+        )
+    cell = adata[rows]
+    return cell.to_memory() if cell.isbacked else cell.copy()

@@ -1,0 +1,120 @@
+"""What is written of every cell: computed from the parts of a model, and put into AnnData."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scmpt_scverse._labels import as_categorical
+from scmpt_scverse._slots import PredictionKeys, storable_names
+from scmpt_scverse.module import in_batches
+from scmpt_scverse.trust import contributions, logits_by_coalition
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse.module import FusionClassifier, Rows
+    from scmpt_scverse.trust import Novelty
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """All that is written of every cell; see :meth:`scmpt_scverse.SCMPT.annotate`.
+
+    Attributes
+    ----------
+    probabilities
+        Shape `(n_obs, n_labels)`.
+    novelty, disagreement
+        Shape `(n_obs,)`.
+    contributions
+        Shape `(n_obs, n_modalities)`.
+    modalities
+        Those that were there.
+    """
+
+    probabilities: "FloatArray"
+    novelty: "FloatArray"
+    contributions: "FloatArray"
+    disagreement: "FloatArray"
+    modalities: tuple[str, ...]
+
+
+def predictions_of(module: "FusionClassifier", novelty: "Novelty | None", inputs: "Mapping[str, Rows]") -> Predictions:
+    """All that is written of every cell, from what was read of it."""
+    names = tuple(inputs)
+
+    def ask(tensors: "dict[str, torch.Tensor]") -> "tuple[torch.Tensor, ...]":
+        standardised = module.standardised(tensors)
+        logits = logits_by_coalition(module.logits_of_standardised, standardised)
+        soft = logits[names].softmax(dim=-1)
+        predicted = soft.argmax(dim=-1)
+        alone = torch.stack([logits[(name,)].argmax(dim=-1) != predicted for name in names])
+        scores = (
+            np.full(len(soft), np.nan)
+            if novelty is None
+            else novelty.scores({name: values.float().cpu().numpy() for name, values in standardised.items()})
+        )
+        trust = [
+            contributions(logits, names, predicted),
+            alone.float().mean(dim=0)[:, None],
+            torch.from_numpy(scores).to(soft.device)[:, None],
+        ]
+        # Nothing can be said of a cell that cannot be read; that is so for NaN everywhere but in the arg max.
+        return soft, torch.where(soft.isnan().any(dim=-1, keepdim=True), torch.nan, torch.cat(trust, dim=-1))
+
+    module.eval()
+    soft, trust = in_batches(ask, inputs, module.temperature.device)
+    n = len(names)
+    return Predictions(soft, trust[:, n + 1], trust[:, :n], trust[:, n], names)
+
+
+def write_predictions(
+    adata: "AnnData",
+    keys: PredictionKeys,
+    predictions: Predictions,
+    predicted: "StrArray",
+    labels: "StrArray",
+    unlabeled_category: str,
+) -> None:
+    """Write the slots of :meth:`scmpt_scverse.SCMPT.annotate`, and remove those that are not written this time."""
+    adata.obs[keys.prediction] = as_categorical(predicted, [*labels, unlabeled_category])
+    adata.obs[keys.confidence] = predictions.probabilities.max(axis=1)  # NaN where the row is NaN
+    adata.obs[keys.novelty] = predictions.novelty
+    columns = storable_names(labels, reserved=adata.obs_names.name)
+    adata.obsm[keys.probabilities] = pd.DataFrame(predictions.probabilities, index=adata.obs_names, columns=columns)
+    adata.obsm[keys.contributions] = pd.DataFrame(
+        predictions.contributions, index=adata.obs_names, columns=pd.Index(predictions.modalities)
+    )
+    if len(predictions.modalities) > 1:
+        adata.obs[keys.disagreement] = predictions.disagreement
+    elif keys.disagreement in adata.obs:
+        del adata.obs[keys.disagreement]
+
+
+def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None") -> "IntArray":
+    """Row numbers from `indices`: whole numbers, a mask of length `n_obs`, or `None` for all."""
+    if indices is None:
+        return np.arange(adata.n_obs)
+    rows = np.asarray(indices)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype == bool and rows.shape == (adata.n_obs,):
+        return np.flatnonzero(rows)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise TypeError(
+            f"`indices` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
+            f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
+        )
+    return np.arange(adata.n_obs)[rows]
+
+
+def draws_of(names: pd.Index) -> "FloatArray":
+    """A number in [0, 1) for each name, the same for the same name, as good as random."""
+    hashes = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
+    draws: FloatArray = (hashes >> np.uint64(11)) / 2.0**53  # as many bits as a double holds
+    return draws

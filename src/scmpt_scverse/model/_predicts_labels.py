@@ -1,0 +1,357 @@
+"""What a trained model says about cells: labels, how far they can be trusted, and how right they are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, overload
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scmpt_scverse._checks import check_positive
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
+from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
+from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
+from scmpt_scverse.model._predictions import draws_of, predictions_of, rows_of, write_predictions
+from scmpt_scverse.model._training import TrainingRecord, cells_digest
+from scmpt_scverse.module import in_batches
+from scmpt_scverse.trust import check_alpha, check_reject
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse.modalities import Modalities
+    from scmpt_scverse.module import FusionClassifier, Rows
+    from scmpt_scverse.trust import Calibration, Novelty, Reject
+
+
+class PredictsLabelsMixin:
+    """Labels of cells. The parts that it works with are the attributes below.
+
+    Attributes
+    ----------
+    module
+        The classifier.
+    modalities
+        What it reads of cells.
+    calibration
+        `None` before training, and for a model that was trained without cells to calibrate on.
+    novelty
+        `None` before training.
+    record
+        Which cells it was trained on.
+    """
+
+    module: "FusionClassifier"
+    modalities: "Modalities"
+    calibration: "Calibration | None"
+    novelty: "Novelty | None"
+    record: TrainingRecord
+    labels: "StrArray"
+    unlabeled_category: str
+    labels_key: str
+    batch_key: str | None
+    _own_name: str
+    test_indices: "IntArray | None"
+    validation_indices: "IntArray | None"
+    _cells: "Callable[[AnnData | None], AnnData]"
+    _training_cells: "Callable[[], AnnData | None]"
+    _check_if_trained: Callable[..., None]
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: Literal[False] = False,
+        batch_size: int | None = None,
+        *,
+        reject: "Reject | None" = None,
+    ) -> "StrArray": ...
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        soft: Literal[True],
+        batch_size: int | None = None,
+        reject: "Reject | None" = None,
+    ) -> pd.DataFrame: ...
+
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: bool = False,
+        batch_size: int | None = None,
+        *,
+        reject: "Reject | None" = None,
+    ) -> "StrArray | pd.DataFrame":
+        """Predict labels.
+
+        Parameters
+        ----------
+        adata
+            Cells; `None` takes the data that the model was made with. Needs embeddings, or expression to make them
+            from; no label column, and no particular genes. Not changed, except that embeddings computed for all cells
+            are written to `.obsm` (unless it is a view).
+        indices
+            Row numbers or a mask; nothing is read of other cells. `None` takes all.
+        soft
+            Give probabilities instead of labels.
+        batch_size
+            Cells per forward pass of the head.
+        reject
+            Leave cells unlabelled where the model is unsure: they get the unlabeled category. A number is the share of
+            errors to aim at among the cells that keep their label; `{"coverage": 0.9}` keeps the surest 90 %. Both
+            hold for cells like those of the training data, on which the limit is set (:meth:`train` says which).
+
+        Returns
+        -------
+        Labels of shape `(n_cells,)`; with `soft`, a DataFrame `(n_cells, n_labels)` of probabilities with the cells'
+        names as index, whose rows sum to 1. Cells that an encoder cannot read (no expression in any gene that it
+        knows) get the unlabeled category, or NaN.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        KeyError, ValueError
+            An embedding is missing and cannot be made, is not finite, has another width, or comes from another
+            encoder than the one trained on.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._cells(adata)
+        if reject is not None:
+            check_reject(reject)
+            if soft:
+                raise ValueError("`reject` changes labels, not probabilities. Drop one of `soft` and `reject`.")
+        rows = rows_of(adata, indices)
+        probabilities = self._probabilities(adata, rows, batch_size)
+        if soft:
+            return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
+        return self._decode(probabilities, reject)
+
+    def predict_sets(
+        self,
+        adata: "AnnData | None" = None,
+        alpha: float = 0.1,
+        *,
+        indices: "Sequence[int] | IntArray | None" = None,
+    ) -> pd.DataFrame:
+        """Sets of labels that hold the true one for a share of `1 - alpha` of cells like the training cells.
+
+        Parameters
+        ----------
+        adata, indices
+            As for :meth:`predict`.
+        alpha
+            Share of cells whose set may lack the true label, in (0, 1).
+
+        Returns
+        -------
+        Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell.
+
+        Raises
+        ------
+        RuntimeError, KeyError, ValueError
+            As :meth:`predict`; also where `alpha` is out of range, or the model was trained without validation cells.
+
+        Notes
+        -----
+        Conformal prediction with the log-odds of labels as score: over the validation cells, or for a stacked head over
+        its training cells by the heads of its cross-validation, which are kept for this. Each cell draws by its name
+        between the two thresholds that are nearest to what was asked for, so it has the same set whenever it is asked
+        about. The temperature is one number fitted on the same cells, and hardly moves the coverage.
+        """
+        check_alpha(alpha)
+        self._check_if_trained(warn=False)
+        calibration = self._calibrated()
+        adata = self._cells(adata)
+        rows = rows_of(adata, indices)
+        names = adata.obs_names[rows]
+        states = list(calibration.fold_states)
+        inputs = self.modalities.read(adata, rows, missing_ok=True)
+        logits = self._batched(lambda tensors: (self.module.logits_by_fold(tensors, states),), inputs)[0]
+        sets = calibration.label_sets(torch.from_numpy(logits), alpha, draws_of(names))
+        return pd.DataFrame(sets, index=names, columns=pd.Index(self.labels))
+
+    def annotate(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        key_added: str = DEFAULT_KEY_ADDED,
+        reject: "Reject | None" = None,
+    ) -> None:
+        """Write labels, and how far they can be trusted, into AnnData.
+
+        Parameters
+        ----------
+        adata
+            Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
+        key_added
+            Prefix of the slots.
+        reject
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Nothing; writes
+
+        `adata.obs["<key_added>_prediction"]`
+            Categorical: the label of highest probability, or the unlabeled category for a cell that an encoder cannot
+            read or that is rejected. Its categories are those that occur, in the order of `labels`.
+        `adata.obs["<key_added>_confidence"]`
+            Calibrated probability of the most probable label, in [0, 1]. NaN where nothing can be said.
+        `adata.obs["<key_added>_novelty"]`
+            Share of training cells that are nearer to their nearest label than this cell is to its own, in [0, 1]: near
+            1 for a cell unlike all that the model was trained on, whatever its confidence.
+        `adata.obsm["<key_added>_contributions"]`
+            DataFrame `(n_obs, n_modalities)`: how much each modality decided. Shapley values of the log-probability of
+            the most probable label; a row sums to what the modalities together add to it, over a cell at the mean of
+            the training cells. Negative where a modality spoke against the label.
+        `adata.obs["<key_added>_disagreement"]`
+            Share of modalities that alone would have given another label; with several modalities only.
+        `adata.obsm["<key_added>_probabilities"]`
+            DataFrame `(n_obs, n_labels)`, columns in the order of `labels`. A slash in a label is written as `|`,
+            because HDF5 has no slash in names.
+
+        Raises
+        ------
+        RuntimeError, KeyError, ValueError
+            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._cells(adata)
+        check_writable(adata, key_added)
+        if reject is not None:
+            check_reject(reject)
+            self._calibrated()
+        inputs = self.modalities.read(adata, missing_ok=True)
+        predictions = predictions_of(self.module, self.novelty, inputs)
+        predicted = self._decode(predictions.probabilities, reject)
+        keys = PredictionKeys.from_prefix(key_added)
+        write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
+
+    def get_latent_representation(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        batch_size: int | None = None,
+    ) -> "FloatArray":
+        """The fused representation: what the head sees just before it classifies.
+
+        Arguments and errors as for :meth:`predict`.
+
+        Returns
+        -------
+        float32, shape `(n_cells, n_hidden)`, for a stacked head the weighted log-probabilities of every modality, shape
+        `(n_cells, n_modalities * n_labels)`; by custom stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
+        encoder cannot read.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._cells(adata)
+        inputs = self.modalities.read(adata, rows_of(adata, indices), missing_ok=True)
+        return self._batched(lambda tensors: (self.module.represent(tensors),), inputs, batch_size)[0]
+
+    def evaluate(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        baselines: Sequence[str] = DEFAULT_BASELINES,
+    ) -> pd.DataFrame:
+        """Compare predictions with labels, beside simpler predictors that learned from the same cells.
+
+        Parameters
+        ----------
+        adata
+            Cells with the label column; `None` takes the data that the model was made with.
+        indices
+            Row numbers or a mask. `None` takes all cells of `adata`; for the data that the model was trained on, which
+            it knows by names and content of the cells, those held out from training (the test cells if there are any,
+            else the validation cells, on which early stopping looked).
+        baselines
+            Names as in :func:`scmpt_scverse.evaluation.baseline_probabilities`. `"knn"` and `"logistic_regression"`
+            read the embedding of each modality, the others expression. They are trained for this call, so with many
+            cells `("majority",)` is faster.
+
+        Returns
+        -------
+        One row per predictor: `"scmpt"`, then the baselines, with the modality in parentheses where there is one.
+        Columns as in :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
+        :func:`scmpt_scverse.metrics.calibration_metrics`. Cells without a label are left out; a cell whose label
+        the model does not know, or that it leaves unlabelled, counts as wrong.
+
+        Baselines other than `"majority"` need the cells that the model was trained on: in `adata`, or in the data that
+        the model holds. Those that read expression need it on both sides. Where that is missing, so are their rows.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        KeyError
+            The label column is missing.
+        ValueError
+            No labelled cell was held out, or none is in `adata`, or there is no such baseline.
+        """
+        return evaluate(self, adata, indices, baselines)
+
+    def evaluate_per_class(
+        self, adata: "AnnData | None" = None, indices: "Sequence[int] | IntArray | None" = None
+    ) -> pd.DataFrame:
+        """Precision, recall, F1 and support of every label; arguments and errors as for :meth:`evaluate`.
+
+        Returns
+        -------
+        As :func:`scmpt_scverse.metrics.per_class_metrics`.
+        """
+        return evaluate_per_class(self, adata, indices)
+
+    def _probabilities(self, adata: "AnnData", rows: "IntArray", batch_size: int | None = None) -> "FloatArray":
+        """Calibrated probabilities of some cells, shape `(n_rows, n_labels)`; NaN where nothing can be said."""
+        if batch_size is not None:
+            check_positive(batch_size, "batch_size")
+        inputs = self.modalities.read(adata, rows, missing_ok=True)
+        return torch.from_numpy(self.module.logits(inputs, batch_size=batch_size)).softmax(dim=-1).numpy()
+
+    def _batched(
+        self,
+        function: "Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]",
+        inputs: "Mapping[str, Rows]",
+        batch_size: int | None = None,
+    ) -> "list[FloatArray]":
+        self.module.eval()
+        return in_batches(function, inputs, self.module.temperature.device, batch_size)
+
+    def _calibrated(self) -> "Calibration":
+        if self.calibration is None:
+            raise ValueError(
+                "Expected cells to calibrate on; the model was trained without validation cells. Train it with "
+                "`train_size` below 1, or with `fusion='stacked'`, which learns out of fold."
+            )
+        return self.calibration
+
+    def _decode(self, probabilities: "FloatArray", reject: "Reject | None" = None) -> "StrArray":
+        """Labels of probabilities; the unlabeled category where they are NaN or rejected."""
+        predicted = decode(pd.DataFrame(probabilities, columns=pd.Index(self.labels)), self.unlabeled_category)
+        if reject is not None:
+            unsure = probabilities.max(axis=1, initial=0) < self._calibrated().least_confidence(reject)
+            predicted[unsure] = self.unlabeled_category
+        return predicted
+
+    def _trained_rows(self, adata: "AnnData") -> "IntArray":
+        """The cells of some data that the model was trained on; the one place that tells."""
+        return self.record.rows_in(cells_digest(adata, self.modalities.source))
+
+    def is_training_cell(self, adata: "AnnData | None" = None) -> "BoolArray":
+        """Which cells the model was trained on, shape `(n_obs,)`.
+
+        Data are recognised by the names of their cells and by what some of these express.
+        """
+        adata = self._cells(adata)
+        is_training_cell = np.zeros(adata.n_obs, dtype=bool)
+        is_training_cell[self._trained_rows(adata)] = True
+        return is_training_cell

@@ -1,0 +1,258 @@
+"""A second opinion: ask a language model about cells on which the model is unsure, and mix both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from scmpt_scverse import llm, metrics
+from scmpt_scverse._checks import check_choice, check_positive, check_share
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, check_writable
+from scmpt_scverse.llm import (
+    DEFAULT_MAX_CALLS,
+    DEFAULT_N_GENES,
+    AskOptions,
+    ask_about,
+    group_means,
+    least_certain_first,
+    mix,
+    most_probable,
+)
+from scmpt_scverse.model._predictions import rows_of
+from scmpt_scverse.tl import cells_as_subjects, cluster_codes, clusters_as_subjects, write_second_opinion
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray, StrPath
+    from scmpt_scverse.llm import Subjects
+    from scmpt_scverse.pp import ExpressionReader
+
+_WAYS = ("uncertain", "clusters")
+
+
+class _LabelModel(Protocol):
+    """What a model has to offer for a second opinion about its predictions."""
+
+    @property
+    def labels(self) -> "StrArray": ...
+    @property
+    def unlabeled_category(self) -> str: ...
+    def _check_if_trained(self, warn: bool = ...) -> Any: ...
+    def _cells(self, adata: "AnnData | None") -> "AnnData": ...
+    def _probabilities(self, adata: "AnnData", rows: "IntArray") -> "FloatArray": ...
+    def _gene_reader(self, adata: "AnnData") -> "ExpressionReader": ...
+    def _label_codes(self, adata: "AnnData") -> "IntArray": ...
+    def is_training_cell(self, adata: "AnnData | None" = ...) -> "BoolArray": ...
+    def _decode(self, probabilities: "FloatArray") -> "StrArray": ...
+
+
+class SecondOpinionMixin:
+    """Late fusion of a model that predicts labels with a language model."""
+
+    def refine(
+        self: "_LabelModel",
+        adata: "AnnData | None" = None,
+        client: str | type[llm.LLMClient] | llm.LLMClient | None = None,
+        *,
+        candidates: int = 3,
+        cells: "Literal['uncertain', 'clusters'] | Sequence[int] | IntArray | BoolArray" = "uncertain",
+        cluster_key: str | None = None,
+        confidence_below: float = 0.9,
+        max_calls: int | None = DEFAULT_MAX_CALLS,
+        max_cost: float | None = None,
+        dry_run: bool = False,
+        n_genes: int = DEFAULT_N_GENES,
+        context: "str | Mapping[str, str] | None" = None,
+        markers: Mapping[str, Sequence[str]] | None = None,
+        show_probabilities: bool = True,
+        weight: float | None = None,
+        cache_path: "StrPath | None" = None,
+        key_added: str = DEFAULT_KEY_ADDED,
+        seed: int = 0,
+        progress: bool = True,
+    ) -> llm.Report:
+        """Ask a language model about cells on which the model is unsure, and mix its answers with the predictions.
+
+        Parameters
+        ----------
+        adata
+            Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
+        client
+            The language model, as made by :func:`scmpt_scverse.llm.get`; or a name or class that needs no options.
+        candidates
+            Number of most probable labels that it chooses among.
+        cells
+            `"uncertain"`: the cells whose confidence is below `confidence_below`, without training cells; `"clusters"`:
+            one question for each cluster of `cluster_key` whose mean probabilities are that uncertain; or row numbers
+            or a mask, whatever their confidence.
+        cluster_key
+            Column of `.obs` with clusters.
+        confidence_below
+            Confidence below which a cell or cluster is asked about, in [0, 1].
+        max_calls, max_cost
+            The most requests to send, the least certain first, and what they may cost, in the currency of the client's
+            price.
+        dry_run
+            Ask and write nothing; the report gives the calls, tokens and price that it would take.
+        n_genes
+            Genes per question, most expressed first.
+        context
+            Tissue, condition, species and the like; sent as it is.
+        markers
+            Label to genes that are typical of it; only those of the candidates are sent.
+        show_probabilities
+            Show the model's probabilities of the candidates.
+        weight
+            Share of the language model in the mixture, in [0, 1]. `None` fits it on the labelled cells among those
+            asked about, without training cells. For a query without labels, fit it on other, labelled cells and pass
+            it on (`report.weight`).
+        cache_path
+            File of answers (:class:`scmpt_scverse.llm.AnswerCache`); questions in it are not asked again. `None` takes
+            the one in the cache folder.
+        key_added
+            Prefix of the slots.
+        seed
+            Passed to the language model; the order of the candidates is drawn from it.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        The report. Its `scores` compare model, language model and mixture on the labelled cells among those asked
+        about, where there are any; if the weight was fitted, each cell is mixed there by a weight fitted without it.
+        Writes
+
+        `adata.obs["<key_added>_llm_prediction"]`
+            Categorical: the language model's choice, the unlabeled category where it abstained; missing where it was
+            not asked or failed.
+        `adata.obs["<key_added>_llm_rationale"]`
+            Its reason, as plain text.
+        `adata.obsm["<key_added>_llm_probabilities"]`
+            DataFrame `(n_obs, n_labels)`, 0 for labels that were no candidates; NaN where there is no answer.
+        `adata.obs["<key_added>_mixed_prediction"]`, `adata.obs["<key_added>_mixed_confidence"]`
+            The label of the mixture and its probability; those of the model where there is no answer.
+        `adata.uns["scmpt"]["llm"]["<key_added>"]`
+            Model, parameters, settings, counts, tokens, price and weight.
+
+        What :meth:`annotate` writes stays as it is.
+
+        Raises
+        ------
+        RuntimeError, KeyError
+            As :meth:`predict`; also a missing `cluster_key`.
+        TypeError
+            `client` is no client, or cannot be made without options; or `cells` are neither rows nor a mask.
+        ValueError
+            As :meth:`predict`; an option is out of range, or there is no labelled cell to fit a weight on.
+        PermissionError, ConnectionError
+            As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
+        """
+        self._check_if_trained(warn=False)
+        adata = self._cells(adata)
+        check_writable(adata, key_added)
+        _check_choices(candidates, confidence_below, weight, cells, cluster_key)
+        client = _client(client)
+        options = AskOptions(
+            n_genes=n_genes,
+            context=context,
+            markers=markers,
+            max_calls=max_calls,
+            max_cost=max_cost,
+            dry_run=dry_run,
+            cache_path=cache_path,
+            seed=seed,
+            progress=progress,
+        )
+        options.check_client(client)
+        codes = None if cluster_key is None else cluster_codes(adata, cluster_key)
+        reader = self._gene_reader(adata)
+        head = self._probabilities(adata, np.arange(adata.n_obs))
+        is_known = self.is_training_cell(adata)
+        if codes is not None:
+            subjects = _uncertain_clusters(reader, head, codes, confidence_below, n_genes)
+        else:
+            rows = least_certain_first(head, confidence_below if isinstance(cells, str) else np.inf)
+            rows = rows[~is_known[rows] if isinstance(cells, str) else np.isin(rows, rows_of(adata, cells))]
+            subjects = cells_as_subjects(reader, rows, n_genes)
+        truth = np.where(is_known, -1, self._label_codes(adata))  # a training cell's label is no test of the model
+        is_judged = (truth >= 0) & (subjects.of_cell >= 0)
+        if weight is None and subjects.genes and not is_judged.any() and not dry_run:
+            raise ValueError(
+                "Expected labelled cells, not trained on, among those to ask about, to fit the weight of the language "
+                "model on; found none. Pass `weight=`, such as the one that was fitted on other, labelled cells."
+            )
+        columns, shown = most_probable(head, subjects, candidates)
+        opinion = ask_about(
+            client,
+            subjects,
+            self.labels,
+            options,
+            abstention=self.unlabeled_category,
+            candidates=columns,
+            shown=shown if show_probabilities else None,
+        )
+        if dry_run:
+            return opinion.report
+        judged = np.flatnonzero(is_judged & opinion.is_given)
+        mixture = mix(head, opinion.probabilities, truth, judged, weight=weight, seed=seed)
+        scores = None
+        if len(judged):
+            predictions = {
+                "head": self._decode(head[judged]),
+                "language model": opinion.prediction[judged],
+                "mixture": self._decode(mixture.held_out),
+            }
+            scores = metrics.bootstrap_metrics(self.labels[truth[judged]], predictions, seed=seed)
+        report = replace(opinion.report, weight=mixture.weight, scores=scores)
+        settings = {
+            **options.content,
+            "cells": cells if isinstance(cells, str) else "given",
+            "cluster_key": cluster_key,
+            "candidates": candidates,
+            "confidence_below": confidence_below,
+            "show_probabilities": show_probabilities,
+            "weight": "fitted" if weight is None else "given",
+            "n_judged": len(judged),
+        }
+        mixed = self._decode(mixture.probabilities), mixture.probabilities.max(axis=1)  # NaN where the row is NaN
+        write_second_opinion(adata, key_added, replace(opinion, report=report), settings, mixed=mixed)
+        return report
+
+
+def _uncertain_clusters(
+    reader: "ExpressionReader", head: "FloatArray", codes: "IntArray", confidence_below: float, n_genes: int
+) -> "Subjects":
+    """The clusters whose mean probabilities are uncertain, least certain first; unreadable cells are left out."""
+    codes = np.where(np.isfinite(head).all(axis=1), codes, -1)
+    means = group_means(head, codes, int(codes.max(initial=-1)) + 1)
+    return clusters_as_subjects(reader, codes, least_certain_first(means, confidence_below), n_genes)
+
+
+def _client(client: str | type[llm.LLMClient] | llm.LLMClient | None) -> llm.LLMClient:
+    if client is None:
+        raise TypeError(
+            "`refine` needs a `client`; found None. Pass one, such as `scmpt_scverse.llm.get('openai', model=...)`."
+        )
+    return llm.get(client)
+
+
+def _check_choices(
+    candidates: int, confidence_below: float, weight: float | None, cells: Any, cluster_key: str | None
+) -> None:
+    """Refuse options that are out of range or contradict each other."""
+    check_positive(candidates, "candidates")
+    if candidates < 2:
+        raise ValueError("`candidates` must be at least 2, so that there is a choice; found 1.")
+    check_share(confidence_below, "confidence_below")
+    if weight is not None:
+        check_share(weight, "weight")
+    if isinstance(cells, str):
+        check_choice(cells, _WAYS, "cells")
+    if (cluster_key is None) == (isinstance(cells, str) and cells == "clusters"):
+        raise ValueError(
+            "`cluster_key` and `cells='clusters'` belong together; found "
+            f"`cluster_key={cluster_key!r}` with {'`cells=' + repr(cells) + '`' if isinstance(cells, str) else 'rows'}."
+            " Pass both, or neither."
+        )

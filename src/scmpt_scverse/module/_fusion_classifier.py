@@ -1,0 +1,178 @@
+"""A classifier that fuses modalities: each is standardised, then a fusion head sees them all."""
+
+import copy
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from scvi.module.base import BaseModuleClass, auto_move_data
+from torch import nn
+from torch.func import functional_call
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._registry import Registry
+from scmpt_scverse.module._classifier import in_batches
+from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
+from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse.module._classifier import Fit, FitOptions, Rows
+    from scmpt_scverse.module._data_module import CellSplit
+
+FUSIONS = Registry(
+    "fusion",
+    {
+        "stacked": "scmpt_scverse.module._fusion_stacked:StackedFusion",
+        "concat": "scmpt_scverse.module._fusion_concat:ConcatFusion",
+        "gated": "scmpt_scverse.module._fusion_gated:GatedFusion",
+        "attention": "scmpt_scverse.module._fusion_attention:AttentionFusion",
+    },
+    group="scmpt_scverse.fusion",
+)
+#: Standard deviations at which expression of a gene is clipped, as scanpy and CellTypist do.
+_LARGEST_EXPRESSION = 10.0
+
+
+class FusionClassifier(BaseModuleClass):
+    """Standardised and balanced modalities through a fusion head; see :class:`scmpt_scverse.module.Classifier`.
+
+    Parameters
+    ----------
+    modality_dims
+        Width of each modality, in the order in which they are fused.
+    n_labels
+        Number of labels.
+    fusion
+        Registered name of a head, a subclass of :class:`FusionHead`, or a head.
+    options
+        Of the head.
+    of_genes
+        Modalities whose features are genes; they are clipped.
+    """
+
+    temperature: "Tensor"
+
+    def __init__(
+        self,
+        modality_dims: Mapping[str, int],
+        n_labels: int,
+        *,
+        fusion: "str | type[FusionHead] | FusionHead" = "stacked",
+        options: HeadOptions | None = None,
+        of_genes: Collection[str] = (),
+    ) -> None:
+        super().__init__()
+        self.n_labels = n_labels
+        # What logits are divided by, so that probabilities are right as often as they say.
+        self.register_buffer("temperature", torch.ones(()))
+        # Modality names are the users'; a prefix keeps them from shadowing attributes of ModuleDict such as "keys".
+        scales = balanced_scales(modality_dims)
+        self.standardise = nn.ModuleDict(
+            {
+                _slot(name): Standardiser(dim, scales[name], _LARGEST_EXPRESSION if name in of_genes else float("inf"))
+                for name, dim in modality_dims.items()
+            }
+        )
+        self.head = _head(fusion, modality_dims, n_labels, options)
+
+    @property
+    def default_train_size(self) -> float:
+        """Share of the labelled cells to fit on where the user does not say."""
+        return self.head.default_train_size
+
+    def fit(
+        self,
+        inputs: "Mapping[str, Rows]",
+        codes: "IntArray",
+        split: "CellSplit",
+        options: "FitOptions",
+        *,
+        keeps_scale: bool = False,
+    ) -> "Fit":
+        """See :meth:`Classifier.fit`; `keeps_scale` for a further training, whose weights know the scale of before."""
+        if not keeps_scale:
+            for name, values in inputs.items():  # one by one: expression is dense here
+                self.fit_standardisers({name: torch.from_numpy(values[split.train])})
+        self.temperature.fill_(1)
+        fit = self.head.fit(self, self.standardised, inputs, codes, split, options)
+        self.eval()
+        return fit
+
+    def fit_standardisers(self, inputs: "Mapping[str, Tensor]") -> None:
+        """Take mean and standard deviation of some modalities from training cells, `{modality: (n_obs, dim)}`."""
+        for modality, values in inputs.items():
+            self._standardiser(modality).fit(values)
+
+    def logits(self, inputs: "Mapping[str, Rows]", *, batch_size: int | None = None) -> "FloatArray":
+        """See :meth:`Classifier.logits`."""
+        self.eval()
+        return in_batches(lambda tensors: (self(tensors),), inputs, self.temperature.device, batch_size)[0]
+
+    def standardised(self, inputs: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+        """`{modality: (batch, dim)}` as the head sees it."""
+        return {modality: self._standardiser(modality)(values) for modality, values in inputs.items()}
+
+    def logits_of_standardised(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
+        """Calibrated logits of what :meth:`standardised` gives, shape `(batch, n_labels)`."""
+        logits: Tensor = self.head(inputs) / self.temperature
+        return logits
+
+    def logits_by_fold(self, inputs: "Mapping[str, Tensor]", states: "list[dict[str, Tensor]]") -> "Tensor":
+        """Calibrated logits by the heads that each left one fold out, shape `(batch, n_folds, n_labels)`."""
+        standardised, device = self.standardised(inputs), self.temperature.device
+        # Without folds, the calibration cells were kept from the head itself, and it compares them with new ones.
+        on_device = [{name: values.to(device) for name, values in state.items()} for state in states or [{}]]
+        logits = [functional_call(self.head, state, (standardised,)) for state in on_device]
+        return torch.stack(logits, dim=1) / self.temperature
+
+    def neutral(self, modality: str) -> "Tensor":
+        """The input of a modality that says nothing about a cell: the mean of the training cells, shape `(dim,)`."""
+        return self._standardiser(modality).mean
+
+    @auto_move_data
+    def forward(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
+        """Calibrated logits `(batch, n_labels)` from `{modality: (batch, dim)}`; some modalities may be missing."""
+        return self.logits_of_standardised(self.standardised(inputs))
+
+    @torch.inference_mode()
+    @auto_move_data
+    def represent(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
+        """The fused representation, shape `(batch, fused_dim)`."""
+        return self.head.fuse(self.standardised(inputs))
+
+    def _standardiser(self, modality: str) -> Standardiser:
+        return cast("Standardiser", self.standardise[_slot(modality)])
+
+
+def fusion_name(fusion: "str | type[FusionHead] | FusionHead") -> str:
+    """What a head is called in summaries and in saved models."""
+    if isinstance(fusion, str):
+        return fusion
+    return (fusion if isinstance(fusion, type) else type(fusion)).__name__
+
+
+def _head(fusion: Any, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None) -> FusionHead:
+    if not isinstance(fusion, FusionHead):
+        kind = FUSIONS.load(fusion) if isinstance(fusion, str) else fusion
+        if not callable(kind):
+            raise TypeError(
+                f"`fusion` must be one of {list_some(FUSIONS.names())}, or a class or instance of `FusionHead`; found "
+                f"{fusion!r}."
+            )
+        head = kind(modality_dims, n_labels, options)
+        if not isinstance(head, FusionHead):
+            raise TypeError(f"`fusion={fusion!r}` must give a `FusionHead`; found {type(head)}.")
+        return head
+    if fusion.modality_dims != dict(modality_dims) or fusion.n_labels != n_labels:
+        raise ValueError(
+            f"Expected a head over the modalities {dict(modality_dims)} with {n_labels} labels; found one over "
+            f"{fusion.modality_dims} with {fusion.n_labels}. Pass its class, and it is made to measure."
+        )
+    return copy.deepcopy(fusion)  # every model trains a head of its own
+
+
+def _slot(modality: str) -> str:
+    return f"modality_{modality}"

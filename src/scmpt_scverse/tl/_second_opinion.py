@@ -1,0 +1,90 @@
+"""Second opinions and AnnData: sentences of the cells or clusters to ask about, and the slots of the answers."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse import __version__
+from scmpt_scverse._checks import check_key
+from scmpt_scverse._labels import as_categorical
+from scmpt_scverse._slots import UNS_KEYS, LLMKeys, storable_names, write_record
+from scmpt_scverse.llm import SecondOpinion, Subjects, subjects_of
+from scmpt_scverse.pp import cluster_sentences, sentences_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp import ExpressionReader
+
+
+def cells_as_subjects(reader: "ExpressionReader", rows: "IntArray", n_genes: int) -> Subjects:
+    """Some cells, each once, in the order of `rows`; without those that have no expression."""
+    ascending = np.sort(rows)  # a reader of a file takes rows in order
+    texts = sentences_of(reader.take(ascending), n_genes).texts() if len(rows) else []
+    sentences = [texts[place] for place in np.searchsorted(ascending, rows)]
+    return subjects_of("a cell", np.arange(reader.n_obs), rows, sentences)
+
+
+def clusters_as_subjects(reader: "ExpressionReader", codes: "IntArray", chosen: "IntArray", n_genes: int) -> Subjects:
+    """Some clusters, in the order of `chosen`, by their mean expression; `codes` are those of :func:`cluster_codes`."""
+    texts = cluster_sentences(reader, codes, int(codes.max(initial=-1)) + 1, n_genes).texts()
+    return subjects_of("a cluster of cells", codes, chosen, [texts[cluster] for cluster in chosen])
+
+
+def cluster_codes(adata: "AnnData", cluster_key: str) -> "IntArray":
+    """The number of each cell's cluster, shape `(n_obs,)`; -1 where it has none."""
+    check_key(cluster_key, adata.obs.columns, "adata.obs")
+    codes, _ = pd.factorize(adata.obs[cluster_key].astype(object))
+    return np.asarray(codes, dtype=np.int64)
+
+
+def write_second_opinion(
+    adata: "AnnData",
+    key_added: str,
+    opinion: SecondOpinion,
+    settings: Mapping[str, Any],
+    *,
+    mixed: "tuple[StrArray, FloatArray] | None" = None,
+) -> None:
+    """Write a second opinion, its record, and the mixture with a classifier's predictions where there is one.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    key_added
+        Prefix of the slots (:class:`LLMKeys`).
+    opinion
+        What to write.
+    settings
+        What was asked for, for the record; no secret and no path.
+    mixed
+        Labels of the mixture and their probabilities, each of shape `(n_obs,)`; `None` removes what an earlier call
+        wrote.
+    """
+    keys = LLMKeys.from_prefix(key_added)
+    categories = [*opinion.labels, opinion.abstention]
+    adata.obs[keys.prediction] = as_categorical(opinion.prediction, categories)
+    adata.obs[keys.rationale] = opinion.rationale
+    columns = storable_names(opinion.labels, reserved=adata.obs_names.name)
+    adata.obsm[keys.probabilities] = pd.DataFrame(opinion.probabilities, index=adata.obs_names, columns=columns)
+    if mixed is None:
+        for name in (keys.mixed_prediction, keys.mixed_confidence):
+            if name in adata.obs:
+                del adata.obs[name]
+    else:
+        adata.obs[keys.mixed_prediction] = as_categorical(mixed[0], categories)
+        adata.obs[keys.mixed_confidence] = mixed[1]
+    record = {
+        **opinion.provenance,
+        "settings": json.dumps(dict(settings), default=str),
+        **{name: value for name, value in vars(opinion.report).items() if isinstance(value, int | float)},
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "version": __version__,
+    }
+    write_record(adata, UNS_KEYS.llm, key_added, record)

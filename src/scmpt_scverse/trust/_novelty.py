@@ -1,0 +1,128 @@
+"""Out-of-distribution score: how far a cell is from the nearest label of the training cells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy.linalg import eigh
+from sklearn.covariance import LedoitWolf
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray, IntArray
+
+#: Training cells that distances are learned from.
+N_REFERENCES = 2000
+#: Principal axes of each modality; beyond them there is more noise than type.
+_N_AXES = 50
+#: Directions of less variance than this share of the largest are rounding.
+_SMALLEST_SHARE = 1e-7
+_AXES = "axes."
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """Training cells to compare new cells with.
+
+    Attributes
+    ----------
+    axes
+        Principal axes of each modality, scaled so that all have the same total variance, `{modality: (dim, n_axes)}`.
+    usual
+        Distances of training cells to means that they are no part of, ascending, shape `(n_references,)`.
+    means
+        Of each label, shape `(n_labels, n_axes)`.
+    precision
+        Inverse of the covariance that labels share, shape `(n_axes, n_axes)`.
+
+    Notes
+    -----
+    Mahalanobis distance to the nearest mean of a label, with the covariance that labels share :cite:p:`lee2018simple`,
+    shrunk :cite:p:`ledoit2004well`.
+    """
+
+    axes: "dict[str, FloatArray]"
+    usual: "FloatArray"
+    means: "FloatArray"
+    precision: "FloatArray"
+
+    @classmethod
+    def fit(cls, inputs: "Mapping[str, FloatArray]", codes: "IntArray") -> Self:
+        """From standardised modalities of reference cells, `{modality: (n_obs, dim)}`, and their label codes."""
+        axes = {}
+        for name, values in inputs.items():
+            squares, directions = _principal_axes(values)
+            spread = np.sqrt(squares.sum() / len(values))
+            axes[name] = (directions / (spread if spread > 0 else 1)).astype(np.float32)
+        coordinates = _along(inputs, axes)
+        # Cells are nearer to means that they are part of, so the usual distances are those to means of the other half.
+        halves = np.arange(len(codes)) % 2 == 0
+        usual = [
+            _distances(coordinates[~half], *_labels_in_space(coordinates[half], codes[half]))
+            for half in (halves, ~halves)
+            if half.any() and not half.all()
+        ]
+        every = np.sort(np.concatenate(usual)) if usual else np.zeros(1, dtype=np.float32)
+        return cls(axes, every, *_labels_in_space(coordinates, codes))
+
+    def coordinates(self, inputs: "Mapping[str, FloatArray]") -> "FloatArray":
+        """Standardised modalities along the axes, side by side; shape `(n_obs, n_axes)`."""
+        return _along(inputs, self.axes)
+
+    def scores(self, inputs: "Mapping[str, FloatArray]") -> "FloatArray":
+        """The share of training cells that are nearer to their nearest label than a cell is to its own, in [0, 1].
+
+        `inputs` are standardised modalities, `{modality: (n_obs, dim)}`. NaN where a modality is missing, since
+        distances would not compare.
+        """
+        if set(inputs) != set(self.axes):
+            return np.full(len(next(iter(inputs.values()))), np.nan)
+        found = _distances(self.coordinates(inputs), self.means, self.precision)
+        shares: FloatArray = np.searchsorted(self.usual, found, side="left") / len(self.usual)
+        return shares
+
+    def arrays(self) -> "dict[str, FloatArray]":
+        """All that there is, as named arrays."""
+        axes = {f"{_AXES}{name}": values for name, values in self.axes.items()}
+        return {"usual": self.usual, "means": self.means, "precision": self.precision, **axes}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, Any]) -> Self:
+        """The inverse of :meth:`arrays`."""
+        axes = {key.removeprefix(_AXES): values for key, values in arrays.items() if key.startswith(_AXES)}
+        return cls(axes, arrays["usual"], arrays["means"], arrays["precision"])
+
+
+def _principal_axes(values: "FloatArray") -> "tuple[FloatArray, FloatArray]":
+    """Sums of squares along the first axes of standardised features, largest first, and the axes, `(dim, n_axes)`."""
+    wide = values.shape[0] < values.shape[1]
+    gram = (values @ values.T if wide else values.T @ values).astype(np.float64)
+    last = len(gram) - 1
+    squares, vectors = eigh(gram, subset_by_index=(max(0, last - _N_AXES + 1), last))
+    squares, vectors = squares[::-1], vectors[:, ::-1]
+    kept = squares > _SMALLEST_SHARE * squares[0]
+    kept[0] = True  # where nothing varies, there is still an axis
+    squares, vectors = squares[kept].clip(min=np.finfo(np.float32).tiny), vectors[:, kept]
+    return squares, values.T @ (vectors / np.sqrt(squares)) if wide else vectors
+
+
+def _along(inputs: "Mapping[str, FloatArray]", axes: "Mapping[str, FloatArray]") -> "FloatArray":
+    return np.concatenate([inputs[name] @ directions for name, directions in axes.items()], axis=1)
+
+
+def _labels_in_space(coordinates: "FloatArray", codes: "IntArray") -> "tuple[FloatArray, FloatArray]":
+    """Mean of each label, shape `(n_labels, n_axes)`, and the inverse of their covariance."""
+    known, places = np.unique(codes, return_inverse=True)
+    means = np.stack([coordinates[places == place].mean(axis=0) for place in range(len(known))])
+    precision = LedoitWolf(assume_centered=True).fit(coordinates - means[places]).precision_
+    return means, precision.astype(np.float32)
+
+
+def _distances(coordinates: "FloatArray", means: "FloatArray", precision: "FloatArray") -> "FloatArray":
+    """Squared Mahalanobis distance of each cell to the nearest mean, shape `(n_obs,)`."""
+    by_label = []
+    for mean in means:
+        differences = coordinates - mean
+        by_label.append(np.einsum("nd,nd->n", differences @ precision, differences))
+    nearest: FloatArray = np.min(by_label, axis=0)
+    return nearest
