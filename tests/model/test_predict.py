@@ -112,6 +112,17 @@ def test_embeddings_that_fit_are_used_again(trained: SCMPT, query: AnnData, monk
     trained.predict(query)
 
 
+def test_other_objects_are_refused(trained: SCMPT) -> None:
+    for wrong, name in (
+        (np.zeros((3, 4)), "numpy.ndarray"),
+        (pd.DataFrame(), "pandas.*DataFrame"),
+        ("a.h5ad", "builtins.str"),
+    ):
+        for method in (trained.predict, trained.annotate, trained.evaluate, trained.predict_sets):
+            with pytest.raises(TypeError, match=f"Expected an AnnData or a MuData; found {name}"):
+                method(wrong)
+
+
 def test_embeddings_of_another_encoder_are_refused(trained: SCMPT, query: AnnData) -> None:
     tl.embed(query, encoders.get("minilm", max_genes=20), progress=False)
     with pytest.raises(

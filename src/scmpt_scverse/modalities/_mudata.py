@@ -122,6 +122,11 @@ def as_cells(data: "AnnData | MuData | MuDataCells", modalities: Mapping[str, st
 
     `modalities` are those of :meth:`SCMPT.setup_mudata`, `None` for a model of an AnnData.
     """
+    if not isinstance(data, AnnData | MuData | MuDataCells):
+        raise TypeError(
+            f"Expected an AnnData or a MuData; found {type(data).__module__}.{type(data).__name__}. Put expression "
+            "into `AnnData(X)`, with gene symbols as `var_names`."
+        )
     if not isinstance(data, MuData):
         return cast("AnnData", data)
     if modalities is None:

@@ -113,8 +113,8 @@ def _held_out(model: "PredictsLabelsMixin") -> "IntArray":
         if len(never_trained_on):
             return never_trained_on
     raise ValueError(
-        "No cell was held out from training. Pass `adata=` with cells that were not trained on, or train with "
-        "`train_size` below 1."
+        "No cell was held out from training. Pass `adata=` with cells that were not trained on, call "
+        "`cross_validate`, or train with `train_size` below 1."
     )
 
 
