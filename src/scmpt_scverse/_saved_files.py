@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from scmpt_scverse import __version__
@@ -53,7 +54,8 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
     try:
         content = _decoded(json.loads(file.read_text(encoding="utf-8")))
         values = load_file(arrays)
-    except Exception as error:  # whatever a damaged or crafted file causes, it is one thing to users
+    # What json, numpy and safetensors raise for files that are cut short, none of theirs, or crafted.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
         raise damaged(folder, error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         written = content.get("format") if isinstance(content, dict) else type(content).__name__
