@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint bench bench-accuracy bench-explanations numbers mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-explanations numbers mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -36,11 +36,26 @@ lint: $(VENV)/.dev ## check style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.offline ## measure cells per second beside simpler code, and store the results
+audit: $(VENV)/.dev ## compare what is installed with the database of known vulnerabilities
+	$(PYTHON) -m venv $(VENV)/audit # of its own, so that pip-audit is no part of what it looks at
+	$(VENV)/audit/bin/pip install pip-audit
+	$(VENV)/audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+bench: $(VENV)/.offline ## measure cells per second against simpler code, and store the results
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
 
-bench-accuracy: $(VENV)/.offline ## measure accuracy beside baselines on real cells, and write the page about it
+bench-accuracy: $(VENV)/.offline ## measure accuracy against baselines on real cells, and write the page about it
 	$(BIN)/python benchmarks/accuracy.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/document_numbers.py
+
+bench-leak: $(VENV)/.offline ## measure what seeing the cells in pre-training is worth; BENCH_ARGS="--data FOLDER --studies kang"
+	$(BIN)/python benchmarks/pretraining_leak.py $(BENCH_ARGS)
+
+bench-encoders: $(VENV)/.offline ## measure what a linear classifier reads from the small encoders; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/encoder_probes.py $(BENCH_ARGS)
+
+bench-zero-shot: $(VENV)/.offline ## measure annotation without a reference on new studies; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/zero_shot.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)

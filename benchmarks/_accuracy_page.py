@@ -1,14 +1,15 @@
-"""The tables of the documentation page about accuracy."""
+"""The full tables of the documentation page about accuracy, folded, and what each predictor is."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from _accuracy_numbers import DEFAULT, groups_of, known_labels
+from _accuracy_sets import SEEN
+from _code_constants import constants
+from _markdown import folded, markdown
 
 from scmpt_scverse import metrics
 
-PAGE = Path(__file__).parents[1] / "docs" / "user_guide" / "accuracy.md"
-_BEGIN, _END = "<!-- table: accuracy -->\n", "<!-- /table -->\n"
 #: Predictors that the others are compared with.
 _REFERENCES = (
     "LR expression",
@@ -19,61 +20,79 @@ _REFERENCES = (
     "expression alone",
     "counts alone",
 )
-
-
-def write_page(record: dict[str, Any]) -> None:
-    """Put the tables into the page, between its markers."""
-    before, rest = PAGE.read_text().split(_BEGIN)
-    PAGE.write_text(before + _BEGIN + tables(record) + _END + rest.split(_END)[1])
+#: Stands after the name of a set whose cells the encoder was pre-trained on.
+_MARK = "†"
 
 
 def tables(record: dict[str, Any]) -> str:
     """All tables as Markdown."""
-    rows = pd.DataFrame(record["rows"])
-    known = rows[rows["hidden"].isna()].drop(columns="hidden")
+    known = known_labels(record).drop(columns="hidden")
+    seen = [name for name in known["set"].unique() if name in SEEN]
+    mark = f"{_MARK}: of these cells, `scgpt-mini` saw some in its pre-training, without labels.\n"
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     parts = [
-        f"Measured in {record['seconds'] / 60:.0f} minutes of one core; versions: "
-        + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-        + ".\n",
+        f"Measured in {record['seconds'] / 60:.0f} minutes of one core; versions: {versions}. {mark}",
         "### Macro F1\n",
         "Mean over the replicates, their number after the name of the set. The highest value of each set is bold.\n",
-        by_set(known, "macro_f1", best=True),
-        "Half the width of the 95 % interval:\n",
-        by_set(known, "macro_f1", half_width=True),
+        folded("Macro F1 of every predictor on every set", by_set(known, "macro_f1", best=True)),
+        folded("Half the width of the 95 % interval", by_set(known, "macro_f1", half_width=True)),
         "### Differences in macro F1\n",
-        "Mean difference over all sets to the predictor at the top of the column, each set counted once, and in "
+        "Mean difference over the sets to the predictor at the top of the column, each set counted once, and in "
         "parentheses the lowest of a set.\n",
-        differences(known),
+        folded("On the sets never seen", differences(known[~known["set"].isin(seen)])),
+        folded("On all sets", differences(known)),
         "### Calibration\n",
         "Expected calibration error; lower is better.\n",
-        by_set(known, "ece"),
+        folded("After calibration", by_set(known, "ece")),
     ]
     if "ece_before" in known:
-        parts += ["Before calibration:\n", by_set(known.dropna(subset="ece_before"), "ece_before")]
+        parts += [folded("Before calibration", by_set(known.dropna(subset="ece_before"), "ece_before"))]
     if "coverage" in known:
         parts += [
             "### Conformal sets\n",
             "Share of cells whose set holds the true label, where 0.90 was asked for: models of this "
             "package calibrate their sets on training cells; those of the others are calibrated on one half of the "
             "test cells and tried on the other, where there are at least 40.\n",
-            by_set(known, "coverage"),
-            "Labels in a set:\n",
-            by_set(known, "set_size"),
+            folded("Coverage", by_set(known, "coverage")),
+            folded("Labels in a set", by_set(known, "set_size")),
         ]
+    rows = pd.DataFrame(record["rows"])
     scores = [column for column in rows if column.startswith("auroc")]
     if scores:
         parts += [
             "### Labels that were not learned\n",
             "Area under the ROC curve with which a score tells cells of a hidden label from the others; mean over the "
             "labels hidden.\n",
-            hidden(rows[rows["hidden"].notna()], scores),
+            folded("Scores of novelty", hidden(rows[rows["hidden"].notna()], scores)),
         ]
-    parts += ["### Seconds to train and predict\n", by_set(known, "seconds", digits=1)]
-    return "\n".join(parts) + "\n"
+    parts += ["### Time\n", folded("Seconds to train and predict", by_set(known, "seconds", digits=1))]
+    return "\n" + "\n".join(parts) + "\n"
+
+
+def predictors() -> str:
+    """What every row of the tables is; numbers are those of the code."""
+    of = constants()
+    components = f"{of['components.n_components']} components of {of['components.n_genes']} variable genes"
+    meanings = {
+        "majority": "the most frequent label",
+        "LR expression": "logistic regression on standardised log-normalised expression",
+        "LR HVG + PCA": f"the same on {components}, scaled",
+        "kNN PCA": f"the {of['knn.n_neighbors']} nearest cells in {components}, not scaled",
+        "CellTypist": (
+            "`celltypist.train` with its defaults {cite:p}`dominguezconde2022celltypist`, trained by our code, because "
+            "its classifier asks for an option that scikit-learn has dropped"
+        ),
+        "text alone, expression alone, counts alone": (
+            f"the model with one modality; counts are expression itself, of {of['counts.n_genes']} variable genes"
+        ),
+        "concat, gated, attention, stacked": ("the model with both, by each way to fuse them; `concat` is the paper's"),
+        DEFAULT: 'with expression itself as a third modality: the default of `SCMPT`, `preset="mini"`',
+    }
+    return markdown(pd.DataFrame.from_dict(meanings, orient="index", columns=["what it is"]), "row")
 
 
 def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: bool = False, digits: int = 3) -> str:
-    """One row per predictor, with the mean over the sets and one column per set."""
+    """One row per predictor, with the means over groups of sets and one column per set."""
     summary = metrics.replicate_summary(known, by=["set", "predictor"])
     summary = summary[summary["metric"] == metric].assign(half=summary["upper"] - summary["mean"])
     wide = summary.pivot(index="predictor", columns="set", values="half" if half_width else "mean")
@@ -84,11 +103,13 @@ def by_set(known: pd.DataFrame, metric: str, *, best: bool = False, half_width: 
         for name in wide:
             winner = wide[name].idxmax()
             text.loc[winner, name] = f"**{text.loc[winner, name]}**"
+    text.columns = [f"{name}{_MARK if name in SEEN else ''} ({n_replicates[name]})" for name in text]
     if not half_width:
-        complete = wide.notna().all(axis=1)
-        means = [f"{mean:.{digits}f}" if ok else "" for mean, ok in zip(wide.mean(axis=1), complete, strict=True)]
-        text.insert(0, "mean", means)  # first, since a wide table is cut on the right
-    text.columns = [f"{name} ({n_replicates[name]})" if name in n_replicates else name for name in text]
+        groups = groups_of(wide.columns)
+        for place, group in enumerate(("unseen", "seen")):  # first, since a wide table is cut on the right
+            means = wide[groups[group]].mean(axis=1, skipna=False)
+            title = f"mean of {len(groups[group])} {'never seen' if group == 'unseen' else f'seen{_MARK}'}"
+            text.insert(place, title, means.map(lambda mean: "" if pd.isna(mean) else f"{mean:.{digits}f}"))
     return markdown(text)
 
 
@@ -112,18 +133,13 @@ def hidden(rows: pd.DataFrame, scores: list[str]) -> str:
     means["predictor"] += ": " + means.pop("level_2").str.removeprefix("auroc ")
     wide = means.pivot(index="predictor", columns="set", values="auroc")
     wide = wide[list(rows["set"].unique())]
-    wide.insert(0, "mean", wide.mean(axis=1))
-    return markdown(wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}"))
+    text = wide.map(lambda value: "" if pd.isna(value) else f"{value:.3f}")
+    text.columns = [f"{name}{_MARK if name in SEEN else ''}" for name in text]
+    text.insert(0, "mean", wide.mean(axis=1).map("{:.3f}".format))
+    return markdown(text)
 
 
 def _in_order(wide: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     """Predictors and sets in the order in which they were stored."""
     predictors = [name for name in rows["predictor"].unique() if name in wide.index]
     return wide.loc[predictors, [name for name in rows["set"].unique() if name in wide]]
-
-
-def markdown(text: pd.DataFrame) -> str:
-    """A table of text, with the row names as first column."""
-    lines = ["| | " + " | ".join(text.columns) + " |", "|---|" + "---|" * len(text.columns)]
-    lines += [f"| {name} | " + " | ".join(row) + " |" for name, row in zip(text.index, text.to_numpy(), strict=True)]
-    return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
-from _accuracy_sets import ENCODERS, LABELS_KEY
+from _accuracy_cells import ENCODERS, LABELS_KEY
 from anndata import AnnData
 from scipy import sparse
 from scipy.special import logsumexp
@@ -87,7 +87,7 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     soft = model.predict(test, soft=True).reset_index(drop=True)
     powers = soft.astype(float) ** float(model.module.temperature)
     before = powers.div(powers.sum(axis=1), axis=0)
-    return Prediction(soft, partial(novelty, model, test), before, model.predict_sets(test, ALPHA))
+    return Prediction(soft, partial(novelty, model, test), before, model.predict_sets(test, ALPHA, allow_empty=True))
 
 
 def split_conformal_sets(calibration: pd.DataFrame, truth: StrArray, fresh: pd.DataFrame) -> pd.DataFrame:

@@ -1,106 +1,83 @@
-"""Every number and table that a document can show, by name, computed from the stored results."""
+"""Every number and table that a document can show, by name, computed from the stored results and the code."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from _accuracy_page import markdown, tables as accuracy_tables
+from _accuracy_numbers import accuracy_numbers, headline, parts, summary
+from _accuracy_page import predictors, tables as accuracy_tables
+from _code_constants import constants
+from _encoder_numbers import corpus_table, encoder_numbers, mini_table, variants_table
+from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
+from _leak_numbers import leak_numbers, leak_table
+from _markdown import markdown, slug
+from _speed_numbers import MACHINES, speed_numbers, speed_table
+from _zero_shot_numbers import trust_table, zero_shot_numbers, zero_shot_table
 
-_SIMPLE = ["LR expression", "LR HVG + PCA", "CellTypist"]
-_SMALLEST = "kang 114 cells"
+#: Stored results that documents draw on.
+_STORED = (
+    "accuracy",
+    "demo",
+    "encoder_probes",
+    "explanations",
+    "mutation",
+    "pretraining_leak",
+    "zero_shot",
+    *MACHINES.values(),
+)
 #: Rows of the demo that the README shows, with the names they have there.
 _DEMO_METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "ece": "calibration error"}
-#: Sets whose groups are held out whole: label sets promise nothing about those.
-_HELD_OUT_WHOLE = re.compile(r"donors|condition|study|batches|114")
-#: What a change to the sentences does, by the name that it is stored under.
-_CHANGES = {
-    "intact": "sentences as they are",
-    "shuffle": "the 30 genes in random order",
-    "shuffle top 10%": "the top tenth in random order",
-    "shuffle all but top 10%": "all but the top tenth in random order",
-    "shuffle of all expressed genes": "30 random ones of the genes expressed",
-    "hash names": "names hashed, one to one",
-    "random names": "random names in every cell",
-    "prefix": "a text before the genes",
-    "top 10 genes": "10 genes",
-    "without ribosomal genes": "no ribosomal genes",
-    "form: binned": "genes with expression in words",
-}
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Contents of the stored results by name."""
-    return {
-        name: json.loads((folder / f"{name}.json").read_text())
-        for name in ("accuracy", "demo", "explanations", "mutation")
-    }
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in _STORED}
 
 
 def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
     """All numbers as text."""
-    return dict([*_accuracy(results["accuracy"]), *_demo(results["demo"]), *_mutation(results["mutation"])])
+    return dict(
+        [
+            *accuracy_numbers(results["accuracy"]),
+            *leak_numbers(results["pretraining_leak"]),
+            *encoder_numbers(results["encoder_probes"]),
+            *_demo(results["demo"]),
+            *explanation_numbers(results["explanations"]["sets"]),
+            *_mutation(results["mutation"]),
+            *speed_numbers(results),
+            *zero_shot_numbers(results["zero_shot"]),
+            *((f"code.{name}", value) for name, value in constants().items()),
+        ]
+    )
 
 
 def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
     """All tables as Markdown, each with an empty line before and after it."""
     explained = results["explanations"]["sets"]
-    return {
+    found = {
+        "accuracy.headline": headline(results["accuracy"]),
+        "accuracy.summary": summary(results["accuracy"]),
+        "accuracy.predictors": predictors(),
         "accuracy": accuracy_tables(results["accuracy"]),
-        "parts": f"\n{_parts(_known(results['accuracy']))}\n",
-        "demo.comparison": f"\n{results['demo']['comparison']}\n\n",
-        "demo": f"\n{_demo_table(results['demo'])}\n",
-        "mutation": f"\n{_mutation_table(results['mutation'])}\n",
-        "explanations.faithfulness": f"\n{_faithfulness(explained)}\n",
-        "explanations.order": f"\n{_order(explained)}\n",
-        "explanations.markers": f"\n{_markers(explained)}\n",
+        "parts": parts(results["accuracy"]),
+        "pretraining_leak": leak_table(results["pretraining_leak"]),
+        "scgpt-mini.data": corpus_table(),
+        "encoders.mini": mini_table(results["encoder_probes"]),
+        "encoders.sentences": variants_table(results["encoder_probes"], "sentences"),
+        "encoders.texts": variants_table(results["encoder_probes"], "texts"),
+        "demo.comparison": f"{results['demo']['comparison']}\n",
+        "demo": _demo_table(results["demo"]),
+        "mutation": _mutation_table(results["mutation"]),
+        "explanations.faithfulness": faithfulness_table(explained),
+        "explanations.order": order_table(explained),
+        "explanations.markers": markers_table(explained),
+        "speed": speed_table(results),
+        "zero_shot": zero_shot_table(results["zero_shot"]),
+        "zero_shot.trust": trust_table(results["zero_shot"]),
     }
-
-
-def slug(name: str) -> str:
-    """A name as it stands in a mark: `stacked + counts` becomes `stacked-counts`."""
-    return re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-")
-
-
-def _known(record: Mapping[str, Any]) -> pd.DataFrame:
-    rows = pd.DataFrame(record["rows"])
-    return rows[rows["hidden"].isna()]
-
-
-def _accuracy(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    known = _known(record)
-    for metric in ("accuracy", "macro_f1", "ece", "coverage", "set_size"):
-        wide = known.pivot_table(index="predictor", columns="set", values=metric)
-        for predictor, values in wide.iterrows():
-            yield f"accuracy.mean.{slug(predictor)}.{metric}", f"{values.mean():.3f}"
-            for name, value in values.items():
-                yield f"accuracy.{slug(name)}.{slug(predictor)}.{metric}", f"{value:.3f}"
-    f1 = known.pivot_table(index="predictor", columns="set", values="macro_f1")
-    yield "accuracy.n_sets", f"{f1.shape[1]}"
-    most = f1.drop(columns=_SMALLEST).mean(axis=1)
-    for name in ("stacked", "stacked + counts"):
-        gap_to_simple = (f1.loc[_SIMPLE].max() - f1.loc[name]).max()
-        gap_to_parts = (f1.loc[["text alone", "expression alone"]].max() - f1.loc[name]).max()
-        yield f"accuracy.{slug(name)}.largest_gap_to_simple", f"{gap_to_simple:.3f}"
-        yield f"accuracy.{slug(name)}.largest_gap_to_parts", f"{gap_to_parts:.3f}"
-        lead = f1.loc[name].mean() - f1.loc["CellTypist"].mean()
-        yield f"accuracy.{slug(name)}.lead", f"{lead:.3f}"
-        yield f"accuracy.{slug(name)}.lead_without_smallest", f"{most[name] - most['CellTypist']:.3f}"
-    by_cell = [name for name in f1 if not _HELD_OUT_WHOLE.search(name)]
-    coverage = known.pivot_table(index="predictor", columns="set", values="coverage")[by_cell]
-    both = coverage.loc[["stacked", "stacked + counts"]]
-    yield "accuracy.stacked.lowest_coverage", f"{both.min(axis=None):.3f}"
-    yield "accuracy.stacked.highest_coverage", f"{both.max(axis=None):.3f}"
-    embryo = known[known["set"] == "embryo"]
-    n_wrong = ((1 - embryo["accuracy"]) * embryo["n_cells"]).groupby(embryo["predictor"]).sum()
-    for name in ("stacked", "text alone", "expression alone"):
-        yield f"accuracy.embryo.{slug(name)}.n_wrong", f"{n_wrong[name]:.0f}"
-    yield "accuracy.embryo.n_predicted", f"{embryo.loc[embryo['predictor'] == 'stacked', 'n_cells'].sum():.0f}"
-    in_epochs = known["predictor"].isin(["concat", "gated", "attention"])
-    yield "accuracy.minutes", f"{record['seconds'] / 60:.0f}"
-    yield "accuracy.minutes_in_epochs", f"{known.loc[in_epochs, 'seconds'].sum() / 60:.0f}"
+    return {name: f"\n{text.strip()}\n\n" for name, text in found.items()}
 
 
 def _demo_means(record: Mapping[str, Any]) -> pd.DataFrame:
@@ -122,48 +99,6 @@ def _demo(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _demo_table(record: Mapping[str, Any]) -> str:
     means = _demo_means(record)
     return markdown(means.map(lambda value: f"{value:.3f}").rename(columns=_DEMO_METRICS))
-
-
-def _parts(known: pd.DataFrame) -> str:
-    rows = ["text alone", "expression alone", "counts alone", "concat", "stacked", "stacked + counts", "LR expression"]
-    sets = ["scanpy PBMC", "headneck", "pancreas wang", "pbmc3k"]
-    wide = known.pivot_table(index="predictor", columns="set", values="macro_f1").loc[rows, sets]
-    return markdown(wide.map(lambda value: f"{value:.3f}"))
-
-
-def _faithfulness(explained: Mapping[str, Any]) -> str:
-    rows = {}
-    for name, found in explained.items():
-        tests = {test["kind"]: test for test in found["faithfulness"] if test["method"] == "integrated_gradients"}
-        spans = [
-            f"{test['difference']:+.2f} ({test['difference_low']:+.2f} to {test['difference_high']:+.2f})"
-            for test in (tests["deletion"], tests["insertion"])
-        ]
-        error = f"{found['completeness_error_median']:.1%}"
-        rows[name] = [f"{found['explained_cells']}", error, *spans, f"{found['seconds_per_200_cells']:.0f} s"]
-    columns = ["explained", "completeness error, median", "deletion, against random", "insertion, against random"]
-    return markdown(pd.DataFrame.from_dict(rows, orient="index", columns=[*columns, "200 cells, two cores"]))
-
-
-def _markers(explained: Mapping[str, Any]) -> str:
-    rows = {
-        f"{name}: {row['group']}": [
-            f"{row['n_markers']}",
-            f"{row['auroc']:.2f} ({row['auroc_low']:.2f} to {row['auroc_high']:.2f})",
-            f"{row['auroc_pval_adj']:.2g}",
-        ]
-        for name, found in explained.items()
-        for row in found["markers"]
-    }
-    return markdown(pd.DataFrame.from_dict(rows, orient="index", columns=["markers", "AUROC (95 %)", "adjusted p"]))
-
-
-def _order(explained: Mapping[str, Any]) -> str:
-    columns = {
-        name: {_CHANGES[row["ablation"]]: f"{row['mean']:.3f}" for row in found["ablations"]}
-        for name, found in explained.items()
-    }
-    return markdown(pd.DataFrame(columns))
 
 
 def _mutation(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

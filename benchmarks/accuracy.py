@@ -1,7 +1,7 @@
 """Measure accuracy on real cells, every predictor on the same splits: `make bench-accuracy`.
 
 Results are appended line by line to `results/accuracy.partial.jsonl`, so an interrupted run continues where it
-stopped. A complete run stores them as `results/accuracy.json` and rewrites the page of the documentation.
+stopped. A complete run stores them as `results/accuracy.json`; `make numbers` fills them into the documentation.
 Every core works on a set of its own with one thread: most sets are too small for two to share.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _accuracy_page import write_page
+from _accuracy_cells import LABELS_KEY, read, replicates_of
 from _accuracy_predictors import (
     BASELINES,
     OPTIONAL,
@@ -29,7 +29,7 @@ from _accuracy_predictors import (
     Prediction,
     split_conformal_sets,
 )
-from _accuracy_sets import LABELS_KEY, N_PARTITIONS_OF_FEW, SETS, CellSet, read, replicates_of
+from _accuracy_sets import N_PARTITIONS_OF_FEW, SETS, CellSet
 from _machine import machine_record
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
@@ -151,9 +151,7 @@ def main() -> None:
         "--partitions", type=int, default=N_PARTITIONS_OF_FEW, help="of the sets of few cells, as the page has them"
     )
     parser.add_argument("--again", nargs="*", help="forget what is stored of these predictors, or of all, first")
-    parser.add_argument(
-        "--results", type=Path, default=RESULTS, help="folder; the page is written for the default only"
-    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder to store results in")
     arguments = parser.parse_args()
     partial_path, stored_path = (arguments.results / f"accuracy{end}" for end in (".partial.jsonl", ".json"))
     names = arguments.predictors or list(PREDICTORS)
@@ -183,8 +181,6 @@ def main() -> None:
     record = {"rows": rows, "seconds": seconds, **machine_record(PACKAGES), "threads": 1}
     stored_path.write_text(json.dumps(record, indent=1) + "\n")
     partial_path.unlink()
-    if arguments.results == RESULTS:
-        write_page(record)
     failed = pd.DataFrame([row for row in rows if "error" in row])
     if len(failed):
         print(failed[["set", "replicate", "predictor", "error"]].to_string())

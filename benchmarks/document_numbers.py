@@ -2,7 +2,8 @@
 
 A number stands between `<!-- number: NAME -->` and `<!-- /number -->`, a table between `<!-- table: NAME -->` and
 `<!-- /table -->` on lines of their own. `--list` prints all numbers with their names. `--check` changes nothing and
-fails where a document differs from the results. `--demo FOLDER` first stores what `scmpt demo` wrote there.
+fails where a document differs from the results. `--demo FOLDER` first stores what `scmpt demo` wrote there. The plot of
+the page about accuracy is drawn anew where it shows other results.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import _accuracy_plot
 from _number_sources import numbers_of, read_results, tables_of
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +73,10 @@ def main() -> None:
         print("\n".join(f"table: {name}" for name in tables))
         return
     stale = []
+    if not _accuracy_plot.is_current(results["accuracy"]):
+        stale.append(str(_accuracy_plot.PLOT.relative_to(ROOT)))
+        if not arguments.check:
+            _accuracy_plot.draw(results["accuracy"])
     for path in documents():
         before = path.read_text(encoding="utf-8")
         try:

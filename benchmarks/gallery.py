@@ -1,6 +1,6 @@
-"""Draw the pictures of the gallery anew: `python benchmarks/gallery.py --markers TABLE_OF_PANGLAODB`.
+"""Draw the plots of the gallery: `python benchmarks/gallery.py --markers TABLE_OF_PANGLAODB`.
 
-On the PBMC that ship with scanpy; all but the training curve show cells that were held out of training.
+Data are the PBMC that ship with scanpy; all but the training curve show cells that were held out from training.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def save(ax: "Axes", name: str) -> None:
 
 
 def draw_predictions(model: SCMPT, fresh: AnnData) -> None:
-    """How the model was trained, and what its predictions are worth."""
+    """Training, and predictions of held-out cells."""
     save(pl.training_curve(model.history, show=False), "training_curve")
     save(pl.confusion_matrix(fresh, LABELS_KEY, show=False), "confusion_matrix")
     save(pl.reliability_diagram(fresh, LABELS_KEY, show=False), "reliability_diagram")
@@ -41,7 +41,7 @@ def draw_predictions(model: SCMPT, fresh: AnnData) -> None:
 
 
 def draw_explanations(model: SCMPT, fresh: AnnData, markers: str) -> None:
-    """Which genes decided, and whether that is so."""
+    """Genes that decided, and tests of these explanations."""
     model.rank_attributions(fresh, n_cells_per_group=3)
     save(pl.attributions(fresh, show=False)[0], "attributions")
     save(pl.attribution_dots(fresh, show=False), "attribution_dots")
@@ -55,7 +55,7 @@ def draw_explanations(model: SCMPT, fresh: AnnData, markers: str) -> None:
 
 
 def draw_comparisons(cells: AnnData) -> None:
-    """Stacked heads, trained anew on folds: beside simpler predictors, and on changed inputs."""
+    """Stacked heads, trained on folds: next to simpler predictors, and on changed inputs."""
     stacked = SCMPT(cells, encoders=ENCODERS, fusion="stacked")
     stacked.train()
     table = stacked.cross_validate(cells, train_size=1.0)

@@ -59,7 +59,7 @@ OUTCOMES = {0: "survived", -signal.SIGXCPU: "timeout", -signal.SIGKILL: "timeout
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: of which file, by which operator, at its how-manieth place, on which line and column."""
+    """One change: of which file, by which operator, at its place number `occurrence`, on which line and column."""
 
     path: Path
     operator: str
@@ -200,7 +200,8 @@ def main() -> None:
         lists = list(dict.fromkeys(tuple(tests_of(mutant.path)) for mutant in chosen))
         for tests, result in zip(lists, pool.map(lambda tests: outcome(list(tests)), lists), strict=True):
             if result != "survived":
-                raise SystemExit(f"Tests fail without any change. Run `pytest {' '.join(tests)}`.")
+                what = "fail" if result == "killed" else f"take more than {MAX_SECONDS} s of processor time"
+                raise SystemExit(f"Tests {what} without any change. Run `pytest {' '.join(tests)}`.")
         results = list(pool.map(result_of, chosen))
     tried = [(mutant, result) for mutant, result in zip(chosen, results, strict=True) if result]
     survivors = [mutant.row() for mutant, result in tried if result == "survived"]

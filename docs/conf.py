@@ -63,6 +63,8 @@ intersphinx_mapping = (
 )
 
 html_theme = "sphinx_book_theme"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
 html_title = project
 html_theme_options = {"navbar_persistent": []}  # one search field, in the sidebar, is enough
 

@@ -43,12 +43,12 @@ def test_import_is_quick_and_loads_nothing_heavy() -> None:
 
 
 def test_public_names() -> None:
-    assert set(scmpt_scverse.__all__) == {"SCMPT", *PACKAGES}
+    assert set(scmpt_scverse.__all__) == {"SCMMGPT", "SCMPT", *PACKAGES}
     for name in scmpt_scverse.__all__:
         assert name in dir(scmpt_scverse)
         assert getattr(scmpt_scverse, name) is not None
-    with pytest.raises(AttributeError, match="has no attribute 'SCMMGPT'"):
-        _ = scmpt_scverse.SCMMGPT
+    with pytest.raises(AttributeError, match="has no attribute 'SCMETHING'"):
+        _ = scmpt_scverse.SCMETHING
 
 
 def test_packages_export_what_they_say() -> None:

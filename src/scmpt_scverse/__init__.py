@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scmpt_scverse import ablation, attribution, datasets, encoders, evaluation, knowledge, llm, metrics, pl, pp, tl
-    from scmpt_scverse.model import SCMPT
+    from scmpt_scverse.model import SCMMGPT, SCMPT
 
 __version__ = version("scmpt-scverse")
 
 __all__ = [
+    "SCMMGPT",
     "SCMPT",
     "ablation",
     "attribution",
@@ -30,8 +31,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "SCMPT":
-        return import_module(f"{__name__}.model").SCMPT
+    if name.isupper():  # a model
+        return getattr(import_module(f"{__name__}.model"), name)
     return import_module(f"{__name__}.{name}")
 
 

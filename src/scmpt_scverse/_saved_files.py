@@ -1,6 +1,8 @@
 """Models on disk: weights as safetensors, everything else as JSON. Loading runs no code of the file."""
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,20 @@ _ARRAY, _FRAME = "__array__", "__frame__"
 
 
 def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
-    """Write plain values, small arrays and DataFrames of `content` as JSON, and named `arrays` beside it."""
+    """Write plain values, small arrays and DataFrames of `content` as JSON, and named `arrays` in a file next to it."""
     record = {"format": FORMAT, "version": __version__, **content}
     text = json.dumps(_encoded(record), indent=1, allow_nan=True)
     plain = {name: np.asarray(_numpy(values), order="C") for name, values in arrays.items()}
-    save_file(plain, folder / f"{prefix}{_ARRAYS}")
-    (folder / f"{prefix}{_JSON}").write_text(text, encoding="utf-8")
+    # Both are written before either takes its place: a full disk leaves the model that was there. In a folder of their
+    # own, so that no link that somebody put there is followed.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".scmpt-") as beside:
+        try:
+            save_file(plain, Path(beside) / _ARRAYS)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(f"Expected to write into {folder}; found that this cannot be done ({error}).") from error
+        (Path(beside) / _JSON).write_text(text, encoding="utf-8")
+        for name in (_ARRAYS, _JSON):
+            os.replace(Path(beside) / name, folder / f"{prefix}{name}")
 
 
 def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -39,8 +49,27 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
     ValueError
         It is damaged, or was written by another version in a form that this one does not read.
     """
-    file, arrays = folder / f"{prefix}{_JSON}", folder / f"{prefix}{_ARRAYS}"
-    if not file.is_file() or not arrays.is_file():
+    content = _read_json(folder, prefix, names)
+    try:
+        return content, load_file(folder / f"{prefix}{_ARRAYS}")
+    except PermissionError:
+        raise
+    # safetensors raises all sorts of things for files that are cut short, none of theirs, or crafted.
+    except Exception as error:
+        raise damaged(folder, error) from error
+
+
+def saved_class(folder: Path, prefix: str = "") -> str:
+    """Name of the class of a saved model, without reading its weights; raises as :func:`read_model`."""
+    name = _read_json(folder, prefix, ["model"])["model"]
+    if not isinstance(name, str):
+        raise damaged(folder, f"the class of the model is {name!r}")
+    return name
+
+
+def _read_json(folder: Path, prefix: str, names: Sequence[str]) -> dict[str, Any]:
+    file = folder / f"{prefix}{_JSON}"
+    if not file.is_file() or not (folder / f"{prefix}{_ARRAYS}").is_file():
         if (folder / f"{prefix}{_PICKLE}").is_file():
             raise ValueError(
                 f"Expected a model of this version in {folder}; found one saved before version 0.1 ({_PICKLE}), which "
@@ -53,9 +82,9 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
         )
     try:
         content = _decoded(json.loads(file.read_text(encoding="utf-8")))
-        values = load_file(arrays)
-    # What json, numpy and safetensors raise for files that are cut short, none of theirs, or crafted.
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SafetensorError) as error:
+    except PermissionError:
+        raise
+    except Exception as error:  # as above, of json
         raise damaged(folder, error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         written = content.get("format") if isinstance(content, dict) else type(content).__name__
@@ -66,12 +95,13 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
     missing = [name for name in names if name not in content]
     if missing:
         raise damaged(folder, f"it has no {list_some(missing)}")
-    return content, values
+    return content
 
 
 def damaged(folder: Path, reason: object) -> ValueError:
     """The error for a model whose files do not hold what they should."""
-    return ValueError(f"The model in {folder} cannot be read ({reason}). Copy it again, or train it again.")
+    text = " ".join((str(reason) or type(reason).__name__).split())
+    return ValueError(f"The model in {folder} cannot be read ({text}). Copy it again, or train it again.")
 
 
 def under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -113,9 +143,16 @@ def _decoded(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if _ARRAY in value:
-        dtype = object if value["dtype"] == "text" else np.dtype(value["dtype"])
-        return np.array(value[_ARRAY], dtype=dtype)
+        return np.array(value[_ARRAY], dtype=object if value["dtype"] == "text" else _harmless_type(value["dtype"]))
     if _FRAME in value:
         index = pd.Index(value["index"], name="epoch")
-        return pd.DataFrame({value["column"]: value[_FRAME]}, index=index).astype(value["dtype"])
+        return pd.DataFrame({value["column"]: value[_FRAME]}, index=index).astype(_harmless_type(value["dtype"]))
     return {key: _decoded(item) for key, item in value.items()}
+
+
+def _harmless_type(name: str) -> "np.dtype[Any]":
+    """The type of that name; `ValueError` for text and records of fixed size, one of which may take any room."""
+    dtype = np.dtype(name)
+    if dtype.kind not in "biufO":
+        raise ValueError(f"it holds values of type {name!r}")
+    return dtype

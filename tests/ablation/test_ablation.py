@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from mudata import MuData
 from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT, ablation, encoders
 from scmpt_scverse.encoders import Encoder
+from scmpt_scverse.modalities import GeneValues
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
 
 _FAST: dict[str, Any] = {"max_epochs": 3, "plan_kwargs": {"lr": 1e-3}, "progress": False}
@@ -93,6 +95,51 @@ def test_refusals(trained: SCMPT, embedded: AnnData) -> None:
         ablation.run(trained, embedded, [ablation.WithoutModality("protein")])
     with pytest.raises(ValueError, match="`share=1` and no `keep_top`"):
         ablation.Shuffle(0.1, within="cell")
+    embedded.obs["one"] = "donor"
+    with pytest.raises(ValueError, match=r"at least two groups in `adata.obs\['one'\]` .*found 1"):
+        ablation.run(trained, embedded, [ablation.HashNames()], group_key="one")
+
+
+@pytest.mark.parametrize("wrong", [pd.DataFrame({"a": [1]}), np.zeros((2, 2)), "cells.h5ad", None])
+def test_wrong_objects(trained: SCMPT, embedded: AnnData, wrong: Any) -> None:
+    changes = [ablation.HashNames()]
+    untrained = embedded.copy()
+    SCMPT.setup_anndata(untrained, LABELS_KEY)
+    with pytest.raises(TypeError, match="Expected an AnnData or a MuData; found"):
+        ablation.run(trained, wrong, changes)
+    with pytest.raises(TypeError, match="Expected a trained model as `model`; found .* Pass an `SCMPT`, then the data"):
+        ablation.run(wrong, embedded, changes)
+    with pytest.raises(TypeError, match="Expected a list of ablations; found"):
+        ablation.run(trained, embedded, wrong)
+    given: list[Any] = [ablation.HashNames]
+    with pytest.raises(TypeError, match="Expected instances of `ablation.Ablation`; found the class HashNames"):
+        ablation.run(trained, embedded, given)
+    with pytest.raises(RuntimeError, match=r"found one that is not trained. Run `model.train\(\)` first"):
+        ablation.run(SCMPT(untrained, encoders={"text": "minilm"}), embedded, changes)
+
+
+def test_mudata_gives_what_an_anndata_with_the_same_arrays_gives(pbmc: AnnData) -> None:
+    cells, n_proteins = pbmc[::4].copy(), 40
+    rna, proteins = cells[:, :-n_proteins].copy(), cells[:, -n_proteins:].copy()
+    proteins.obsm.clear()
+    mdata = MuData({"rna": rna, "prot": proteins})
+    mdata.obs["label"] = cells.obs[LABELS_KEY].astype(str)
+    mdata.obs["donor"] = list("abc" * 60)[: cells.n_obs]
+    SCMPT.setup_mudata(mdata, "label", modalities={"expression": "rna", "protein": "prot"})
+    same = rna.copy()
+    same.obs = mdata.obs[["label", "donor"]].copy()
+    same.obsm["prot"] = proteins.to_df()
+    SCMPT.setup_anndata(same, "label", obsm_keys={"protein": "prot"})
+    changes = [ablation.DropGenes("ribosomal"), ablation.WithoutModality("protein")]
+    tables = []
+    for data in (mdata, same):
+        model = SCMPT(data, encoders={"counts": {"encoder": "counts", "n_genes": 100}}, fusion="stacked")
+        model.train()
+        options: dict[str, Any] = {"n_replicates": 4, "group_key": "donor", "progress": False}
+        tables.append(ablation.run(model, data, changes, **options))
+    pd.testing.assert_frame_equal(*tables)
+    assert set(tables[0]["replicate"]) == {0, 1, 2}  # one for each donor
+    assert tables[0].loc[tables[0]["metric"] == "macro_f1", "value"].nunique() > 4
 
 
 def test_forms_are_options_of_the_encoder(minilm: Encoder, cells: GeneExpression, tmp_path: Path) -> None:
@@ -139,3 +186,19 @@ def test_expression_itself_is_changed_and_taken_away(pbmc: AnnData) -> None:
         assert found["intact"] == found["hash names"] > 0.5, "no name is read"
         # Without its genes, every cell gets the same label.
         assert found[["without 300 genes", "without counts"]].max() < 0.1
+
+    # A cell without any gene left says nothing, as one that had none to begin with.
+    reader = model.modalities.source.reader(others)
+    values = model.modalities.gene_encoders(reader)["counts"]
+    assert isinstance(values, GeneValues)
+    block = reader.rows(0, 3)
+    matrix = block.matrix.tolil()
+    matrix[1] = 0
+    encoded = values.encode(values.prepare(GeneExpression(matrix.tocsr(), block.genes)))
+    assert np.isnan(encoded).all(axis=1).tolist() == [False, True, False]
+    rows = np.arange(3)
+    np.testing.assert_array_equal(encoded[::2], values.read(reader, rows)[rows][::2])
+    change = ablation.DropGenes(reader.genes.tolist())
+    table = ablation.run(model, others, [change, ablation.WithoutModality("counts")], retrain=False, **options)
+    by_ablation = table.pivot(index=["replicate", "metric"], columns="ablation", values="value")
+    np.testing.assert_array_equal(by_ablation[change.name], by_ablation["without counts"])

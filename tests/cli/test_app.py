@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 
 from scmpt_scverse.cli import app
 
-COMMANDS = ("demo", "embed", "train", "annotate", "evaluate", "pretrain", "probe", "cache", "refine", "info")
+COMMANDS = (
+    *("demo", "embed", "train", "annotate", "align", "search"),
+    *("evaluate", "pretrain", "probe", "cache", "refine", "info"),
+)
 TRAIN = ["--labels-key", "bulk_labels", "--obsm", "expression=X_pca", "--fusion", "concat", "--max-epochs", "30"]
 
 
@@ -75,7 +78,9 @@ def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, 
     assert scores.loc["scmpt", "accuracy"] == pytest.approx(np.mean(predicted.astype(str) == truth[350:].astype(str)))
 
 
-def test_cross_validation_of_a_file(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
+def test_cross_validation_of_a_file(
+    runner: CliRunner, cells_file: Path, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     csv, figure = cells_file.with_name("splits.csv"), cells_file.with_name("splits.png")
     cells = anndata.read_h5ad(cells_file)[::3].copy()
     cells.obs["donor"] = [f"donor{number % 2}" for number in range(cells.n_obs)]
@@ -91,6 +96,20 @@ def test_cross_validation_of_a_file(runner: CliRunner, cells_file: Path, model_d
     assert scores.loc["scmpt", "lower"] < scores.loc["scmpt", "macro_f1"] < scores.loc["scmpt", "upper"]
     assert scores.loc["scmpt", "macro_f1"] > scores.loc["majority", "macro_f1"]
     assert figure.read_bytes().startswith(b"\x89PNG")
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    csv.unlink()
+    for part, kept in (("matplotlib.pyplot.savefig", csv), ("pandas.DataFrame.to_csv", figure)):
+        with monkeypatch.context() as full:
+            full.setattr(part, fail)
+            before = kept.stat().st_mtime_ns if kept.exists() else 0
+            failed = runner.invoke(app, [*arguments, "--cross-validate", "2", *outputs, "--force"])
+        assert failed.exit_code == 1
+        assert "No space left on device" in failed.stderr
+        assert failed.stdout == result.stdout
+        assert kept.stat().st_mtime_ns > before
 
 
 def test_a_table_does_not_replace_cells(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
@@ -183,7 +202,7 @@ def test_what_went_wrong_is_one_sentence_on_stderr(runner: CliRunner, cells_file
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilmm"], "Did you mean 'minilm'?"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--layer", "counts"], "No 'counts'"),
         (["embed", "cells.h5ad", "out.h5ad", "--encoder", "minilm", "--precision", "int8"], "`precision='int8'`"),
-        (["info", "absent"], "Expected the folder of a model or an .h5ad file at absent; found none"),
+        (["info", "absent"], "Expected a model or an .h5ad file at absent; found none"),
     ],
 )
 def test_failed_work_exits_with_1(

@@ -11,18 +11,18 @@ def test_obsm_pairs() -> None:
             parse_obsm_keys([wrong])
 
 
-def test_encoders_of_the_preset_unless_told_otherwise() -> None:
-    def choose(preset: str | None, text: str | None, expression: str | None, *, counts: bool = True) -> object:
+def test_encoders_of_the_preset_unless_overridden() -> None:
+    def choose(preset: str, text: str | None, expression: str | None, *, counts: bool = True) -> object:
         return choose_encoders(preset, text, expression, counts=counts, obsm_keys={})
 
-    assert choose(None, None, None) is None
-    assert choose(None, "minilm", "none") == {"text": "minilm", "counts": "counts"}
-    assert choose(None, "none", None, counts=False) == {"expression": "scgpt-mini"}
+    assert choose("mini", None, None) is None
+    assert choose("mini", "minilm", "none") == {"text": "minilm", "counts": "counts"}
+    assert choose("mini", "none", None, counts=False) == {"expression": "scgpt-mini"}
     assert choose("paper", "minilm", None) == {"text": "minilm", "expression": "scgpt-human"}
-    assert choose_encoders(None, "none", None, counts=True, obsm_keys={"expression": "X_pca"}) == {"counts": "counts"}
+    assert choose_encoders("mini", "none", None, counts=True, obsm_keys={"expression": "X_pca"}) == {"counts": "counts"}
     # Given twice: the model refuses it and says so.
     both = {"text": "X_mine", "expression": "X_pca"}
-    assert choose_encoders(None, "minilm", None, counts=False, obsm_keys=both) == {"text": "minilm"}
+    assert choose_encoders("mini", "minilm", None, counts=False, obsm_keys=both) == {"text": "minilm"}
 
 
 def test_choices_come_from_registries() -> None:

@@ -8,7 +8,6 @@ from tests._llm import ChatServer
 from typer.testing import CliRunner
 
 from scmpt_scverse.cli import app
-from scmpt_scverse.cli._refine import ClientName
 from scmpt_scverse.llm import CLIENTS
 
 TRAIN = ["--labels-key", "bulk_labels", "--obsm", "expression=X_pca", "--fusion", "concat", "--max-epochs", "3"]
@@ -62,5 +61,10 @@ def test_says_what_is_wrong(runner: CliRunner, cells_file: Path, model_dir: Path
     assert not cells_file.with_name("out.h5ad").exists()
 
 
-def test_client_names_are_those_of_the_registry() -> None:
-    assert [name.value for name in ClientName] == CLIENTS.names()
+def test_clients_are_those_of_the_registry(runner: CliRunner, cells_file: Path) -> None:
+    text = " ".join(runner.invoke(app, ["refine", "--help"]).stdout.replace("│", "").split())
+    assert ", ".join(CLIENTS.names()) in text
+    result = runner.invoke(app, ["refine", str(cells_file), str(cells_file), "out.h5ad", "--client", "openia"])
+    assert result.exit_code == 2
+    assert "'openia' is not one of 'openai', 'transformers'" in " ".join(result.stderr.replace("│", "").split())
+    assert "Did you mean 'openai'?" in " ".join(result.stderr.replace("│", "").split())

@@ -1,4 +1,4 @@
-"""What every fusion head promises, over every registered one."""
+"""What every fusion head promises, over every registered one, and over the documented example."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from docs.developer.examples.toy_fusion_head import MeanFusion
 
 from scmpt_scverse.module import FUSIONS, Fit, FitOptions, FusionClassifier, HeadOptions, split_cells
 from scmpt_scverse.trust import contributions, logits_by_coalition
@@ -17,7 +18,7 @@ Build = Callable[..., FusionClassifier]
 Inputs = dict[str, torch.Tensor]
 
 
-@pytest.fixture(params=FUSIONS.names())
+@pytest.fixture(params=[*FUSIONS.names(), MeanFusion])
 def build(request: pytest.FixtureRequest) -> Build:
     def build(*, seed: int = 0, **kwargs: Any) -> FusionClassifier:
         torch.manual_seed(seed)
@@ -125,7 +126,7 @@ def blobs(n_obs: int = 90, n_labels: int = 3) -> tuple[dict[str, np.ndarray], np
 QUIET = {"enable_progress_bar": False}
 
 
-@pytest.fixture(params=FUSIONS.names())
+@pytest.fixture(params=[*FUSIONS.names(), MeanFusion])
 def fitted(request: pytest.FixtureRequest) -> tuple[FusionClassifier, Fit]:
     values, codes = blobs()
     torch.manual_seed(0)
@@ -168,7 +169,7 @@ def test_class_and_instance_are_accepted() -> None:
         FusionClassifier(DIMS, 4, fusion=by_instance.head)
     with pytest.raises(TypeError, match="must be one of 'stacked', .* found 3"):
         FusionClassifier(DIMS, 4, fusion=3)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="must give a `FusionHead`; found <class 'torch.nn"):
+    with pytest.raises(TypeError, match="class or instance of `FusionHead`; what <function .* returned is Linear"):
         FusionClassifier(DIMS, 4, fusion=lambda *_: torch.nn.Linear(2, 2))  # type: ignore[arg-type]
 
 

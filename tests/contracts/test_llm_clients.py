@@ -52,7 +52,7 @@ class LLMClientContract:
             assert answer.rationale == answer.rationale[:500]
             assert answer.rationale == "" or answer.rationale.isprintable()
 
-    def test_same_question_same_answer_whatever_is_asked_beside_it(self, build: Build) -> None:
+    def test_same_question_same_answer_regardless_of_other_questions(self, build: Build) -> None:
         together = answers_of(build())
         client = build()
         alone = dict(pair for request in reversed(requests_to(client)) for pair in client.answer([request]))
@@ -130,7 +130,7 @@ def test_get_takes_names_classes_and_clients(recorded: Path) -> None:
         llm.get(llm.RecordedClient)
     with pytest.raises(TypeError, match="got an unexpected keyword argument 'folder'"):
         llm.get("recorded", path=recorded, folder=recorded)
-    with pytest.raises(TypeError, match="must give an instance of `LLMClient`; found <class 'dict'>"):
+    with pytest.raises(TypeError, match="or a class or instance of `LLMClient`; found <class 'dict'>"):
         llm.get(dict)  # type: ignore[arg-type]
 
 

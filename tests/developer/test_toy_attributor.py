@@ -9,7 +9,6 @@ from tests._adata import LABELS_KEY
 from tests.contracts import test_attributors as contract
 
 from scmpt_scverse import SCMPT, attribution
-from scmpt_scverse.attribution import ATTRIBUTORS
 
 
 @pytest.fixture
@@ -37,11 +36,10 @@ def test_wrong_shapes_are_refused() -> None:
         attribution.Attribution(torch.zeros(2, 3), torch.zeros(2, 3))
 
 
-def test_it_explains_a_real_model(pbmc: AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(ATTRIBUTORS._entries, "toy", f"{GradientTimesInput.__module__}:GradientTimesInput")
+def test_it_explains_a_real_model(pbmc: AnnData) -> None:
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     model = SCMPT(pbmc, encoders={"counts": {"encoder": "counts", "n_genes": 200}}, fusion="concat", n_hidden=8)
     model.train(max_epochs=2, enable_progress_bar=False)
-    table = model.explain_cell(pbmc, pbmc.obs_names[0], method="toy")
+    table = model.explain_cell(pbmc, pbmc.obs_names[0], method=GradientTimesInput)
     assert np.isfinite(table["total"]).all()
     assert np.count_nonzero(table["total"])

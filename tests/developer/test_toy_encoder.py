@@ -1,6 +1,5 @@
 """The example of `docs/developer/encoders.md` works as it stands; the contract suite runs over it, too."""
 
-import inspect
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,3 @@ def test_cells_of_a_label_are_close(pbmc: AnnData) -> None:
     similarity = embedding @ embedding.T
     same = pbmc.obs["bulk_labels"].to_numpy()[:, None] == pbmc.obs["bulk_labels"].to_numpy()
     assert similarity[same].mean() > similarity[~same].mean() + 0.1
-
-
-def test_it_is_short() -> None:
-    assert len(inspect.getsource(toy_encoder).splitlines()) < 40

@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 from tests._adata import LABELS_KEY
+from tests._distribution import install
 from tests.contracts.test_llm_clients import LLMClientContract
 
 from scmpt_scverse import SCMPT, llm, tl
@@ -38,17 +39,11 @@ class TestToyClient(LLMClientContract):
 
 
 @pytest.fixture
-def installed(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def installed(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the client, registered by the metadata of an installed package."""
-    package = tmp_path / "toy_llm_client-1.0.dist-info"
-    package.mkdir()
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-llm-client\nVersion: 1.0\n")
-    entry = "[scmpt_scverse.llm]\nmarker_overlap = toy_llm_client:MarkerOverlapClient\n"
-    (package / "entry_points.txt").write_text(entry)
-    monkeypatch.syspath_prepend(tmp_path)
-    CLIENTS.__dict__.pop("installed", None)  # read once per process
-    yield "marker_overlap"
-    CLIENTS.__dict__.pop("installed", None)
+    points = "[scmpt_scverse.llm]\nmarker_overlap = toy_llm_client:MarkerOverlapClient\n"
+    install(tmp_path / "site", monkeypatch, points, name="toy-plugin")
+    return "marker_overlap"
 
 
 def test_annotates_by_name_class_and_instance(toy: ModuleType, installed: str, pbmc: AnnData, tmp_path: Path) -> None:

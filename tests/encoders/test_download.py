@@ -91,7 +91,7 @@ def test_without_gdown_the_extra_is_named(encoder_folder: Path, monkeypatch: pyt
         encoders.get("scgpt-heart")
 
 
-def test_offline_machine_is_told_what_to_put_where(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_offline_machine_learns_what_to_put_where(encoder_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(repo_id: str, local_dir: Path, allow_patterns: list[str]) -> None:
         raise huggingface_hub.errors.LocalEntryNotFoundError("cannot find the appropriate snapshot folder")
 

@@ -1,5 +1,6 @@
 """Rows are found again, and whatever happens to the file, cells are embedded all the same."""
 
+import pickle
 import signal
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ import anndata
 import numpy as np
 import pytest
 from anndata import AnnData
+from tests._malicious import Malicious, assert_is_harmful
 
 from scmpt_scverse import tl
 from scmpt_scverse._folders import CACHE_VARIABLE
@@ -98,7 +100,7 @@ def test_encoders_and_precisions_are_kept_apart(folder: Path) -> None:
     np.testing.assert_array_equal(cache.get(SPACE, keys(1))[1], rows(1))
 
 
-def test_what_was_not_used_for_longest_makes_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_is_dropped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = Space("wide", "0" * 64, "float32", 1000)
     cache = EmbeddingCache(max_gb=1e-3)  # 250 rows of 4 kB
     day = 24 * 3600
@@ -189,6 +191,43 @@ def test_a_damaged_file_is_replaced(folder: Path, cells: AnnData, scgpt_folder: 
     np.testing.assert_allclose(again, first, atol=1e-5)
     np.testing.assert_array_equal(embed(cells, scgpt_folder), again)
     assert EmbeddingCache().info()["n_cells"].tolist() == [600]
+
+
+def test_nothing_in_the_file_is_run(folder: Path, cells: AnnData, scgpt_folder: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "was_run"
+    pickled = pickle.dumps(Malicious(witness))
+    expected = embed(cells, scgpt_folder, cache=False)
+    embed(cells, scgpt_folder)
+    path = EmbeddingCache().path
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE embedding SET row = ? WHERE rowid % 4 = 0", (pickled,))
+        connection.execute("UPDATE embedding SET row = 'text' WHERE rowid % 4 = 1")
+        connection.execute("UPDATE embedding SET row = NULL WHERE rowid % 4 = 2")
+    connection.close()
+    np.testing.assert_allclose(embed(cells, scgpt_folder), expected, atol=1e-5)
+    with sqlite3.connect(path) as connection:
+        lengths = connection.execute("SELECT DISTINCT LENGTH(row), TYPEOF(row) FROM embedding").fetchall()
+    connection.close()
+    assert lengths == [(4 * expected.shape[1], "blob")]  # replaced, so that they are found the next time
+
+    path.write_bytes(pickled)
+    (folder / "embeddings-1.pickle").write_bytes(pickled)
+    with pytest.warns(UserWarning, match="is damaged .* it is removed and started again"):
+        np.testing.assert_allclose(embed(cells, scgpt_folder), expected, atol=1e-5)
+    assert_is_harmful(pickled, witness)
+
+
+def test_a_file_cannot_call_functions_with_side_effects(folder: Path, tmp_path: Path) -> None:
+    EmbeddingCache().put(SPACE, keys(1), rows(1))
+    with sqlite3.connect(EmbeddingCache().path) as connection:
+        connection.execute(
+            "CREATE TRIGGER harm AFTER INSERT ON embedding BEGIN SELECT load_extension('/tmp/harm'); END"
+        )
+    connection.close()
+    cache = EmbeddingCache()
+    with pytest.warns(UserWarning, match=r"cannot be used \(unsafe use of load_extension"):
+        cache.put(SPACE, keys(2), rows(2))
+    assert not cache.get(SPACE, keys(1, 2))[0].any()  # given up
 
 
 def test_without_permission_cells_are_embedded_without_cache(

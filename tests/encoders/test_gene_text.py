@@ -111,6 +111,19 @@ def test_tables_of_any_form(form: str, tmp_path: Path) -> None:
     assert texts.sha256 == GeneTexts.read({"NAN": "a", **NAMES}).sha256
 
 
+def test_genes_of_tables_are_read_as_those_of_data() -> None:
+    table = {
+        "GRCh38_CD3D": NAMES["CD3D"],
+        b"LYZ_ENSG00000090382": NAMES["LYZ"].encode(),
+        "ENSG00000156738": "no symbol",
+    }
+    assert GeneTexts.read(table).texts == NAMES
+    assert GeneTexts.read({"TEX19": "a", "TEX19.1": "b"}).texts == {"TEX19": "a", "TEX19.1": "b"}  # two genes
+    for identifiers, system in [([915, 4069], "Entrez gene ids"), (["NM_000732", "NM_000239"], "RefSeq accessions")]:
+        with pytest.raises(ValueError, match=f"in the gene texts from a table in memory; found {system} such as"):
+            GeneTexts.read(pd.Series(["one", "two"], index=identifiers))
+
+
 def test_what_is_recorded(pbmc: AnnData, tmp_path: Path) -> None:
     path = tmp_path / "names.tsv"
     pd.Series(NAMES, name="name").rename_axis("symbol").to_csv(path, sep="\t")
@@ -135,7 +148,7 @@ def test_any_text_encoder_reads_genes(tmp_path: Path) -> None:
     assert name_and_dim("ember-v1-genes") == ("ember-v1-genes", 1024)
 
 
-def test_a_model_fuses_it_beside_sentences_of_several_lengths(embedded: AnnData, tmp_path: Path) -> None:
+def test_a_model_fuses_it_with_sentences_of_several_lengths(embedded: AnnData, tmp_path: Path) -> None:
     path = tmp_path / "names.tsv"
     pd.Series(NAMES, name="name").rename_axis("symbol").to_csv(path, sep="\t")
     SCMPT.setup_anndata(embedded, "bulk_labels")
@@ -164,7 +177,7 @@ def test_refusals(pbmc: AnnData, tmp_path: Path) -> None:
         get(gene_texts={"ENSG00000156738": "MS4A1"})
     with pytest.raises(ValueError, match="found no text"):
         get(gene_texts={"CD3D": " "})
-    with pytest.raises(ValueError, match="a text for none of the 765 genes.*found 'Cd3d' there, and 'HES4'"):
+    with pytest.raises(ValueError, match="no text for any of the 765 genes.*found 'Cd3d' there, and 'HES4'"):
         tl.embed(pbmc, get(gene_texts={"Cd3d": "of a mouse"}), progress=False)
     with pytest.raises(ValueError, match="`power` must be a number above 0"):
         get(power=0)

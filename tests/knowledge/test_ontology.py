@@ -6,19 +6,22 @@ import pytest
 from anndata import AnnData
 
 from scmpt_scverse import knowledge, tl
-from scmpt_scverse.knowledge._cell_ontology import normal_form
+from scmpt_scverse.knowledge._normal_form import normal_form
 
 CELL, LYMPHOCYTE, T, CD4, CD8, B, MONOCYTE = (f"CL:000000{number}" for number in range(7))
 SMALL = knowledge.CellOntology(
     "test",
     {
-        CELL: knowledge.Term("cell", (), frozenset()),
-        LYMPHOCYTE: knowledge.Term("lymphocyte", (), frozenset({CELL})),
-        T: knowledge.Term("T cell", ("T lymphocyte", "thymus cell"), frozenset({LYMPHOCYTE, CELL})),
-        CD4: knowledge.Term("CD4-positive, alpha-beta T cell", (), frozenset({T, LYMPHOCYTE, CELL})),
-        CD8: knowledge.Term("CD8-positive, alpha-beta T cell", (), frozenset({T, LYMPHOCYTE, CELL})),
-        B: knowledge.Term("B cell", ("thymus cell",), frozenset({LYMPHOCYTE, CELL})),
-        MONOCYTE: knowledge.Term("CD14-positive monocyte", (), frozenset({CELL})),
+        term.id: term
+        for term in [
+            knowledge.Term(CELL, "cell"),
+            knowledge.Term(LYMPHOCYTE, "lymphocyte", parents=(CELL,)),
+            knowledge.Term(T, "T cell", ("T lymphocyte", "thymus cell"), parents=(LYMPHOCYTE,)),
+            knowledge.Term(CD4, "CD4-positive, alpha-beta T cell", parents=(T,)),
+            knowledge.Term(CD8, "CD8-positive, alpha-beta T cell", parents=(T,)),
+            knowledge.Term(B, "B cell", ("thymus cell",), parents=(LYMPHOCYTE,)),
+            knowledge.Term(MONOCYTE, "CD14-positive monocyte", parents=(CELL,)),
+        ]
     },
 )
 LABELS = ["CD4 T", "CD8 T cells", "B", "CD14+ Monocytes"]
@@ -136,7 +139,7 @@ def test_the_real_ontology_knows_common_labels() -> None:
     report = knowledge.map_labels([*expected, "alpha"])
     assert report["ontology_term"].dropna().to_dict() == expected
     real = knowledge.cell_ontology()
-    assert "CL:0000084" in real.terms["CL:0000624"].ancestors  # a CD4 T cell is a T cell
+    assert "CL:0000084" in real.ancestors("CL:0000624")  # a CD4 T cell is a T cell
 
 
 def test_annotated_cells_are_backed_off() -> None:
@@ -177,3 +180,86 @@ def test_negative_is_not_positive() -> None:
     report = knowledge.map_labels(["CD14+ Monocytes", "CD14- Monocytes"], ontology=SMALL)
     assert report["ontology_id"].tolist() == [MONOCYTE, None]
     assert normal_form("Tregs") == normal_form("regulatory T") == normal_form("Treg")
+
+
+def test_relations_of_terms() -> None:
+    assert SMALL.ancestors(CD4) == {T, LYMPHOCYTE, CELL}
+    assert SMALL.descendants(LYMPHOCYTE) == {T, CD4, CD8, B}
+    assert SMALL.descendants(CD4) == frozenset()
+    distances = [SMALL.distance(CD4, other) for other in (CD4, T, CD8, B, MONOCYTE)]
+    assert distances == [0, 1, 2, 3, 4]
+    assert SMALL.distance(B, CD4) == SMALL.distance(CD4, B)
+    with pytest.raises(KeyError, match="id of a term of the Cell Ontology test; found 'CL:000'"):
+        SMALL.distance(CD4, "CL:000")
+
+
+def test_relations_that_do_not_exist() -> None:
+    with pytest.raises(ValueError, match="parents of all terms among the terms; found 'CL:2' missing"):
+        knowledge.CellOntology("broken", {"CL:1": knowledge.Term("CL:1", "a", parents=("CL:2",))})
+    apart = knowledge.CellOntology("two", {name: knowledge.Term(name, name) for name in ("a", "b")})
+    with pytest.raises(ValueError, match="terms with a common ancestor; 'a' and 'b' have none"):
+        apart.distance("a", "b")
+    loop = {name: knowledge.Term(name, name, parents=(other,)) for name, other in (("a", "b"), ("b", "a"))}
+    assert knowledge.CellOntology("loop", loop).ancestors("a") == {"b"}
+
+
+def test_the_shorter_of_two_ways_counts() -> None:
+    parents = {"r": (), "x": ("r",), "y": ("x",), "z": ("y", "r")}
+    terms = {name: knowledge.Term(name, name, parents=above) for name, above in parents.items()}
+    ontology = knowledge.CellOntology("test", terms)
+    assert ontology.distance("z", "r") == 1
+    assert ontology.distance("z", "x") == 2
+
+
+def test_the_real_ontology_agrees_with_its_package() -> None:
+    guide = pytest.importorskip("cellxgene_ontology_guide.ontology_parser", reason="needs the extra `ontology`")
+    parser, real = guide.OntologyParser(), knowledge.cell_ontology()
+    ids = ["CL:0000624", "CL:0000625", "CL:0000169", "CL:0000540", "CL:0000236", "CL:0000233"]
+    for one in ids:
+        assert real.ancestors(one) == set(parser.get_term_ancestors(one))
+        assert set(real.terms[one].parents) == set(parser.get_term_parents(one))
+        for other in ids:
+            assert real.distance(one, other) == parser.get_distance_between_terms(one, other)
+    assert real.terms["CL:0000169"].definition.startswith("A cell that secretes insulin")
+    assert not [term.id for term in real.terms.values() if "PMID:" in term.definition and "(" not in term.definition]
+
+
+def test_letters_of_any_script_count() -> None:
+    labels = ["γδ-T cells", "gamma-delta T cell", "细胞", "T细胞", "?", "CD8⁺ T", "thymus céll", "Lymphocyte cells"]
+    gamma_delta = knowledge.Term("CL:0000009", "gamma-delta T cell", parents=(T,))
+    ontology = knowledge.CellOntology("test", {**SMALL.terms, gamma_delta.id: gamma_delta})
+    found = knowledge.map_labels(labels, ontology=ontology)["ontology_id"].tolist()
+    assert found == [gamma_delta.id, gamma_delta.id, None, None, None, CD8, None, LYMPHOCYTE]
+
+
+@pytest.mark.parametrize(
+    ("label", "identifier"),
+    [
+        ("Lymphocyte (Lymphocytes)", LYMPHOCYTE),
+        ("T (T) cell", T),
+        ("B cell (GC)", None),  # says more than `B cell`
+        ("T cell (CD8+)", CD8),
+        ("CL_0000002", T),
+    ],
+)
+def test_parentheses_are_dropped_if_they_say_the_same(label: str, identifier: str | None) -> None:
+    assert knowledge.map_labels([label], ontology=SMALL).loc[label, "ontology_id"] == identifier
+
+
+def test_a_tissue_makes_labels_specific() -> None:
+    terms = [
+        knowledge.Term("a", "acinar cell", parents=(CELL,)),
+        knowledge.Term("pa", "pancreatic acinar cell", parents=("a",)),
+        knowledge.Term("al", "alpha ganglion cell", ("alpha cell",), parents=(CELL,)),
+        knowledge.Term("pal", "pancreatic A cell", ("pancreatic alpha cell",), parents=(CELL,)),
+        knowledge.Term("pt", "pancreatic T cell", parents=(CELL,)),
+    ]
+    ontology = knowledge.CellOntology("test", {**SMALL.terms, **{term.id: term for term in terms}})
+    labels = ["acinar", "Alpha cells", "alpha", "T cell"]
+    anywhere = knowledge.map_labels(labels, ontology=ontology)
+    assert anywhere["ontology_id"].tolist() == ["a", "al", None, T]
+    there = knowledge.map_labels(labels, tissue="Pancreas", ontology=ontology)
+    assert there["ontology_id"].tolist() == ["pa", "pal", "pal", T]  # a pancreatic T cell here is no kind of T cell
+    assert there["match"].tolist() == ["tissue", "tissue", "tissue", "exact"]
+    elsewhere = knowledge.map_labels(labels, tissue="Moon", ontology=ontology)
+    assert elsewhere["ontology_id"].tolist() == ["a", "al", None, T]

@@ -2,12 +2,14 @@
 
 import json
 import multiprocessing
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests._llm import KEY, ChatServer, request_about
+from tests._malicious import Malicious, assert_is_harmful
 
 from scmpt_scverse import llm
 from scmpt_scverse._folders import CACHE_VARIABLE
@@ -100,6 +102,31 @@ def test_a_shared_file_is_not_trusted(
     path.write_text(json.dumps(line) + "\n[]\n\n")
     with pytest.warns(UserWarning, match="2 lines .* skipped: 1, 2"):
         assert len(AnswerCache(path)) == 0
+
+
+def test_nothing_in_the_file_is_run(client: llm.OpenAICompatibleClient, tmp_path: Path) -> None:
+    witness, path = tmp_path / "was_run", tmp_path / "answers.jsonl"
+    pickled = pickle.dumps(Malicious(witness), protocol=0)
+    path.write_bytes(pickled)
+    with pytest.warns(UserWarning, match="hold no valid answer"):
+        AnswerCache(path)
+    with AnswerCache(tmp_path / "others.jsonl") as cache:
+        cache.put(client, request_about(client), ANSWER)
+    line = json.loads(cache.path.read_text())
+    command = f"__import__('os').system('touch {witness}')"
+    lines = [
+        json.dumps(line | {"answer": line["answer"] | {"probabilities": command}}),
+        json.dumps(line | {"answer": {"py/object": "os.system", "py/reduce": [command]}}),
+        json.dumps(line | {"answer": line["answer"] | {"input_tokens": float("inf")}}),
+        "[" * 200_000,
+        "\x00" * 10,
+        pickled.decode("latin-1").replace("\n", " "),
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(UserWarning, match="6 lines of .* hold no valid answer"):
+        again = AnswerCache(path)
+    assert again.get(client, request_about(client)) is None
+    assert_is_harmful(pickled, witness)
 
 
 def test_rationales_of_a_shared_file_are_cleaned(client: llm.OpenAICompatibleClient, tmp_path: Path) -> None:

@@ -54,14 +54,14 @@ def test_sets_hold_the_label_as_often_as_promised(split: tuple[SCMPT, AnnData]) 
     model, query = split
     sizes = []
     for alpha in (0.2, 0.05):
-        sets = model.predict_sets(query, alpha)
+        sets = model.predict_sets(query, alpha, allow_empty=True)
         holds = np.mean([sets.at[cell, label] for cell, label in query.obs[LABELS_KEY].items()])
         assert holds > 1 - alpha - 0.06  # 234 cells
         sizes.append(sets.to_numpy().sum(axis=1).mean())
     assert sizes[0] < sizes[1] < len(model.labels)
 
 
-def test_a_cell_has_the_same_set_whoever_is_beside(split: tuple[SCMPT, AnnData]) -> None:
+def test_the_label_set_of_a_cell_does_not_depend_on_other_cells(split: tuple[SCMPT, AnnData]) -> None:
     model, query = split
     sets = model.predict_sets(query, 0.1)
     rows = np.random.default_rng(0).permutation(query.n_obs)[:40]
@@ -80,11 +80,44 @@ def test_cells_of_a_solved_problem_are_not_all_covered(pbmc: AnnData) -> None:
     SCMPT.setup_anndata(train, LABELS_KEY, obsm_keys={"easy": "X_easy"})
     model = SCMPT(train, fusion="stacked")
     model.train(enable_progress_bar=False, train_size=1.0)
-    covered = model.predict_sets(query, 0.2).to_numpy()[
-        np.arange(query.n_obs), model.labels.searchsorted(query.obs[LABELS_KEY].astype(str))
-    ]
+    truth = np.arange(query.n_obs), model.labels.searchsorted(query.obs[LABELS_KEY].astype(str))
+    sets = model.predict_sets(query, 0.2, allow_empty=True)
     assert (model.predict(query) == query.obs[LABELS_KEY]).all()
-    assert np.mean(covered) == pytest.approx(0.8, abs=0.1)
+    assert np.mean(sets.to_numpy()[truth]) == pytest.approx(0.8, abs=0.1)
+    is_empty = ~sets.any(axis=1)
+    n_empty = int(is_empty.sum())
+    assert n_empty > 10
+    message = rf"{n_empty} of {query.n_obs} label sets \({is_empty.mean():.0%}\) are empty.* Pass `allow_empty=False`"
+    with pytest.warns(UserWarning, match=message):
+        pd.testing.assert_frame_equal(model.predict_sets(query, 0.2), sets)
+    filled = model.predict_sets(query, 0.2, allow_empty=False)
+    pd.testing.assert_frame_equal(filled[~is_empty], sets[~is_empty])
+    assert (filled[is_empty].sum(axis=1) == 1).all()
+    assert filled.to_numpy()[truth].all()
+
+
+def test_every_set_holds_the_predicted_label_on_request(split: tuple[SCMPT, AnnData]) -> None:
+    """Also where the heads of the folds rank another label first."""
+    model, query = split
+    sets, filled = (model.predict_sets(query, 0.4, allow_empty=allowed) for allowed in (True, False))
+    predicted = np.arange(query.n_obs), pd.Index(model.labels).get_indexer(model.predict(query))
+    assert not sets.to_numpy()[predicted].all()
+    expected = sets.to_numpy().copy()
+    expected[predicted] = True
+    np.testing.assert_array_equal(filled, expected)
+
+
+def test_too_few_calibration_cells_keep_no_cell_and_say_so(pbmc: AnnData) -> None:
+    """Seven validation cells: the errors asked for take 19."""
+    few = pbmc[::10].copy()
+    model = fit(few, fusion="concat", max_epochs=2)
+    assert model.calibration is not None
+    assert len(model.calibration.confidence) == 7
+    with pytest.warns(UserWarning, match=r"`reject=0.05` keeps no cell: it takes at least 19 .* found 7\."):
+        assert (model.predict(reject=0.05) == model.unlabeled_category).all()
+    with pytest.warns(UserWarning, match="keeps no cell"):
+        model.annotate(reject=0.05)
+    assert (few.obs["scmpt_prediction"] == model.unlabeled_category).all()
 
 
 def test_annotate_writes_what_can_be_trusted(split: tuple[SCMPT, AnnData]) -> None:
@@ -117,7 +150,7 @@ def test_saved_and_loaded_without_data(split: tuple[SCMPT, AnnData], tmp_path: A
     assert (loaded.predict(query, reject=0.1) == model.predict(query, reject=0.1)).all()
 
 
-def test_genes_in_another_order_and_genes_that_lack(split: tuple[SCMPT, AnnData]) -> None:
+def test_reordered_and_missing_genes(split: tuple[SCMPT, AnnData]) -> None:
     model, query = split
     expected = probabilities(model, query)
     np.testing.assert_allclose(probabilities(model, query[:, ::-1].copy()), expected, atol=1e-5)
@@ -149,7 +182,7 @@ def test_genes_are_chosen_on_training_cells_only(pbmc: AnnData) -> None:
     assert "CD79A" not in second.modalities.expression.genes
 
 
-def test_a_modality_that_lacks_is_bridged_with_a_warning(split: tuple[SCMPT, AnnData]) -> None:
+def test_a_missing_modality_is_left_out_with_a_warning(split: tuple[SCMPT, AnnData]) -> None:
     model, query = split
     query = query.copy()
     del query.obsm["X_pca"]

@@ -87,7 +87,7 @@ def test_columns_of_a_frame_go_by_name(pbmc: AnnData) -> None:
     permuted.obsm["frame"] = pbmc.obsm["frame"][names[::-1]]
     assert (model.predict(permuted) == model.predict(pbmc)).all()
     permuted.obsm["frame"] = pbmc.obsm["frame"].rename(columns={"PC3": "other"})
-    with pytest.raises(ValueError, match="lacks columns that the model was trained on: 'PC3'"):
+    with pytest.raises(ValueError, match="has no columns 'PC3', which the model was trained on"):
         model.predict(permuted)
 
 
@@ -168,16 +168,6 @@ def test_odd_labels_can_be_written(pbmc: AnnData, tmp_path: Path) -> None:
     for again in (read_h5ad(tmp_path / "cells.h5ad"), read_zarr(tmp_path / "cells.zarr")):
         assert again.obs["scmpt_prediction"].astype(str).tolist() == pbmc.obs["scmpt_prediction"].astype(str).tolist()
         assert again.obsm["scmpt_probabilities"].shape == (700, 6)
-
-
-def test_keys_that_no_file_can_hold_are_refused(trained: SCMPT, embedded: AnnData) -> None:
-    with pytest.raises(ValueError, match="must be a text without slash.*found 'a/b'"):
-        trained.annotate(embedded, key_added="a/b")
-    with pytest.raises(ValueError, match="must be a text without slash.*found ''"):
-        tl.embed(embedded, "minilm", key_added="", progress=False)
-    embedded.uns["scmpt"] = "mine"
-    with pytest.raises(ValueError, match="is where this package records what it wrote; found something else"):
-        tl.embed(embedded, "minilm", key_added="other", progress=False)
 
 
 def test_modality_names_and_keys(embedded: AnnData) -> None:

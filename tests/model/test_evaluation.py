@@ -30,7 +30,7 @@ def query(pbmc: AnnData) -> AnnData:
     return pbmc[1:64:3].copy()
 
 
-def test_figures_are_those_of_the_predictions(trained: SCMPT, query: AnnData) -> None:
+def test_metrics_are_those_of_the_predictions(trained: SCMPT, query: AnnData) -> None:
     table = trained.evaluate(query)
     assert table.index.tolist() == EXPECTED_ROWS
     expected = metrics.classification_metrics(query.obs[LABELS_KEY], trained.predict(query))
@@ -82,7 +82,7 @@ def test_without_expression_or_training_cells_rows_are_missing(
     assert table.loc["majority", "accuracy"] == trained.evaluate(query).loc["majority", "accuracy"]
 
 
-def test_each_label_has_its_figures(trained: SCMPT, query: AnnData) -> None:
+def test_each_label_has_its_metrics(trained: SCMPT, query: AnnData) -> None:
     table = trained.evaluate_per_class(query)
     assert table["support"].sum() == query.n_obs
     is_true = table["support"] > 0
@@ -102,7 +102,7 @@ def test_what_cannot_be_evaluated(trained: SCMPT, query: AnnData) -> None:
         trained.evaluate(query)
 
 
-def test_cross_validation_trains_anew_and_changes_nothing(trained: SCMPT, embedded: AnnData) -> None:
+def test_cross_validation_trains_new_models_and_changes_nothing(trained: SCMPT, embedded: AnnData) -> None:
     before, soft = snapshot(embedded), probabilities(trained, embedded)
     table = trained.cross_validate(embedded, n_splits=3, baselines=("majority", "pca_knn"), **QUICK)
 

@@ -1,7 +1,10 @@
 """Prediction: labels stay with their cells, queries may differ from the training data, and strangers are refused."""
 
+import copy
+import inspect
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
 from tests._model import probabilities
 
-from scmpt_scverse import SCMPT, encoders, tl
+from scmpt_scverse import SCMPT, ablation, encoders, tl
 from scmpt_scverse.modalities import _compute
 
 
@@ -50,6 +53,20 @@ def test_batch_size_does_not_matter(trained: SCMPT, embedded: AnnData) -> None:
     assert np.abs(probabilities(trained, embedded, batch_size=7).to_numpy() - whole).max() < 1e-5
     with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1; found 0"):
         trained.predict(embedded, batch_size=0)
+
+
+def test_arguments_are_checked_before_anything_is_embedded(trained: SCMPT, query: AnnData) -> None:
+    wrongs: list[Any] = [0, -1, 1.5, True]
+    for wrong in wrongs:
+        for ask in (trained.predict, trained.get_latent_representation):
+            with pytest.raises(ValueError, match="`batch_size` must be a whole number of at least 1"):
+                ask(query, batch_size=wrong)
+    uncalibrated = copy.copy(trained)
+    uncalibrated.calibration = None
+    for method in (uncalibrated.predict, uncalibrated.annotate):
+        with pytest.raises(ValueError, match="Expected cells to calibrate on"):
+            method(query, reject=0.1)
+    assert "X_minilm" not in query.obsm
 
 
 def test_backed_files_keep_their_order(trained: SCMPT, embedded: AnnData, tmp_path: Path) -> None:
@@ -112,15 +129,37 @@ def test_embeddings_that_fit_are_used_again(trained: SCMPT, query: AnnData, monk
     trained.predict(query)
 
 
-def test_other_objects_are_refused(trained: SCMPT) -> None:
-    for wrong, name in (
-        (np.zeros((3, 4)), "numpy.ndarray"),
-        (pd.DataFrame(), "pandas.*DataFrame"),
-        ("a.h5ad", "builtins.str"),
-    ):
-        for method in (trained.predict, trained.annotate, trained.evaluate, trained.predict_sets):
-            with pytest.raises(TypeError, match=f"Expected an AnnData or a MuData; found {name}"):
-                method(wrong)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.zeros((3, 4)), "found numpy.ndarray. Put expression into `AnnData"),
+        (pd.DataFrame(), "found pandas.*DataFrame. Put expression"),
+        (sparse.csr_matrix((3, 4)), "found scipy.*csr_matrix. Put"),
+        ("a.h5ad", "found str. Read the file first"),
+        (Path("a.h5ad"), "found pathlib.*Path. Read the file"),
+        ([1], "found list"),
+    ],
+)
+def test_other_objects_are_refused(trained: SCMPT, saved: Path, wrong: Any, message: str) -> None:
+    others = {"explain_cell": ["a"], "counterfactual": ["a"], "setup_anndata": [LABELS_KEY]}
+    methods = {
+        name: method
+        for name, method in inspect.getmembers(trained, callable)
+        if not name.startswith("_") and "adata" in inspect.signature(method).parameters and hasattr(method, "__func__")
+    }
+    ours = {name for name, method in methods.items() if "scmpt" in method.__func__.__module__}
+    assert len(ours) > 14, "the methods were not found"
+    for name in ours - {"load"}:
+        with pytest.raises(TypeError, match=f"Expected an AnnData or a MuData; {message}"):
+            methods[name](wrong, *others.get(name, []))
+    with pytest.raises(TypeError, match=message):
+        SCMPT.load(str(saved), adata=wrong)
+    with pytest.raises(TypeError, match=message):
+        SCMPT(wrong)
+    with pytest.raises(TypeError, match=message):
+        ablation.run(trained, wrong, [])
+    with pytest.raises(TypeError, match="Expected a MuData; found"):
+        SCMPT.setup_mudata(wrong, LABELS_KEY, modalities={"expression": "rna"})
 
 
 def test_embeddings_of_another_encoder_are_refused(trained: SCMPT, query: AnnData) -> None:
@@ -192,7 +231,9 @@ def test_cells_that_cannot_be_read_stay_unlabelled(trained: SCMPT, query: AnnDat
     unread = np.isin(np.arange(21), [2, 7])
     assert ((query.obs["scmpt_prediction"] == "Unknown").to_numpy() == unread).all()
     assert (query.obs["scmpt_confidence"].isna().to_numpy() == unread).all()
-    assert np.isnan(trained.get_latent_representation(query)).all(axis=1).tolist() == unread.tolist()
+    with pytest.warns(UserWarning, match="2 of 21 cells have no expression"):
+        latent = trained.get_latent_representation(query)
+    assert np.isnan(latent).all(axis=1).tolist() == unread.tolist()
 
 
 def test_latent_representation(trained: SCMPT, embedded: AnnData) -> None:

@@ -334,8 +334,9 @@ def test_a_second_run_pays_nothing(trained: SCMPT, query: AnnData, server: ChatS
         ({"cells": "clusters"}, ValueError, "`cluster_key` and `cells='clusters'` belong together"),
         ({"cluster_key": "louvain"}, ValueError, "`cluster_key` and `cells='clusters'` belong together"),
         ({"cells": "clusters", "cluster_key": "leiden"}, KeyError, "No 'leiden' in `adata.obs`"),
-        ({"cells": ["a"]}, TypeError, "must be row numbers or a mask"),
+        ({"cells": ["a"]}, TypeError, "`cells` must be row numbers or a mask"),
         ({"max_calls": 0}, ValueError, "`max_calls` must be a whole number"),
+        ({"cells": [10_000]}, IndexError, "10000 is out of bounds"),
     ],
 )
 def test_bad_options(
@@ -344,6 +345,7 @@ def test_bad_options(
     with pytest.raises(kind, match=words):
         trained.refine(query, **{"client": oracle, "progress": False, **options})
     assert oracle.asked == []
+    assert "X_minilm" not in query.obsm, "options are checked before anything is embedded"
 
 
 def test_untrained_model_does_not_refine(embedded: AnnData, oracle: Oracle) -> None:

@@ -1,7 +1,6 @@
 """Saving and loading: with data, with a query, with none, and on a machine without the encoder."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from anndata import AnnData
 from tests._adata import LABELS_KEY
+from tests._malicious import Malicious
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT
@@ -80,26 +80,16 @@ def test_model_files_are_json_and_safetensors(saved: Path) -> None:
     }  # fmt: skip
 
 
-class _Malicious:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, witness: Path) -> None:
-        self.witness = witness
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (f"touch {self.witness}",)
-
-
 def test_nothing_in_the_files_is_run(saved: Path, tmp_path: Path) -> None:
     witness, folder = tmp_path / "was_run", tmp_path / "model"
     shutil.copytree(saved, folder)
     for name in ("model.safetensors", "model.json"):
         whole = (folder / name).read_bytes()
-        torch.save({"attr_dict": _Malicious(witness)}, folder / name)
+        torch.save({"attr_dict": Malicious(witness)}, folder / name)
         with pytest.raises(ValueError, match="The model in .* cannot be read"):
             SCMPT.load(str(folder), adata=False)
         (folder / name).write_bytes(whole)
-    torch.save({"attr_dict": _Malicious(witness)}, folder / "model.pt")
+    torch.save({"attr_dict": Malicious(witness)}, folder / "model.pt")
     SCMPT.load(str(folder), adata=False)  # does not look at it
     (folder / "model.json").unlink()
     with pytest.raises(ValueError, match=r"found one saved before version 0.1 \(model.pt\)"):

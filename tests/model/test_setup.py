@@ -1,5 +1,6 @@
 """Registration: what is accepted, what is refused and how, and that nothing of the user's changes."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
 
 from scmpt_scverse import SCMPT
+from scmpt_scverse.modalities import DEFAULT_PRESET, preset_of
 from scmpt_scverse.module._fusion_concat import ConcatFusion
 from scmpt_scverse.module._fusion_stacked import StackedFusion
 
@@ -65,8 +67,17 @@ def test_presets_can_be_overridden(pbmc: AnnData) -> None:
     SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"mine": "X_pca"})
     assert SCMPT(pbmc).modalities.names == ["mine"]
     assert SCMPT(pbmc, preset="mini").modalities.names == ["text", "expression", "counts", "mine"]
+    assert SCMPT(pbmc, preset=inspect.signature(SCMPT.__init__).parameters["preset"].default).modalities.names == [
+        "mine"
+    ]
     with pytest.raises(ValueError, match="Unknown `preset='minni'`. Choose one of 'mini', 'large', 'paper'. Did you"):
         SCMPT(pbmc, preset="minni")
+
+
+def test_the_signature_shows_the_preset() -> None:
+    default = inspect.signature(SCMPT.__init__).parameters["preset"].default
+    assert (repr(default), DEFAULT_PRESET) == ("'mini'", default)
+    assert preset_of(default) is preset_of("mini")
 
 
 def test_labels_are_sorted_and_the_unlabeled_category_comes_last(embedded: AnnData) -> None:

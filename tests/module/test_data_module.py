@@ -139,7 +139,7 @@ def test_shares_that_are_whole_numbers_stay_whole() -> None:
 
 
 @pytest.mark.parametrize(("n_obs", "n_batches"), [(8, 2), (9, 3), (7, 2), (4, 1), (1, 1), (0, 0)])
-def test_there_are_as_many_batches_as_are_told(n_obs: int, n_batches: int) -> None:
+def test_the_number_of_batches_is_as_reported(n_obs: int, n_batches: int) -> None:
     batches = TensorBatches({"text": torch.zeros(n_obs, 2)}, torch.arange(n_obs), batch_size=4)
     assert len(batches) == n_batches
     assert sum(len(batch["labels"]) for batch in batches) == n_obs

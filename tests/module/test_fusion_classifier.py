@@ -4,7 +4,8 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from scmpt_scverse.module import FusionClassifier, HeadOptions
+from scmpt_scverse.module import FUSIONS, FusionClassifier, HeadOptions
+from scmpt_scverse.module._fusion_concat import ConcatFusion
 from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 
 
@@ -43,6 +44,17 @@ def test_modalities_weigh_the_same_whatever_their_width() -> None:
     variance = {name: values.var(dim=0).sum().item() for name, values in module.standardised(inputs).items()}
     assert variance["wide"] == pytest.approx(variance["narrow"], rel=0.01)
     assert sum(variance.values()) == pytest.approx(320, rel=0.01)
+
+
+def test_a_head_that_is_registered_as_an_instance_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    dims = {"text": 3, "expression": 2}
+    head = ConcatFusion(dims, 4, HeadOptions(n_hidden=8))
+    monkeypatch.setattr(FUSIONS, "load", lambda name: head)
+    first, second = (FusionClassifier(dims, 4, fusion="concat") for _ in range(2))
+    with torch.no_grad():
+        for parameter in first.head.parameters():
+            parameter.zero_()
+    assert all(parameter.abs().sum() > 0 for parameter in (*second.head.parameters(), *head.parameters()))
 
 
 def test_layers_are_those_of_the_paper() -> None:

@@ -27,11 +27,11 @@ def test_points_and_intervals_in_the_order_of_the_means(summary: pd.DataFrame) -
     assert ax.get_xlabel() == "macro f1"
 
 
-def test_another_figure_or_none(summary: pd.DataFrame) -> None:
+def test_another_metric_and_unusable_tables(summary: pd.DataFrame) -> None:
     assert pl.evaluation(summary, metric="ece", show=False).get_xlabel() == "ece"
     with pytest.raises(ValueError, match="Unknown `metric='accuracy'`. Choose one of 'macro_f1', 'ece'"):
         pl.evaluation(summary, metric="accuracy")
-    with pytest.raises(KeyError, match="No 'lower' in `summary`.* Pass what `metrics.replicate_summary` gives"):
+    with pytest.raises(KeyError, match="No 'lower' in `summary`.* Pass what `metrics.replicate_summary` returns"):
         pl.evaluation(summary.drop(columns="lower"))
     with pytest.raises(ValueError, match="found several for 'a', 'b', 'c'"):
         pl.evaluation(pd.concat([summary, summary]))

@@ -10,6 +10,7 @@ from anndata import AnnData
 from matplotlib.patches import StepPatch
 
 from scmpt_scverse import SCMPT, pl
+from scmpt_scverse.pl._figure import group_colours
 
 
 @pytest.fixture
@@ -56,3 +57,12 @@ def test_groups_are_text_in_the_order_of_categories_and_missing_ones_are_left_ou
     legend = pl.novelty(adata, "cluster", show=False).get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["2 (1)", "10 (1)"]
+
+
+def test_groups_of_numbers_keep_the_colours_of_scanpy(annotated: AnnData) -> None:
+    cells = annotated.copy()
+    numbers = pd.Series([1.0, 2.0, np.nan] * cells.n_obs, index=None)[: cells.n_obs]  # a missing value makes floats
+    cells.obs["batch"] = pd.Categorical(numbers)
+    cells.uns["batch_colors"] = ["#112233", "#445566"]
+    assert group_colours(cells, "batch", ["1", "2"]) == ["#112233", "#445566"]
+    assert group_colours(cells, "batch", ["2"]) == ["#445566"]

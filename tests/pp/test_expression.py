@@ -75,18 +75,6 @@ def test_columns_are_counted_and_ordered_by_their_first_place() -> None:
     assert (reader.n_without_symbol, reader.n_merged, reader.n_obs) == (1, 1, 5)
 
 
-@pytest.mark.parametrize("layer", ["counts", "raw_counts", "count", "Counts"])
-def test_a_layer_that_calls_itself_counts_holds_some(layer: str) -> None:
-    adata = adata_of(VALUES)
-    adata.layers[layer] = VALUES + np.where(VALUES > 0, 0.25, 0).astype(np.float32)
-    adata.layers["logs"] = adata.layers[layer]
-    with pytest.raises(ValueError, match=f"raw counts in `adata.layers\\['{layer}'\\]`; found fractions such as 3.25"):
-        ExpressionReader(adata, layer=layer).rows(0, 5)
-    ExpressionReader(adata, layer="logs").rows(0, 5)
-    adata.layers[layer] = VALUES
-    ExpressionReader(adata, layer=layer).rows(0, 5)
-
-
 def test_negative_and_infinite_values_are_named() -> None:
     negative, missing = VALUES.copy(), VALUES.copy()
     negative[1, 0], missing[1, 0] = -1.5, np.nan
@@ -110,7 +98,7 @@ def test_no_matrix_and_no_cell_are_errors() -> None:
 
 def test_a_reference_may_hold_names_twice_and_unknown_ones() -> None:
     reference = np.array(["C", "GONE", "C", "A"], dtype=object)
-    reader = ExpressionReader(adata_of(VALUES), reference_var_names=reference)
+    reader = ExpressionReader(adata_of(VALUES), reference_genes=reference)
     assert reader.genes.tolist() == ["C", "A", "B", "D"]
     np.testing.assert_array_equal(reader.rows(0, 5).matrix.toarray(), VALUES[:, [2, 0, 1, 3]])
     assert is_canonical(reader.rows(0, 5).matrix)

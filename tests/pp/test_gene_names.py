@@ -9,20 +9,23 @@ import pytest
 from anndata import AnnData
 
 from scmpt_scverse import pp
+from scmpt_scverse.pp._column_symbols import gene_symbols_of
 from scmpt_scverse.pp._expression import ExpressionReader
-from scmpt_scverse.pp._gene_names import gene_symbols_of, is_ensembl_id, looks_like_mouse, nearest_cause
+from scmpt_scverse.pp._gene_names import looks_like_mouse
+from scmpt_scverse.pp._gene_overlap import nearest_cause
+from scmpt_scverse.pp._identifier_systems import ENSEMBL_GENES, certain_system
 
 
 @pytest.mark.parametrize(
     "name", ["ENSG00000156738", "ENSG00000156738.17", "ENSMUSG00000026395.7", "ENSG00000182378.15_PAR_Y"]
 )
 def test_ensembl_ids(name: str) -> None:
-    assert is_ensembl_id(name)
+    assert certain_system(name) is ENSEMBL_GENES
 
 
 @pytest.mark.parametrize("name", ["ENSA", "ENSAP1", "ENSG0001", "CD3D", "AC012345.1", "ENST00000456328"])
 def test_symbols_are_no_ensembl_ids(name: str) -> None:
-    assert not is_ensembl_id(name)
+    assert certain_system(name) is not ENSEMBL_GENES
 
 
 def one_cell(genes: list[str], values: list[float] | None = None, **columns: list[Any]) -> AnnData:
@@ -55,7 +58,7 @@ def test_duplicates_are_summed() -> None:
 
 def test_reference_order_breaks_ties_as_in_the_reference() -> None:
     adata = one_cell(["C", "NEW", "A", "B"], values=[1, 1, 1, 1])
-    reader = ExpressionReader(adata, reference_var_names=np.array(["A", "B", "C", "GONE"], dtype=object))
+    reader = ExpressionReader(adata, reference_genes=np.array(["A", "B", "C", "GONE"], dtype=object))
     assert reader.genes.tolist() == ["A", "B", "C", "NEW"]
 
 
@@ -70,8 +73,16 @@ def test_only_ensembl_ids_name_the_column_with_symbols() -> None:
 
 
 def test_row_numbers_are_no_names() -> None:
-    with pytest.raises(ValueError, match="found numbers, not names such as '0', '1', '2'"):
+    with pytest.raises(ValueError, match="found row numbers such as '0', '1', '2'. Pass `gene_symbols=`"):
         pp.cell_sentences(one_cell(["0", "1", "2"]))
+
+
+def test_a_column_without_symbols_is_not_advised() -> None:
+    adata = one_cell(["ENSG00000156738"], feature_name=["NM_000732"], gene_name=["MS4A1"])
+    with pytest.raises(
+        ValueError, match="found Ensembl ids such as 'ENSG00000156738'. Pass `gene_symbols='gene_name'`"
+    ):
+        pp.cell_sentences(adata)
 
 
 def test_unknown_column() -> None:
@@ -117,10 +128,10 @@ def test_mouse_symbols_are_written_in_lower_case_but_for_the_first_letter(symbol
     assert looks_like_mouse(np.array(symbols, dtype=object)) is is_mouse
 
 
-def test_names_are_stripped_and_numbers_beside_names_stay() -> None:
+def test_names_are_stripped_and_numbers_are_none() -> None:
     adata = one_cell([" CD3D ", "MS4A1", "3", "nan"])
-    assert gene_symbols_of(adata, None).tolist() == ["CD3D", "MS4A1", "3", ""]
-    with pytest.raises(ValueError, match="found numbers, not names such as '1', '', '2'"):
+    assert gene_symbols_of(adata, None).tolist() == ["CD3D", "MS4A1", "", ""]
+    with pytest.raises(ValueError, match="found row numbers such as '1', '', '2'"):
         gene_symbols_of(one_cell(["1", "", "2"]), None)
 
 
@@ -128,7 +139,9 @@ def test_the_column_that_failed_is_not_advised() -> None:
     adata = one_cell(["a", "b"], symbol=["ENSG00000156738", "nan"], gene_name=["CD3D", "LYZ"])
     with pytest.raises(ValueError, match=r"in `adata.var\['symbol'\]`; found Ensembl ids .*`gene_symbols='gene_name'`"):
         gene_symbols_of(adata, "symbol")
-    with pytest.raises(ValueError, match=r"found missing such as 'nan', 'None'. Pass `gene_symbols=` with the column"):
+    with pytest.raises(
+        ValueError, match=r"found missing names such as 'nan', 'None'. Pass `gene_symbols=` with the column"
+    ):
         gene_symbols_of(one_cell(["a", "b"], symbol=["nan", None]), "symbol")
 
 

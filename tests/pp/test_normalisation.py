@@ -5,7 +5,13 @@ from anndata import AnnData
 from scipy import sparse
 
 from scmpt_scverse.pp import GeneExpression
-from scmpt_scverse.pp._normalisation import Normalisation, gene_weights_of, log_normalised_cells
+from scmpt_scverse.pp._normalisation import (
+    Normalisation,
+    are_linear,
+    gene_weights_of,
+    log_normalised,
+    log_normalised_cells,
+)
 
 COUNTS = sparse.csr_matrix(np.array([[0, 3, 1, 0], [12, 0, 0, 7], [0, 0, 1, 0]], dtype=np.int32))
 
@@ -100,3 +106,15 @@ def test_weights_are_powers_of_log_expression_that_sum_to_one(power: float) -> N
     assert len(weights) == 3
     empty = gene_weights_of(GeneExpression(sparse.csr_matrix((2, 4), dtype=np.float32), genes), power)
     assert (len(empty), empty.matrix.nnz) == (2, 0)
+
+
+def test_linear_values_are_decided_over_all_chunks_and_applied_to_every_cell() -> None:
+    fractions, large = sparse.csr_matrix([[0.5, 1.5]]), sparse.csr_matrix([[60.0, 3.0]])
+    assert are_linear([fractions, large])
+    assert are_linear([sparse.vstack([fractions, large], "csr")])
+    assert not are_linear([fractions])
+    assert not are_linear([large])
+    assert not are_linear([])
+    found = log_normalised(fractions, is_linear=True).toarray()
+    np.testing.assert_allclose(found, np.log1p(1e4 * np.array([[0.25, 0.75]])), rtol=1e-6)
+    assert (log_normalised(fractions, is_linear=False) != fractions).nnz == 0

@@ -85,7 +85,7 @@ def test_an_executor_of_ones_own(cells: AnnData, scgpt_folder: Path) -> None:
     np.testing.assert_array_equal(embed(cells, scgpt_folder, BackwardsExecutor(), cache=False), serial)
 
 
-def test_unknown_names_and_a_missing_package_are_told_first(
+def test_unknown_names_and_a_missing_package_are_refused_first(
     cells: AnnData, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(

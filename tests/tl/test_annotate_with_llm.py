@@ -82,11 +82,30 @@ def test_dry_run_and_bad_input(cells: AnnData, server: ChatServer, tmp_path: Pat
     report = tl.annotate_with_llm(cells, server.client(), ["T", "B"], dry_run=True, progress=False)
     assert (report.n_calls, report.price) == (20, None)
     assert snapshot(cells) == before
-    with pytest.raises(ValueError, match="Expected at least two different `labels`; found 'T', 'T'"):
+    with pytest.raises(
+        ValueError, match="Expected at least two different `labels`, none missing or blank; found 'T', 'T'"
+    ):
         tl.annotate_with_llm(cells, server.client(), ["T", "T"])
+    for wrong in (["T", None], ["T", " "], "TB"):
+        with pytest.raises(ValueError, match="none missing or blank"):
+            tl.annotate_with_llm(cells, server.client(), wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="do not fit the client 'openai': missing a required argument: 'model'"):
         tl.annotate_with_llm(cells, "openai", ["T", "B"])
     with pytest.raises(KeyError, match="No 'leiden' in `adata.obs`"):
         tl.annotate_with_llm(cells, server.client(), ["T", "B"], cluster_key="leiden")
     with pytest.raises(PermissionError, match="environment variable NOT_SET"):
         tl.annotate_with_llm(cells, server.client(api_key=None, api_key_variable="NOT_SET"), ["T", "B"])
+
+
+def test_the_unlabeled_category_is_no_label_to_choose(cells: AnnData, server: ChatServer, tmp_path: Path) -> None:
+    server.forget()
+    options: dict[str, Any] = {"cache_path": tmp_path / "answers.jsonl", "progress": False}
+    wrong: list[tuple[list[Any], dict[str, Any]]] = [
+        (["T", "Unknown"], {}),
+        (["T", "B"], {"unlabeled_category": "B"}),
+        ([1.0, 2.0], {"unlabeled_category": 2}),
+    ]
+    for labels, more in wrong:
+        with pytest.raises(ValueError, match="is written where it abstains; found it among"):
+            tl.annotate_with_llm(cells, server.client(), labels, **more, **options)
+    assert server.received() == []

@@ -120,11 +120,27 @@ def test_refusals_come_before_the_encoder_runs(pbmc: AnnData, minilm: Encoder, m
     scaled.raw = cells
     with pytest.raises(ValueError, match=r"found negative values such as -1.*`adata.raw.to_adata\(\)` may be"):
         embed(scaled, minilm)
-    cells.layers["counts"] = cells.X
-    with pytest.raises(ValueError, match=r"raw counts in `adata.layers\['counts'\]`; found fractions"):
-        embed(cells, minilm, layer="counts")
     with pytest.raises(KeyError, match="No 'lognorm' in `adata.layers`"):
         embed(cells, minilm, layer="lognorm")
+
+
+def test_only_an_encoder_that_needs_counts_refuses_fractions(
+    pbmc: AnnData, minilm: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = pbmc[:4].copy()
+    cells.layers["counts"] = sparse.csr_matrix(np.expm1(cells.X.toarray()) / 7)  # normalised by volume, say
+    embed(cells, minilm, layer="counts")
+    assert np.isfinite(cells.obsm["X_minilm"]).all()
+    monkeypatch.setattr(type(minilm), "needs_counts", True)
+    message = (
+        r"The encoder 'minilm' needs raw counts; found fractions such as .* in `adata.layers\['counts'\]`.*Pass `la"
+    )
+    with pytest.raises(ValueError, match=message):
+        embed(cells, minilm, layer="counts")
+    with pytest.raises(ValueError, match="found fractions such as .* in `adata.X`"):
+        embed(cells, minilm)
+    cells.layers["counts"] = sparse.csr_matrix(np.rint(np.expm1(cells.X.toarray())))
+    embed(cells, minilm, layer="counts")
 
 
 def test_genes_of_another_species_are_named_as_the_cause(pbmc: AnnData, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_errors_leave_the_files_as_they_were(source: Path, scgpt_folder: Path, m
     assert source.read_bytes() == before
 
 
-def test_a_disk_without_room_is_told_first(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_refused_first(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     with pytest.raises(OSError, match=r"Expected room for 0\.0 GB in .*; found 0\.0 GB. Make room"):
         tl.embed_file(source, source.with_name("out.h5ad"), scgpt_folder, layer="log", progress=False)

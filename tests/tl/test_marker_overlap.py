@@ -8,6 +8,7 @@ from anndata import AnnData
 
 from scmpt_scverse import tl
 from scmpt_scverse.attribution._marker_overlap import overlap
+from scmpt_scverse.tl._marker_overlap import _types_of
 
 _MARKERS = {"B cells": ["CD79A", "CD79B", "MS4A1", "CD74", "HLA-DRA"], "NK cells": ["NKG7", "GNLY", "PRF1", "CTSW"]}
 
@@ -41,6 +42,29 @@ def test_markers_of_any_ranking(ranked: AnnData, tmp_path: Path) -> None:
         cell_types={"B cell": "NK cells", "NK cells": "B cells", "Dendritic": "B cells"},
     )
     assert shuffled.loc["NK cells", "auroc"] < 0.7
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+def test_symbols_of_rankings_and_tables_are_read_as_those_of_data(ranked: AnnData) -> None:
+    plain = ranked.uns["rank_genes_groups"]
+    types = {"B cell": "B cells", "NK cells": "NK cells", "Dendritic": "B cells"}
+    expected = tl.marker_overlap(ranked, _MARKERS, key="rank_genes_groups", cell_types=types)
+    names = plain["names"].copy()
+    for group in names.dtype.names:
+        names[group] = [f"GRCh38_{gene}" for gene in names[group]]
+    ranked.uns["prefixed"] = {**plain, "names": names}
+    table = {name: [f"{gene}_ENSG00000167286" for gene in genes] for name, genes in _MARKERS.items()}
+    found = tl.marker_overlap(ranked, table, key="prefixed", cell_types=types)
+    pd.testing.assert_frame_equal(found, expected)
+
+    # Groups need not rank the same genes, and what has no symbol is no marker.
+    for group, genes in {"B cell": ["CD79A", "NKG7", "915"], "NK cells": ["GNLY", "920", "LYZ"]}.items():
+        names[group][-3:] = genes
+    ranked.uns["few"] = {**plain, "names": names[-3:], "scores": plain["scores"][-3:]}
+    few = {"B cells": ["CD79A", "1"], "NK cells": ["GNLY", "2"]}
+    with pytest.warns(UserWarning, match="fewer than"):
+        found = tl.marker_overlap(ranked, few, key="few", cell_types=types)
+    assert found.loc[["B cell", "NK cells"], "n_markers"].tolist() == [1, 1]
 
 
 def test_overlap_by_hand() -> None:
@@ -77,3 +101,22 @@ def test_refusals(ranked: AnnData) -> None:
         names[group] = [name.capitalize() for name in names[group]]
     with pytest.raises(ValueError, match="look like mouse symbols"):
         tl.marker_overlap(ranked, _MARKERS, key="rank_genes_groups")
+
+
+@pytest.mark.parametrize(
+    ("group", "found"),
+    [
+        ("B", ["B cells"]),
+        ("b_cell", ["B cells"]),
+        ("B-cells", ["B cells"]),
+        ("natural killer cell", ["NK cells"]),
+        ("CD14+ CD16- monocytes", ["CD14+ CD16- monocyte"]),
+        ("?", []),
+        ("T", []),
+    ],
+)
+def test_groups_find_their_type_however_it_is_spelled(group: str, found: list[str]) -> None:
+    table = dict.fromkeys(
+        ["B cells", "NK cells", "CD14+ CD16- monocyte", "CD14- CD16+ monocyte", "-"], frozenset({"A"})
+    )
+    assert _types_of(group, {}, table) == found

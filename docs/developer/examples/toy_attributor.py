@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from scmpt_scverse.attribution import Attribution, Attributor, target_logits
+from scmpt_scverse.attribution import Attribution, Attributor
 
 
 class GradientTimesInput(Attributor):
@@ -16,7 +16,7 @@ class GradientTimesInput(Attributor):
         """See `Attributor.attribute`."""
         gates = gates.clone().requires_grad_()
         cells = torch.arange(len(gates), device=gates.device)
-        logits = target_logits(forward, gates, cells, target)
+        logits = forward(gates, cells).gather(1, target.unsqueeze(1))  # (n_cells, 1)
         (slope,) = torch.autograd.grad(logits.sum(), gates)
         scores = (slope * gates).detach()  # (n_cells, n_modalities, n_genes)
         return Attribution(scores, scores.sum(1))

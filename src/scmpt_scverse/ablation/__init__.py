@@ -1,13 +1,12 @@
 """What a model loses when something is taken from what it reads."""
 
-from scmpt_scverse.ablation._base import Ablation
+from scmpt_scverse.ablation._base import Ablation as Ablation
 from scmpt_scverse.ablation._expression import DropGenes, LowDepth, Truncate
 from scmpt_scverse.ablation._modality import WithoutModality
 from scmpt_scverse.ablation._run import run
 from scmpt_scverse.ablation._sentence import HashNames, Prefix, RandomNames, SentenceForm, Shuffle
 
 __all__ = [
-    "Ablation",
     "DropGenes",
     "HashNames",
     "LowDepth",

@@ -8,8 +8,8 @@ import pandas as pd
 from anndata import AnnData
 from tqdm import tqdm
 
-from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._labels import labels_or
+from scmpt_scverse._checks import check_key, check_positive, list_some, type_name
+from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse.ablation._base import Ablation
 from scmpt_scverse.encoders import CacheableCells
 from scmpt_scverse.evaluation import cell_splits
@@ -18,7 +18,7 @@ from scmpt_scverse.modalities import as_cells
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
-    from scmpt_scverse.modalities import GeneEncoder
+    from scmpt_scverse.modalities import GeneEncoder, Modalities
     from scmpt_scverse.model import SCMPT
 
 #: Cells whose changed inputs are embedded together.
@@ -35,6 +35,8 @@ def run(
     n_replicates: int = 5,
     retrain: bool = True,
     group_key: str | None = None,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
     seed: int = 0,
     progress: bool = True,
     **train_options: Any,
@@ -47,17 +49,19 @@ def run(
         A trained model: its encoders, its kind of head and its options. Expression itself (`"counts"`) keeps the genes
         that varied most among the cells that this model was trained on.
     adata
-        Labelled cells with expression.
+        Labelled cells with expression; a MuData for a model that was set up with one.
     ablations
-        What to change; the intact model is always measured beside.
+        What to change; the intact model is always measured as well.
     n_replicates
-        Splits into training and held-out cells (folds of a five-fold cross-validation), each with its own random
-        changes.
+        Splits into training and held-out cells, each with its own random changes: folds of a five-fold
+        cross-validation. Where there are fewer than five groups, one fold for each of them, and no more.
     retrain
         Train a fresh head on the changed cells: what is still in them. Otherwise the head of `model` reads the changed
         cells: how robust it is. Then cells that it was trained on are left out.
     group_key
-        Column of `.obs` whose groups, donors say, are never on both sides of a split.
+        Column of `.obs` whose groups, such as donors, are never on both sides of a split.
+    layer, gene_symbols
+        As for :meth:`scmpt_scverse.SCMPT.predict`.
     seed
         Of splits and changes.
     progress
@@ -72,6 +76,10 @@ def run(
 
     Raises
     ------
+    TypeError
+        `model`, `adata` or an ablation is something else.
+    RuntimeError
+        The model is not trained.
     KeyError
         The column of labels or groups is missing.
     ValueError
@@ -82,17 +90,20 @@ def run(
     cells = as_cells(adata, model.registry["setup_args"].get("modalities"))
     for key in filter(None, (model.labels_key, group_key)):
         check_key(key, cells.obs.columns, "adata.obs")
-    embedder = _Embedder(model, cells, progress)
+    modalities = model.modalities.reading(layer, gene_symbols)
+    embedder = _Embedder(modalities, cells, progress)
     labels = labels_or(cells.obs[model.labels_key], model.unlabeled_category)
     is_usable = np.isin(labels, model.labels) & embedder.is_readable
     if not retrain:
-        is_usable &= ~model.is_training_cell(adata)
+        is_usable &= ~model.is_training_cell(adata, layer=layer, gene_symbols=gene_symbols)
     rows = np.flatnonzero(is_usable)
     if not rows.size:
         raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")
     groups = None if group_key is None else cells.obs[group_key].to_numpy()[rows]
-    n_repeats = -(-n_replicates // _N_FOLDS)
-    splits = cell_splits(labels[rows], groups, n_splits=_N_FOLDS, n_repeats=n_repeats, seed=seed)[:n_replicates]
+    n_folds = _N_FOLDS if group_key is None else _n_folds(cells.obs[group_key].iloc[rows], group_key)
+    # Fewer groups than folds are left out one by one, and another repeat would leave out the same ones.
+    n_repeats = -(-n_replicates // n_folds) if n_folds == _N_FOLDS else 1
+    splits = cell_splits(labels[rows], groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
     results = []
     for ablation in tqdm([_Intact(), *ablations], desc="Ablations", disable=not progress):
         for replicate, (train, test) in enumerate(splits):
@@ -117,6 +128,16 @@ def run(
     return pd.DataFrame(results, columns=["ablation", "replicate", "metric", "value"])
 
 
+def _n_folds(groups: pd.Series, group_key: str) -> int:
+    n_groups = len(distinct_labels(groups))
+    if n_groups < 2:
+        raise ValueError(
+            f"Expected at least two groups in `adata.obs[{group_key!r}]` among these cells; found {n_groups}. Pass "
+            "another `group_key=`, or none."
+        )
+    return min(_N_FOLDS, n_groups)
+
+
 class _Intact(Ablation):
     name = INTACT
 
@@ -124,14 +145,13 @@ class _Intact(Ablation):
 class _Embedder:
     """Embeds the changed cells of one AnnData; what an encoder has read before is not embedded again."""
 
-    def __init__(self, model: "SCMPT", adata: AnnData, progress: bool) -> None:
+    def __init__(self, modalities: "Modalities", adata: AnnData, progress: bool) -> None:
         self.intact: dict[str, FloatArray] = {
-            name: values[np.arange(adata.n_obs)]
-            for name, values in model.modalities.read(adata, progress=progress).items()
+            name: values[np.arange(adata.n_obs)] for name, values in modalities.read(adata, progress=progress).items()
         }
         self.is_readable = np.all([np.isfinite(values).all(axis=1) for values in self.intact.values()], axis=0)
-        self._reader = model.modalities.source.reader(adata)
-        self._encoders = model.modalities.gene_encoders(self._reader)
+        self._reader = modalities.source.reader(adata)
+        self._encoders = modalities.gene_encoders(self._reader)
         self._known: dict[str, dict[bytes, FloatArray]] = {name: {} for name in self._encoders}
         self._changed: dict[str, dict[bytes, FloatArray]] = {}  # of the ablation of the last call
         self._ablation: Ablation | None = None
@@ -164,7 +184,23 @@ class _Embedder:
         return np.stack([intact[content] if content in intact else changed[content] for content in contents])
 
 
-def _check(model: "SCMPT", ablations: Sequence[Ablation]) -> None:
+def _check(model: object, ablations: object) -> None:
+    from scmpt_scverse.model import SCMPT
+
+    if not isinstance(model, SCMPT):
+        raise TypeError(
+            f"Expected a trained model as `model`; found {type_name(model)}. Pass an `SCMPT`, then the data."
+        )
+    if not model.is_trained:
+        raise RuntimeError("Expected a trained model; found one that is not trained. Run `model.train()` first.")
+    if isinstance(ablations, Ablation | str) or not isinstance(ablations, Sequence):
+        raise TypeError(
+            f"Expected a list of ablations; found {type_name(ablations)}. Pass one such as `[ablation.Shuffle()]`."
+        )
+    for ablation in ablations:
+        if not isinstance(ablation, Ablation):
+            found = f"the class {ablation.__name__}" if isinstance(ablation, type) else type_name(ablation)
+            raise TypeError(f"Expected instances of `ablation.Ablation`; found {found}. Pass such as `Shuffle()`.")
     names = [INTACT, *(ablation.name for ablation in ablations)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

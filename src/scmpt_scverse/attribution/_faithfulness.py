@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from scipy import stats
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import check_table, list_some
 from scmpt_scverse.attribution._base import GatedLogits
 
 if TYPE_CHECKING:
@@ -79,9 +79,8 @@ def faithfulness(curves: pd.DataFrame) -> pd.DataFrame:
     ValueError
         Several cells have one name, and there is no column `row`.
     """
-    cell = "row" if "row" in curves else "cell"
-    for column in ("method", "kind", "n_genes", cell, "probability"):
-        check_key(column, curves.columns, "curves", hint=" Pass what `model.deletion_curves` returns.")
+    cell = "row" if "row" in getattr(curves, "columns", ()) else "cell"
+    check_table(curves, ("method", "kind", "n_genes", cell, "probability"), "curves", "`model.deletion_curves`")
     repeated = curves.loc[curves.duplicated(["method", "kind", cell, "n_genes"]), cell]
     if len(repeated):
         raise ValueError(

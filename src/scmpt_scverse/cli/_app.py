@@ -1,15 +1,27 @@
 """The commands. What is heavy to import is imported inside them, so that `--help` answers at once."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._h5ad import is_zarr_store, read_cells
+from scmpt_scverse.cli._align import align
+from scmpt_scverse.cli._annotate import annotate, search
 from scmpt_scverse.cli._encoder_commands import cache, embed, pretrain, probe
-from scmpt_scverse.cli._files import check_model_dir, check_output, read_model, write_cells
+from scmpt_scverse.cli._files import (
+    check_model_dir,
+    check_new_folder,
+    check_output,
+    save_or_rescue,
+    save_or_rescue_each,
+)
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
+from scmpt_scverse.cli._models import read_model
 from scmpt_scverse.cli._options import (
     Force,
     GeneSymbols,
@@ -17,7 +29,8 @@ from scmpt_scverse.cli._options import (
     Layer,
     MaxEpochs,
     ModelDir,
-    OutFile,
+    QueryGeneSymbols,
+    QueryLayer,
     Seed,
     checked_choice,
     choose_encoders,
@@ -56,6 +69,7 @@ def demo(
 
     Example: `scmpt demo --out my_demo`
     """
+    check_new_folder(out)
     from scmpt_scverse.cli._demo import run_demo
 
     run_demo(out, seed=seed, n_splits=splits, max_epochs=max_epochs, console=Console())
@@ -70,7 +84,9 @@ def train(
     source: InFile,
     model_dir: ModelDir,
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
-    unlabeled_category: Annotated[str, typer.Option(help="The label that means: not known.")] = "Unknown",
+    unlabeled_category: Annotated[
+        list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
+    ] = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_key: Annotated[str | None, typer.Option(help="Column of .obs with batches.")] = None,
@@ -99,11 +115,12 @@ def train(
     Example: `scmpt train cells.h5ad my_model --labels-key cell_type`
     """
     obsm_keys = parse_obsm_keys(obsm or [])
-    from scmpt_scverse.modalities import PRESETS
+    from scmpt_scverse.modalities import DEFAULT_PRESET, PRESETS
     from scmpt_scverse.module import FUSIONS
 
     checked_choice(preset, list(PRESETS), "--preset")
     checked_choice(fusion, FUSIONS.names(), "--fusion")
+    preset = DEFAULT_PRESET if preset is None else preset
     encoders = choose_encoders(preset, text, expression, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
     adata = read_cells(source)
@@ -116,7 +133,7 @@ def train(
     SCMPT.setup_anndata(
         adata,
         labels_key,
-        unlabeled_category=unlabeled_category,
+        unlabeled_category=unlabeled_category or "Unknown",
         layer=layer,
         gene_symbols=gene_symbols,
         batch_key=batch_key,
@@ -125,34 +142,14 @@ def train(
     model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
-    model.save(str(model_dir), overwrite=force)
+    save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
     typer.echo(f"Learned {len(model.labels)} labels from {sum(model.record.label_counts.values())} cells: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad")
 
 
-@app.command()
-def annotate(
-    model_dir: ModelDir,
-    source: InFile,
-    output: OutFile,
-    key_added: Annotated[str, typer.Option(help="Prefix of what is written.")] = "scmpt",
-    force: Force = False,
-) -> None:
-    """Predict cell types; adds prediction and confidence to .obs, probabilities to .obsm.
-
-    The cells need no label column, and their genes may be others, or in another order, than those learned from.
-
-    Example: `scmpt annotate my_model query.h5ad annotated.h5ad`
-    """
-    check_output(output, source=source, force=force)
-    adata = read_cells(source)
-    model = read_model(model_dir)
-    model.embed(adata, progress=is_interactive())
-    model.annotate(adata, key_added=key_added)
-    write_cells(adata, output)
-    typer.echo(f"Annotated {adata.n_obs} cells: {output}")
-    for label, count in adata.obs[f"{key_added}_prediction"].value_counts().items():
-        typer.echo(f"{count:8d}  {label}")
+app.command()(annotate)
+app.command()(align)
+app.command()(search)
 
 
 @app.command()
@@ -167,6 +164,8 @@ def evaluate(
     group_key: Annotated[
         str | None, typer.Option(help="Column of .obs with donors or studies, never on both sides of a split.")
     ] = None,
+    layer: QueryLayer = None,
+    gene_symbols: QueryGeneSymbols = None,
     figure: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the macro F1 of the splits, with intervals.")
     ] = None,
@@ -186,40 +185,48 @@ def evaluate(
             check_output(output, source=source, force=force, suffix=suffix)
     adata = read_cells(source)
     model = read_model(model_dir)
-    model.embed(adata, progress=is_interactive())
+    model.embed(adata, layer=layer, gene_symbols=gene_symbols, progress=is_interactive())
+    results: dict[Path, Callable[[Path], object]] = {}
     if cross_validate is None:
-        scores = model.evaluate(adata)
+        scores = model.evaluate(adata, layer=layer, gene_symbols=gene_symbols)
     else:
-        from scmpt_scverse.cli._cross_validate import cross_validated
+        from scmpt_scverse.cli._cross_validate import cross_validated, draw_metrics, mean_metrics
 
-        scores = cross_validated(model, adata, cross_validate, group_key, figure)
+        summary = cross_validated(model, adata, cross_validate, group_key, layer=layer, gene_symbols=gene_symbols)
+        scores = mean_metrics(summary)
+        if figure is not None:
+            results[figure] = partial(draw_metrics, summary)
     shown = [name for name in ("accuracy", "macro_f1", "lower", "upper", "ece", "n_cells") if name in scores]
     Console().print(table_of(scores[shown], str(source), index="predictor"))
     if csv is not None:
-        scores.to_csv(csv, index_label="predictor")
+        results = {csv: lambda path: scores.to_csv(path, index_label="predictor"), **results}
+    save_or_rescue_each(results)
 
 
 @app.command()
 def info(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="MODEL_DIR|FILE.h5ad", help="What to describe.", show_default="this machine"),
+        typer.Argument(metavar="MODEL|FILE.h5ad", help="What to describe.", show_default="this machine"),
     ] = None,
 ) -> None:
     """Describe this machine and the encoders, or a saved model, or the cells of a file.
 
-    Examples: `scmpt info`, `scmpt info my_model`, `scmpt info cells.h5ad`
+    Examples: `scmpt info`, `scmpt info my_model`, `scmpt info scmmgpt-mini`, `scmpt info cells.h5ad`
     """
     from scmpt_scverse.cli._info import describe_cells, describe_machine, describe_model
 
     console = Console()
     if path is None:
         describe_machine(console)
-    elif not path.exists():
-        raise FileNotFoundError(
-            f"Expected the folder of a model or an .h5ad file at {path}; found none. Check the path."
-        )
-    elif path.is_dir():
-        describe_model(path, console)
-    else:
+    elif path.exists() and (not path.is_dir() or is_zarr_store(path)):
         describe_cells(path, console)
+    else:
+        from scmpt_scverse.model import pretrained_names
+
+        if not path.exists() and str(path) not in pretrained_names():
+            raise FileNotFoundError(
+                f"Expected a model or an .h5ad file at {path}; found none. Check the path, or pass the name of a model "
+                f"that comes with this package ({list_some(pretrained_names())})."
+            )
+        describe_model(path, console)

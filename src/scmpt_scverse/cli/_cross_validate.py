@@ -19,21 +19,36 @@ _DPI = 150
 
 
 def cross_validated(
-    model: "SCMPT", adata: "AnnData", n_splits: int, group_key: str | None, figure: Path | None
+    model: "SCMPT",
+    adata: "AnnData",
+    n_splits: int,
+    group_key: str | None,
+    *,
+    layer: str | None,
+    gene_symbols: str | None,
 ) -> "pd.DataFrame":
-    """Mean metrics of each predictor over the splits, the 95 % interval of macro F1, and a plot of it."""
+    """Mean and 95 % interval of each metric of each predictor over the splits, from :func:`replicate_summary`."""
     quiet_libraries()
-    table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits)
-    summary = metrics.replicate_summary(table)
-    means = summary.pivot(index="predictor", columns="metric", values="mean").loc[table["predictor"].unique()]
+    table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits, layer=layer, gene_symbols=gene_symbols)
+    return metrics.replicate_summary(table)
+
+
+def mean_metrics(summary: "pd.DataFrame") -> "pd.DataFrame":
+    """One row per predictor: the means of a summary, and the interval of macro F1."""
+    means = summary.pivot(index="predictor", columns="metric", values="mean").loc[summary["predictor"].unique()]
     macro_f1 = summary[summary["metric"] == "macro_f1"].set_index("predictor")
-    if figure is not None:
-        plt.switch_backend("agg")  # a file only, also where there is no display
-        pl.evaluation(summary, show=False)
-        plt.savefig(figure, dpi=_DPI)
-        plt.close("all")
     columns = [name for name in _SHOWN if name in means]
     scores = means[columns].rename_axis(columns=None)
     scores.insert(columns.index("macro_f1") + 1, "lower", macro_f1["lower"])
     scores.insert(columns.index("macro_f1") + 2, "upper", macro_f1["upper"])
     return scores
+
+
+def draw_metrics(summary: "pd.DataFrame", path: Path) -> None:
+    """Write the plot of a summary to a file."""
+    plt.switch_backend("agg")  # a file only, also where there is no display
+    pl.evaluation(summary, show=False)
+    try:
+        plt.savefig(path, dpi=_DPI)
+    finally:
+        plt.close("all")

@@ -24,7 +24,7 @@ from scmpt_scverse.cli._demo_page import (
     mean_scores,
     write_page,
 )
-from scmpt_scverse.cli._files import write_cells
+from scmpt_scverse.cli._files import save_cells
 from scmpt_scverse.cli._group import is_interactive, quiet_libraries
 from scmpt_scverse.cli._tables import table_of
 
@@ -88,7 +88,7 @@ def run_demo(out: Path, *, seed: int, n_splits: int, max_epochs: int | None, con
     for number, (train, test) in enumerate(splits):
         scvi.settings.seed = seed + number
         model, held_out, scores[number] = _run_split(cells[train].copy(), cells[test].copy(), max_epochs)
-        sets.append(model.predict_sets(held_out, _ALPHA))
+        sets.append(model.predict_sets(held_out, _ALPHA, allow_empty=True))
         held_out.obs["split"] = number
         annotated.append(held_out)
         models.append(model)
@@ -112,16 +112,16 @@ def run_demo(out: Path, *, seed: int, n_splits: int, max_epochs: int | None, con
         n_explained=n_explained,
     )
 
+    say("")  # before the files, of which one may fail
+    title = f"Held-out cells, mean of {n_splits} splits"
+    console.print(table_of(mean_scores(results.scores), title, index="predictor"))
+    say(comparison(results.scores))
     out.mkdir(parents=True, exist_ok=True)
     models[0].save(str(out / "model"), overwrite=True)
     results.scores.to_csv(out / "metrics.csv")
     results.write_json(out / "results.json")
     write_page(out / "index.html", results, held_out, hidden)
-    write_cells(held_out, out / "annotated.h5ad")  # after the page: with the colours of its plots
-    say("")
-    title = f"Held-out cells, mean of {n_splits} splits"
-    console.print(table_of(mean_scores(results.scores), title, index="predictor"))
-    say(comparison(results.scores))
+    save_cells(held_out, out / "annotated.h5ad")  # after the page: with the colours of its plots
     say(f"\nDone in {time.perf_counter() - started:.0f} s. Now open the page that explains the results:")
     say(f"  {(out / 'index.html').absolute()}")
 

@@ -68,7 +68,7 @@ def pretrain(
     gene_symbols: GeneSymbols = None,
     vocabulary: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Gene symbols to know, one a line.", show_default="from the data"),
+        typer.Option(metavar="FILE", help="Gene symbols to know, one per line.", show_default="from the data"),
     ] = None,
     objective: Annotated[
         list[str] | None,

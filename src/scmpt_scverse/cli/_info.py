@@ -3,17 +3,20 @@
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from scmpt_scverse._h5ad import read_cells
-from scmpt_scverse._slots import UNS_KEYS
-from scmpt_scverse.cli._files import read_model
+from scmpt_scverse._labels import checked_unlabeled
+from scmpt_scverse._slots import provenance
+from scmpt_scverse.cli._models import is_text_model, read_model, read_text_model
 from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from scmpt_scverse.zero_shot import RegisteredTypes
 
 _PACKAGES = ("scmpt-scverse", "scvi-tools", "scanpy", "anndata", "torch", "sentence-transformers")
 #: Enough of a sha256 to tell encoders apart by eye.
@@ -36,7 +39,10 @@ def describe_machine(console: "Console") -> None:
 
 
 def describe_model(path: Path, console: "Console") -> None:
-    """Modalities, where their embeddings come from, and labels of a saved model."""
+    """Modalities, where their embeddings come from, and labels of a saved model; or what a text model knows."""
+    if is_text_model(path):
+        _describe_text_model(path, console)
+        return
     model = read_model(path)
     setup = model.registry["setup_args"]
     _print_facts(
@@ -45,7 +51,7 @@ def describe_model(path: Path, console: "Console") -> None:
             "model": str(path),
             "labels_key": setup["labels_key"],
             "layer": setup["layer"] or ".X",
-            "unlabeled_category": setup["unlabeled_category"],
+            "unlabeled_category": ", ".join(checked_unlabeled(setup["unlabeled_category"])),
             "cells learned from": str(sum(model.record.label_counts.values())),
         },
     )
@@ -57,6 +63,29 @@ def describe_model(path: Path, console: "Console") -> None:
     console.print(table_of(pd.DataFrame.from_dict(rows, orient="index"), "Modalities", index="modality"))
     counts = pd.DataFrame({"training cells": pd.Series(dict(model.record.label_counts))})
     console.print(table_of(counts, "Labels", index="label"))
+
+
+def _describe_text_model(path: Path, console: "Console") -> None:
+    model = read_text_model(path)
+    types = cast("RegisteredTypes", model.types)  # no model is saved before it is trained
+    encoder = model.text_encoder
+    setup = model.registry["setup_args"]
+    _print_facts(
+        console,
+        {
+            "model": str(path),
+            "text encoder": f"{encoder.name}, {encoder.fingerprint[:_FINGERPRINT_LENGTH]}",
+            "genes": str(len(model.genes)),
+            "types": str(len(types.names)),
+            "labels_key": setup["labels_key"],
+            "tissues": ", ".join(sorted({tissue for each in types.tissues for tissue in each})) or "none",
+        },
+    )
+    rows = {
+        name: {"ontology id": term or "", "tissues": ", ".join(tissues)}
+        for name, term, tissues in zip(types.names, types.terms, types.tissues, strict=True)
+    }
+    console.print(table_of(pd.DataFrame.from_dict(rows, orient="index"), "Types", index="type"))
 
 
 def describe_cells(path: Path, console: "Console") -> None:
@@ -72,9 +101,8 @@ def describe_cells(path: Path, console: "Console") -> None:
             "obs": ", ".join(map(str, adata.obs.columns)) or "none",
         },
     )
-    records = adata.uns.get(UNS_KEYS.root, {}).get(UNS_KEYS.embeddings, {})
     rows = {
-        key: {"dim": values.shape[1] if values.ndim > 1 else 1, **_origin(records.get(key))}
+        key: {"dim": values.shape[1] if values.ndim > 1 else 1, **_origin(provenance(adata, key))}
         for key, values in adata.obsm.items()
     }
     if rows:

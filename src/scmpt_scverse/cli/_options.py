@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import did_you_mean, list_some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,9 +14,27 @@ if TYPE_CHECKING:
 InFile = Annotated[Path, typer.Argument(metavar="IN.h5ad", help="Cells to read.", show_default=False)]
 OutFile = Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File to write.", show_default=False)]
 ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="Folder of the model.", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Folder of a model, or the name of one that comes with this package, such as scmmgpt-mini.",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists, even if it is the input.")]
 Layer = Annotated[str | None, typer.Option(help="Key of .layers with expression.", show_default=".X")]
 GeneSymbols = Annotated[str | None, typer.Option(help="Column of .var with gene symbols.", show_default="var_names")]
+QueryLayer = Annotated[
+    str | None,
+    typer.Option(help="Key of .layers with expression; X for .X.", show_default="as in the training cells"),
+]
+QueryGeneSymbols = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of .var with gene symbols; var_names for the names.", show_default="as in the training cells"
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 MaxEpochs = Annotated[
     int | None, typer.Option(min=1, help="Most passes over the training cells.", show_default="by their number")
@@ -64,7 +82,7 @@ def parse_objectives(pairs: list[str]) -> dict[str, float]:
 
 
 def choose_encoders(
-    preset: str | None, text: str | None, expression: str | None, *, counts: bool, obsm_keys: dict[str, str]
+    preset: str, text: str | None, expression: str | None, *, counts: bool, obsm_keys: dict[str, str]
 ) -> dict[str, str] | None:
     """Modality to encoder where one was asked for; `None` where the preset is taken as it is.
 
@@ -85,4 +103,6 @@ def choose_encoders(
 def checked_choice(value: str | None, choices: "Sequence[str]", option: str) -> None:
     """A usage error unless an option was left out or is one of the choices of a registry."""
     if value is not None and value not in choices:
-        raise typer.BadParameter(f"{value!r} is not one of {list_some(choices)}.", param_hint=option)
+        raise typer.BadParameter(
+            f"{value!r} is not one of {list_some(choices)}.{did_you_mean(value, choices)}", param_hint=option
+        )

@@ -1,6 +1,5 @@
 """The command that asks a language model. What is heavy to import is imported inside it."""
 
-from enum import StrEnum
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,16 +7,21 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from scmpt_scverse._h5ad import read_cells
-from scmpt_scverse.cli._files import check_output, read_model, write_cells
+from scmpt_scverse._h5ad import check_storable, read_cells
+from scmpt_scverse.cli._files import check_appendable, check_output, save_cells
 from scmpt_scverse.cli._group import is_interactive
-from scmpt_scverse.cli._options import Force, InFile, ModelDir, OutFile
+from scmpt_scverse.cli._models import read_model
+from scmpt_scverse.cli._options import (
+    Force,
+    InFile,
+    ModelDir,
+    OutFile,
+    QueryGeneSymbols,
+    QueryLayer,
+    checked_choice,
+)
 from scmpt_scverse.cli._tables import table_of
 from scmpt_scverse.llm import CLIENTS, LLMClient, get
-
-#: Every registered client, those of other packages too.
-ClientName = StrEnum("ClientName", [(name, name) for name in CLIENTS.names()])  # type: ignore[misc]
-_DEFAULT_CLIENT = ClientName("openai")
 
 
 def refine(
@@ -31,7 +35,9 @@ def refine(
             show_default=False,
         ),
     ] = None,
-    client: Annotated[ClientName, typer.Option(help="Client that asks it.")] = _DEFAULT_CLIENT,
+    client: Annotated[
+        str, typer.Option(help="What asks it: openai, transformers, recorded, or a name of another package.")
+    ] = "openai",
     base_url: Annotated[str | None, typer.Option(help="Address of the server.", show_default="OpenAI's")] = None,
     api_key_variable: Annotated[
         str | None,
@@ -41,6 +47,8 @@ def refine(
         tuple[float, float] | None,
         typer.Option(help="Per million input and output tokens.", metavar="IN OUT", show_default=False),
     ] = None,
+    layer: QueryLayer = None,
+    gene_symbols: QueryGeneSymbols = None,
     weight: Annotated[
         float | None,
         typer.Option(help="Weight of the language model.", show_default="fitted on labelled cells"),
@@ -65,9 +73,13 @@ def refine(
 
     Example: `scmpt refine my_model cells.h5ad refined.h5ad --llm qwen3:8b --base-url http://localhost:11434/v1`
     """
+    checked_choice(client, CLIENTS.names(), "--client")
     check_output(output, source=source, force=force)
-    asked = _client(client.value, llm, {"base_url": base_url, "api_key_variable": api_key_variable, "price": price})
+    if answers is not None:
+        check_appendable(answers)
+    asked = _client(client, llm, {"base_url": base_url, "api_key_variable": api_key_variable, "price": price})
     adata = read_cells(source)
+    check_storable(adata)
     model = read_model(model_dir)
     report = model.refine(
         adata,
@@ -80,6 +92,8 @@ def refine(
         max_cost=max_cost,
         dry_run=dry_run,
         context=context,
+        layer=layer,
+        gene_symbols=gene_symbols,
         weight=weight,
         cache_path=answers,
         progress=is_interactive(),
@@ -89,7 +103,7 @@ def refine(
         return
     if report.scores is not None:
         Console().print(table_of(report.scores, "On the labelled cells that it was asked about", index="predictor"))
-    write_cells(adata, output)
+    save_cells(adata, output)
     typer.echo(f"Mixed with weight {report.weight:g}: {output}")
 
 
@@ -97,7 +111,8 @@ def _client(name: str, llm: str | None, options: dict[str, Any]) -> LLMClient:
     """The client of that name; `--llm` is its first option, whatever it is called."""
     given = {key: value for key, value in options.items() if value is not None}
     if llm is not None:
-        given[next(iter(signature(CLIENTS.load(name)).parameters), "llm")] = llm
+        kind = CLIENTS.load(name)
+        given[next(iter(signature(kind).parameters), "llm") if callable(kind) else "llm"] = llm
     try:
         return get(name, **given)
     except TypeError as error:

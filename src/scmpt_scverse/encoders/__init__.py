@@ -1,15 +1,19 @@
-"""Frozen encoders: networks that turn cells into vectors and are never trained here."""
+"""Frozen encoders: networks that turn cells into vectors and are not trained with a model."""
 
-from scmpt_scverse.encoders._base import CacheableCells, Encoder
+from scmpt_scverse.encoders._base import (
+    CacheableCells as CacheableCells,
+    Encoder as Encoder,
+    TextEncoder as TextEncoder,
+)
 from scmpt_scverse.encoders._cached_rows import CachedRows as CachedRows
-from scmpt_scverse.encoders._catalog import CARDS as CARDS, DEFAULT_ENCODERS as DEFAULT_ENCODERS
+from scmpt_scverse.encoders._catalog import CARDS as CARDS
 from scmpt_scverse.encoders._embedding_cache import EmbeddingCache as EmbeddingCache, Space as Space
 from scmpt_scverse.encoders._gene_gates import (
     ExpressedGenes as ExpressedGenes,
     GeneDifferentiable as GeneDifferentiable,
     GeneGates as GeneGates,
 )
-from scmpt_scverse.encoders._gene_text import GeneTextEncoder
+from scmpt_scverse.encoders._gene_text import GeneTextEncoder as GeneTextEncoder
 from scmpt_scverse.encoders._get import (
     ENCODERS as ENCODERS,
     get,
@@ -17,19 +21,9 @@ from scmpt_scverse.encoders._get import (
     list_encoders,
     name_and_dim as name_and_dim,
 )
-from scmpt_scverse.encoders._scgpt import ScGPTEncoder
-from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder
+from scmpt_scverse.encoders._scgpt import ScGPTEncoder as ScGPTEncoder
+from scmpt_scverse.encoders._sentence_transformer import SentenceTransformerEncoder as SentenceTransformerEncoder
 from scmpt_scverse.encoders.pretraining._pretrain import pretrain
 from scmpt_scverse.encoders.pretraining._recipe import PretrainingRecipe
 
-__all__ = [
-    "CacheableCells",
-    "Encoder",
-    "GeneTextEncoder",
-    "PretrainingRecipe",
-    "ScGPTEncoder",
-    "SentenceTransformerEncoder",
-    "get",
-    "list_encoders",
-    "pretrain",
-]
+__all__ = ["PretrainingRecipe", "get", "list_encoders", "pretrain"]

@@ -1,7 +1,7 @@
 """The contract of a frozen encoder: from the expression of a cell to a vector, nothing trained."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
@@ -27,6 +27,23 @@ class CacheableCells(Protocol):
         ...
 
 
+@runtime_checkable
+class TextEncoder(Protocol):
+    """Reads texts of any kind, not only cell sentences."""
+
+    name: str
+    embedding_dim: int
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`Encoder`."""
+        ...
+
+    def encode_texts(self, texts: Sequence[str], *, precision: "Precision" = "auto") -> "FloatArray":
+        """The embeddings of texts, float32 of shape `(n_texts, embedding_dim)`."""
+        ...
+
+
 class Encoder(ABC):
     """A frozen network that turns the expression of cells into vectors of fixed width.
 
@@ -46,6 +63,8 @@ class Encoder(ABC):
         Fewest genes of a data set that it must know.
     min_expression
         Smallest share of a cell's expression (median over cells, in [0, 1]) in genes that it knows.
+    needs_counts
+        Whether it reads raw counts alone; other values are then refused. No encoder of this package does.
     """
 
     name: str
@@ -53,6 +72,7 @@ class Encoder(ABC):
     embedding_dim: int
     min_genes: int = 50
     min_expression: float = 0.2
+    needs_counts: bool = False
 
     @abstractmethod
     def known_genes(self, genes: "StrArray") -> "BoolArray":
@@ -105,7 +125,7 @@ class Encoder(ABC):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Preprocessing options as plain values, as recorded beside every embedding."""
+        """Preprocessing options as plain values; they are recorded with every embedding."""
         return {}
 
     def _empty_embedding(self, n_obs: int) -> "FloatArray":

@@ -11,8 +11,6 @@ from scmpt_scverse._folders import encoder_folder
 #: Encoders that come with this package.
 _BUNDLED = Path(__file__).parent / "bundled"
 EncoderKind: TypeAlias = Literal["sentence_transformer", "gene_text", "scgpt"]
-#: The pair of the scMPT paper, by modality.
-DEFAULT_ENCODERS = {"text": "ember-v1", "expression": "scgpt-human"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ import hashlib
 import os
 import sqlite3
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pandas as pd
 
+from scmpt_scverse._checks import warn_user
 from scmpt_scverse._folders import CACHE_VARIABLE, cache_folder
 
 if TYPE_CHECKING:
@@ -164,11 +164,7 @@ class EmbeddingCache:
         return None
 
     def _start_again(self, action: Callable[[sqlite3.Connection], T], damage: sqlite3.DatabaseError) -> T | None:
-        warnings.warn(
-            f"The embedding cache {self.path} is damaged ({damage}); it is removed and started again.",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_user(f"The embedding cache {self.path} is damaged ({damage}); it is removed and started again.")
         try:
             self.clear()
             return action(self._open())
@@ -179,11 +175,9 @@ class EmbeddingCache:
     def _give_up(self, error: Exception) -> None:
         self.close()
         self._is_given_up = True
-        warnings.warn(
+        warn_user(
             f"The embedding cache {self.path} cannot be used ({error}); cells are computed without it. Set the "
-            f"environment variable {CACHE_VARIABLE} to a folder with room that can be written, or pass `cache=False`.",
-            UserWarning,
-            stacklevel=2,
+            f"environment variable {CACHE_VARIABLE} to a folder with room that can be written, or pass `cache=False`."
         )
 
     def _open(self) -> sqlite3.Connection:
@@ -196,6 +190,7 @@ class EmbeddingCache:
 
     def _read(self, connection: sqlite3.Connection, space: Space, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         found: dict[bytes, bytes] = {}
+        n_bytes = 4 * space.embedding_dim
         number = self._space_id(connection, space)
         if number is None:
             return found
@@ -204,7 +199,9 @@ class EmbeddingCache:
             some = keys[start : start + _MAX_VALUES]
             marks = ",".join("?" * len(some))
             where = f"WHERE space = ? AND key IN ({marks})"
-            found.update(connection.execute(f"SELECT key, row FROM embedding {where}", (number, *some)).fetchall())
+            selected = connection.execute(f"SELECT key, row FROM embedding {where}", (number, *some)).fetchall()
+            # Whoever can write the file can write a row of anything.
+            found.update((key, row) for key, row in selected if isinstance(row, bytes) and len(row) == n_bytes)
             connection.execute(
                 f"UPDATE embedding SET used = ? {where} AND used < ?", (now, number, *some, now - _USE_RESOLUTION_S)
             )
@@ -221,7 +218,7 @@ class EmbeddingCache:
             number = self._space_id(connection, space)
             values = np.ascontiguousarray(rows, dtype="<f4")
             connection.executemany(
-                "INSERT OR IGNORE INTO embedding VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO embedding VALUES (?, ?, ?, ?)",
                 [(number, key, now, row.tobytes()) for key, row in zip(keys, values, strict=True)],
             )
             self._make_room(connection)

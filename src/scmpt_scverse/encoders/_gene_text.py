@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 _PREPROCESSING_VERSION = 1
 #: Genes between two writes to the cache.
 _GENES_AT_ONCE = 2048
-#: Beyond, a cell is little more than its first gene, and float32 overflows before long.
+#: Above this power, the most expressed gene outweighs all others, and float32 soon overflows.
 _LARGEST_POWER = 8
-#: What is recorded of the text encoder.
+#: Options of the text encoder that are recorded.
 _READ_OPTIONS = ("max_seq_length", "pooling")
 
 
 class GeneTextEncoder(Encoder):
     """The mean of text embeddings of a cell's genes, weighted by their expression :cite:p:`chen2025genept`.
 
-    A frozen text encoder reads each gene once: its symbol, or what a table says of it. A cell is then one sparse
-    product of its weights and the vectors of the genes, so that any number of cells costs next to nothing.
+    A frozen text encoder reads each gene once: its symbol, or its text in a table. Cells are then one sparse product of
+    their weights and the vectors of the genes, which takes almost no time.
 
     Parameters
     ----------
@@ -52,19 +52,19 @@ class GeneTextEncoder(Encoder):
         Name for slots; `None` takes that of the text encoder and `-genes`.
     gene_texts
         `"symbols"`; or the path of a TSV or CSV file with a header, possibly compressed, whose first column holds gene
-        symbols and whose last one texts, such as full names or summaries; or such a DataFrame, a Series of texts by
-        symbol, or a dictionary. Genes without a text are read as their symbol. A model is saved with its options, so
-        :class:`scmpt_scverse.SCMPT` takes a path only.
+        symbols and whose last column holds texts, such as full names or summaries; or such a DataFrame, a Series of
+        texts by symbol, or a dictionary. Genes without a text are read as their symbol. A model is saved with its
+        options, so :class:`scmpt_scverse.SCMPT` takes a path only.
     power
-        To which log-normalised expression is raised before cells are averaged: 1 for GenePT's weights; above, genes of
-        high expression count for more.
+        Exponent of log-normalised expression in the weights: 1 gives the weights of GenePT, larger values give highly
+        expressed genes more weight.
     pooling, weights_sha256
         Of the text encoder; see :class:`SentenceTransformerEncoder`.
     min_genes, min_expression
         See :class:`Encoder`.
     cache
-        Keep the vectors of genes on disk, so that no text is read twice, whatever the data set. Cells themselves are
-        not kept: computing one is as fast as finding it.
+        Keep the vectors of genes on disk, so that no text is read twice, in any data set. Embeddings of cells are not
+        kept: computing one is as fast as finding it.
 
     Raises
     ------
@@ -76,12 +76,12 @@ class GeneTextEncoder(Encoder):
     Notes
     -----
     The embedding of cell `c` is the sum over genes `g` of `w[c, g] * v[g]`. The weights `w` are expression after
-    division by the cell's sum, multiplication by 10,000 and `log(1 + x)` (log-normalised data are taken as they are;
-    each cell tells by its own values), raised to `power` and divided by their sum. The vector `v[g]` embeds
-    `SYMBOL: text`, or `SYMBOL`.
+    division by the cell's sum, multiplication by 10,000 and `log(1 + x)` (log-normalised data are used as they are;
+    this is decided for each cell by its own values), raised to `power` and divided by their sum. The vector `v[g]`
+    embeds `SYMBOL: text`, or `SYMBOL`.
 
-    The embedding is linear in the weights, so it can be taken apart: :meth:`prepare` gives `w`, :meth:`gene_vectors`
-    gives `v`, and gene `g` contributes `w[c, g] * v[g]` to cell `c`.
+    The embedding is linear in the weights: :meth:`prepare` gives `w`, :meth:`gene_vectors` gives `v`, and gene `g`
+    contributes `w[c, g] * v[g]` to cell `c`.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class GeneTextEncoder(Encoder):
         check_share(min_expression, "min_expression")
         if not 0 < power <= _LARGEST_POWER:
             raise ValueError(f"`power` must be a number above 0 and at most {_LARGEST_POWER}; found {power!r}.")
-        # To the text encoder, a gene's text is a sentence of one word.
+        # The text encoder reads the text of a gene as a sentence of one word.
         self.text_encoder = SentenceTransformerEncoder(
             folder, name=name, max_genes=1, pooling=pooling, weights_sha256=weights_sha256
         )
@@ -129,7 +129,7 @@ class GeneTextEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Where the texts come from and what they are, tokens per text, and pooling of the text encoder."""
+        """Source and hash of the texts, `power`, tokens per text, and pooling of the text encoder."""
         read = self.text_encoder.options
         return {
             "gene_texts": self.texts.source,
@@ -140,7 +140,7 @@ class GeneTextEncoder(Encoder):
         }
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
-        """All of them: where a table has no text, the symbol is read."""
+        """All genes: where the table has no text, the symbol is read."""
         return self.text_encoder.known_genes(genes)
 
     def prepare(self, expression: "GeneExpression") -> GeneWeights:
@@ -148,7 +148,7 @@ class GeneTextEncoder(Encoder):
         texts = self.texts.texts
         if texts and not any(gene in texts for gene in expression.genes):
             raise ValueError(
-                f"The gene texts from {self.texts.source} have a text for none of the {len(expression.genes)} genes of "
+                f"The gene texts from {self.texts.source} have no text for any of the {len(expression.genes)} genes of "
                 f"the data: found {list_some(texts, limit=3)} there, and {list_some(expression.genes, limit=3)} here. "
                 "Pass a table of the same species and letter case, or `gene_texts='symbols'`."
             )
@@ -162,7 +162,7 @@ class GeneTextEncoder(Encoder):
         device: str = "auto",
         precision: "Precision" = "auto",
     ) -> "FloatArray":
-        """See :meth:`Encoder.encode`; `batch_size` counts genes, and the product of both is in float32."""
+        """See :meth:`Encoder.encode`; `batch_size` counts genes; weights and vectors are multiplied in float32."""
         embeddings = self._empty_embedding(len(inputs))
         readable = np.diff(inputs.matrix.indptr) > 0
         expressed = np.unique(inputs.matrix.indices)
@@ -242,7 +242,7 @@ class GeneTextEncoder(Encoder):
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_vectors": None}  # a worker finds the vectors of its genes itself
+        return {**self.__dict__, "_vectors": None}  # a worker computes or finds the vectors of its genes itself
 
 
 class _GeneVectors:

@@ -1,4 +1,4 @@
-"""Tables of texts about genes: symbol -> full name, summary, or whatever is known of a gene."""
+"""Tables of texts about genes: symbol to full name, summary or another description."""
 
 import hashlib
 import json
@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, TypeAlias
 import pandas as pd
 
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.pp import is_ensembl_id
+from scmpt_scverse._labels import label_text
+from scmpt_scverse.pp import GeneNames, read_gene_names
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray, StrPath
 
     GeneTextTable: TypeAlias = StrPath | pd.DataFrame | pd.Series | Mapping[str, str]
 
-#: In place of a table: genes are read as their symbols.
+#: Given instead of a table: genes are read as their symbols.
 SYMBOLS = "symbols"
 
 
@@ -28,7 +29,7 @@ class GeneTexts:
     Attributes
     ----------
     source
-        Where the texts come from, for people.
+        Where the texts come from, for messages and records.
     texts
         Symbol to text; other genes are read as their symbol.
     """
@@ -45,17 +46,17 @@ class GeneTexts:
         FileNotFoundError
             There is no such file.
         ValueError
-            The table has no text, or Ensembl ids where symbols are expected.
+            The table has no text, or identifiers of another system where symbols are expected.
         """
         if isinstance(table, str) and table == SYMBOLS:
             return cls()
         if isinstance(table, pd.DataFrame | pd.Series | Mapping):
-            source, texts = "a table in memory", _texts_of(table)
+            source, (names, texts) = "a table in memory", _texts_of(table)
         else:
             source = str(Path(table).expanduser().resolve())
-            texts = _texts_of(_read_table(Path(source)))
-        if not texts or all(map(is_ensembl_id, texts)):
-            found = f"Ensembl ids such as {list_some(texts, limit=3)}" if texts else "no text"
+            names, texts = _texts_of(_read_table(Path(source)))
+        if not texts or not names.has_symbols:
+            found = names.unreadable() if names.systems else "no text"
             raise ValueError(
                 f"Expected gene symbols and texts in the gene texts from {source}; found {found}. The first column "
                 "must hold symbols, the last one texts."
@@ -64,7 +65,7 @@ class GeneTexts:
 
     @property
     def sha256(self) -> str:
-        """Hexadecimal sha256 of the content, whatever its order and source."""
+        """Hexadecimal sha256 of the content, independent of order and source."""
         return hashlib.sha256(json.dumps(dict(self.texts), sort_keys=True).encode()).hexdigest()
 
     def of(self, genes: "StrArray") -> list[str]:
@@ -78,12 +79,12 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"Expected a table of gene texts at {path}; there is none. Pass a TSV or CSV file, or 'symbols'."
         )
     separator = "," if ".csv" in path.suffixes else "\t"
-    # The gene NAN is no missing value.
+    # NAN is a gene, not a missing value.
     return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, na_values=[""])
 
 
-def _texts_of(table: "pd.DataFrame | pd.Series | Mapping[str, str]") -> dict[str, str]:
-    """Symbol to text without missing ones; of a symbol that occurs twice, the first text."""
+def _texts_of(table: "pd.DataFrame | pd.Series | Mapping[str, str]") -> "tuple[GeneNames, dict[str, str]]":
+    """All names of genes; and symbol to text without missing ones, of a symbol that occurs twice the first text."""
     if isinstance(table, pd.DataFrame):
         if table.shape[1] < 2:
             raise ValueError(
@@ -92,8 +93,11 @@ def _texts_of(table: "pd.DataFrame | pd.Series | Mapping[str, str]") -> dict[str
                 "separated by tabs, or by commas where its name says `.csv`."
             )
         table = pd.Series(table.iloc[:, -1].to_numpy(), index=table.iloc[:, 0].to_numpy())
+    genes = list(table.items())
+    names = read_gene_names((gene for gene, _ in genes), are_unique=False)
     texts: dict[str, str] = {}
-    for symbol, text in table.items():
-        if isinstance(symbol, str) and isinstance(text, str) and text.strip():
-            texts.setdefault(symbol.strip(), text.strip())
-    return texts
+    for symbol, (_, text) in zip(names.symbols, genes, strict=True):
+        written = label_text(text).strip() if isinstance(text, str | bytes) else ""
+        if symbol and written:
+            texts.setdefault(symbol, written)
+    return names, texts

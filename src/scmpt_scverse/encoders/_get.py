@@ -34,6 +34,7 @@ ENCODERS = Registry(
     "encoder",
     {name: _IMPLEMENTATIONS[card.kind] for name, card in CARDS.items()},
     group="scmpt_scverse.encoders",
+    reserved=("counts", "none"),  # expression itself in a model, and no encoder on the command line
 )
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
@@ -154,7 +155,7 @@ def _installed_row(point: "EntryPoint") -> dict[str, Any]:
         "encoder": point.name,
         "modality": None,
         "embedding_dim": None,
-        "source": f"package: {metadata.get('Name', point.module)}",
+        "source": f"package: {metadata.get('Name', point.value)}",
         "licence": metadata.get("License-Expression") or metadata.get("License") or "see its package",
         "is_available_offline": True,
         "description": metadata.get("Summary") or "",

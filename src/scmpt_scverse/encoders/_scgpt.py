@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._scgpt_network import PackedScGPT, ScGPTNetwork
     from scmpt_scverse.pp import GeneExpression
 
-#: Part of every fingerprint; raised whenever the same options come to give other tokens.
+#: Part of every fingerprint; raised when the same options give other tokens than before.
 _PREPROCESSING_VERSION = 1
 
 
@@ -39,7 +39,7 @@ class ScGPTEncoder(Encoder):
     name
         Name for slots; `None` takes the folder's name in lower case (`scGPT_human` gives `scgpt-human`).
     max_length
-        Most tokens of a cell, with `<cls>`; scGPT was trained with 1200.
+        Maximal number of tokens per cell, including `<cls>`; scGPT was trained with 1200.
     selection
         Which genes a longer cell keeps: those of `"highest"` expression, or a pseudo-random `"sample"`, as in training.
     seed
@@ -63,7 +63,7 @@ class ScGPTEncoder(Encoder):
     Notes
     -----
     Same graph and binning as `embed_data` in the official package (bowang-lab/scGPT, version 0.2.4, file
-    `scgpt/tasks/cell_emb.py`). Other than there, the genes kept and the bins of tied values do not depend on a random
+    `scgpt/tasks/cell_emb.py`). Unlike there, the genes kept and the bins of tied values do not depend on a random
     state: they are functions of the cell and of `seed`.
 
     Examples
@@ -114,11 +114,11 @@ class ScGPTEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Most tokens of a cell, which genes a longer cell keeps, and the seed."""
+        """Maximal number of tokens per cell, which genes longer cells keep, and the seed."""
         return {"max_length": self._max_length, "selection": self._selection, "seed": self._seed}
 
     def with_random_weights(self, seed: int) -> "ScGPTEncoder":
-        """The same vocabulary and graph with random weights: what training has to beat."""
+        """The same vocabulary and network with random weights, as a baseline for pre-training."""
         other = copy(self)
         other.__dict__.pop("fingerprint", None)
         other.name = f"{self.name}-random-{seed}"
@@ -182,7 +182,7 @@ class ScGPTEncoder(Encoder):
         return GatedTokens(network, genes, gene_ids, bins, torch.ones_like(bins) > 0 if is_token is None else is_token)
 
     def _packed(self, tokens: GeneTokens, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor, list[int]]":
-        """Gene ids and bins of all cells in one row, `<cls>` first in each, `(n_tokens,)`; and how many each has."""
+        """Gene ids and bins of all cells, `<cls>` first in each, `(n_tokens,)`; and the number of tokens of each."""
         import torch
 
         starts = tokens.indptr[:-1]
@@ -193,7 +193,7 @@ class ScGPTEncoder(Encoder):
     def _padded(
         self, tokens: GeneTokens, device: "torch.device"
     ) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]":
-        """Gene ids and bins, and where they are no padding; each `(n_cells, n_tokens)`."""
+        """Gene ids and bins, and which tokens are not padding; each `(n_cells, n_tokens)`."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 

@@ -1,4 +1,4 @@
-"""What the files of a sentence-transformers folder say of the model, so that no weights are loaded to ask."""
+"""Sizes of a sentence-transformers model, read from the files of its folder without loading weights."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,10 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
     Parameters
     ----------
     folder
-        Of the model.
+        Model folder.
     pools_as_saved
-        Whether tokens are pooled as the files say, possibly in several ways side by side, or in one way.
+        Whether tokens are pooled as the files say, possibly in several ways at once; otherwise they are pooled in one
+        way.
 
     Raises
     ------
@@ -31,7 +32,7 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
 
 
 def _embedding_dim(folder: Path, dim: int, pools_as_saved: bool) -> int:
-    """Width of the last module that sets one."""
+    """Width after the last module that changes it."""
     if not (folder / "modules.json").exists():
         return dim
     for module in json.loads((folder / "modules.json").read_text()):

@@ -23,9 +23,9 @@ class SentenceNetwork:
     Parameters
     ----------
     model
-        In evaluation mode.
+        A model in evaluation mode.
     tokenizer
-        Whose token ids come.
+        The tokenizer that made the token ids.
     packs
         Whether a BERT is to run without padding, on a CPU; its layers are then taken out of `model`.
     """
@@ -48,7 +48,7 @@ class SentenceNetwork:
                 "token_embeddings": pad_sequence(rows.split(lengths), batch_first=True),
                 "attention_mask": is_token.long(),
             }
-        # What follows the transformer costs little, and loses much in bfloat16.
+        # The modules after the transformer take little time and would lose precision in bfloat16.
         features["token_embeddings"] = features["token_embeddings"].float()  # (n_cells, n_tokens, dim)
         for module in self._others:
             features = module(features)
@@ -62,7 +62,7 @@ class PackedBert:
     Parameters
     ----------
     bert
-        A `transformers.BertModel`; its layers are taken out, since they would take the same memory twice.
+        A `transformers.BertModel`; its layers are removed, so that their weights are not in memory twice.
     reads_first
         Whether only the first token of a sentence is read afterwards; the last layer then computes no other.
     """
@@ -75,7 +75,7 @@ class PackedBert:
         bert.encoder.layer = nn.ModuleList()
 
     def __call__(self, token_ids: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
-        """The rows of `(n_tokens,)` tokens that are read afterwards, and how many each sentence has."""
+        """The rows of `(n_tokens,)` tokens that are read afterwards, and their number in each sentence."""
         places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))
         tokens = self._embeddings(input_ids=token_ids[None], position_ids=places[None])[0]  # (n_tokens, dim)
         *layers, last = self._layers
@@ -87,7 +87,7 @@ class PackedBert:
 
 
 def _packed_bert(model: "SentenceTransformer") -> PackedBert | None:
-    """The model's transformer over packed tokens, where that is known to be the same."""
+    """The model's transformer over packed tokens, where it is known to give the same result; else `None`."""
     from transformers import BertModel
 
     first, *others = model

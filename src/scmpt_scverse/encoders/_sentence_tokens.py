@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray, StrArray
     from scmpt_scverse.pp import CellSentences
 
-#: Sentences on which the short way is compared with the tokenizer's own, whenever genes are new.
-_N_PROVED = 64
+#: Sentences on which token ids are compared with those of the tokenizer, whenever there are new genes.
+_N_COMPARED = 64
 
 
 class SentenceTokenizer:
     """Turns cell sentences into token ids.
 
     Most tokenizers split a sentence at spaces first, so the tokens of a sentence are those of its genes, one after
-    another. Whether that holds for this one is tried on real sentences; if not, the tokenizer reads the text.
+    another. Whether this holds is tested on some of the sentences; if not, the tokenizer reads the text.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SentenceTokenizer:
         self._tokens_of_genes: tuple[IntArray, IntArray] | None = None
 
     def __call__(self, sentences: "CellSentences") -> "tuple[IntArray, IntArray]":
-        """Token ids of all sentences, one after another, and where each starts and ends, shape `(n_cells + 1,)`."""
+        """Token ids of all sentences, one after another, and where sentences start and end, shape `(n_cells + 1,)`."""
         if self._genes is None or not np.array_equal(self._genes, sentences.genes):
             self._genes = sentences.genes
             self._tokens_of_genes = self._tokenize_genes(sentences)
@@ -45,7 +45,7 @@ class SentenceTokenizer:
 
     @staticmethod
     def packed(token_ids: "IntArray", indptr: "IntArray", cells: "IntArray") -> "tuple[IntArray, IntArray]":
-        """Token ids of some of the sentences, one after another, and how many each has."""
+        """Token ids of some of the sentences, one after another, and the number of tokens of each."""
         lengths = np.diff(indptr)[cells]
         offset = np.repeat(indptr[cells] - (np.cumsum(lengths) - lengths), lengths)
         return token_ids[offset + np.arange(lengths.sum())], lengths
@@ -53,7 +53,7 @@ class SentenceTokenizer:
     def padded(
         self, token_ids: "IntArray", indptr: "IntArray", cells: "IntArray", device: "torch.device"
     ) -> "dict[str, torch.Tensor]":
-        """What a model of sentence-transformers takes for some of the sentences, `(n_cells, n_tokens)` each."""
+        """The inputs of a sentence-transformers model for some of the sentences, each `(n_cells, n_tokens)`."""
         import torch
 
         packed, lengths = self.packed(token_ids, indptr, cells)
@@ -66,12 +66,12 @@ class SentenceTokenizer:
         return {name: torch.from_numpy(values).to(device) for name, values in features.items()}
 
     def _tokenize_genes(self, sentences: "CellSentences") -> "tuple[IntArray, IntArray] | None":
-        """Token ids of every gene, and where they start; `None` where sentences are more than their genes."""
+        """Token ids of every gene, and where they start; `None` where a sentence has other tokens than its genes."""
         options = {"add_special_tokens": False, "truncation": True, "max_length": self._max_length}
         ids = self._tokenizer(list(sentences.genes), **options)["input_ids"]
         indptr = np.cumsum([0, *map(len, ids)])
         tokens = np.concatenate([np.empty(0, dtype=np.int64), *(np.array(some, dtype=np.int64) for some in ids)])
-        sample = sentences.take(np.flatnonzero(np.diff(sentences.indptr))[:_N_PROVED])
+        sample = sentences.take(np.flatnonzero(np.diff(sentences.indptr))[:_N_COMPARED])
         expected, found = self._from_texts(sample.texts()), self._assemble(sample, tokens, indptr)
         is_same = all(np.array_equal(*pair) for pair in zip(expected, found, strict=True))
         return (tokens, indptr) if is_same else None
@@ -98,9 +98,9 @@ class SentenceTokenizer:
         return assembled, indptr
 
     def _special_tokens(self) -> tuple[int, int]:
-        """What the tokenizer puts before and after a text."""
+        """The tokens that the tokenizer puts before and after a text."""
         ids = self._tokenizer("")["input_ids"]
-        return (ids[0], ids[-1]) if len(ids) == 2 else (-1, -1)  # which the comparison with the tokenizer then refuses
+        return (ids[0], ids[-1]) if len(ids) == 2 else (-1, -1)  # so that the comparison with the tokenizer fails
 
     def _from_texts(self, texts: list[str]) -> "tuple[IntArray, IntArray]":
         if not texts:

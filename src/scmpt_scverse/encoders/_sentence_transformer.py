@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._sentence_network import SentenceNetwork
     from scmpt_scverse.pp import GeneExpression
 
-#: Sentences of a forward pass where the library makes the batches.
+#: Sentences per forward pass where the library makes the batches.
 _LIBRARY_BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
-#: Raise when prepared sentences change, so that old embeddings no longer pass for new ones.
+#: Raise when prepared sentences change, so that embeddings of both versions are told apart.
 _PREPROCESSING_VERSION = 1
-#: Files that say what the model computes: weights of every module, settings, tokenizer.
+#: Files that determine what the model computes: weights, settings, tokenizer.
 _FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
 #: Copies of the same weights for other programs, and what downloads leave behind.
 _UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
 
-#: The model as it is loaded; where a tokenizer reads sentences as they are, the network that takes its token ids.
+#: The loaded model; and tokenizer and network, where sentences can be tokenised gene by gene.
 _Loaded: TypeAlias = (
     "tuple[torch.device, torch.dtype, bool, SentenceTransformer, SentenceTokenizer | None, SentenceNetwork | None]"
 )
@@ -53,7 +53,7 @@ class SentenceTransformerEncoder(Encoder):
         Name for slots; `None` takes the folder's name in lower case.
     max_genes
         Genes per sentence, most expressed first. `None` takes as many as the model has tokens for. Several numbers
-        give a sentence each; their embeddings stand side by side.
+        give one sentence each; their embeddings are concatenated.
     pooling
         How token vectors become one vector; `None` keeps what the folder's own files say.
     min_genes, min_expression
@@ -116,13 +116,13 @@ class SentenceTransformerEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Genes per sentence, tokens per sentence, pooling (`"as saved"` unless overridden), and another form."""
+        """Genes per sentence, tokens per sentence, pooling (`"as saved"` unless given), and the form of sentences."""
         options: dict[str, int | float | str] = {
             "max_genes": self.max_genes if len(self.sentence_lengths) == 1 else str(self.sentence_lengths),
             "max_seq_length": self._max_seq_length,
             "pooling": self.pooling or "as saved",
         }
-        # Only where it is not the usual one, so that embeddings made before there were others keep their fingerprint.
+        # Not for the default form: its embeddings keep the fingerprint that they had before there were other forms.
         if self.sentence != "ranked":
             options["sentence"] = self.sentence
         if self._table_path is not None:
@@ -130,7 +130,7 @@ class SentenceTransformerEncoder(Encoder):
         return options
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
-        """All of them: a tokenizer spells out symbols that it does not know."""
+        """All genes: a tokenizer splits symbols that it does not know into pieces."""
         return np.ones(len(genes), dtype=bool)
 
     def prepare(self, expression: "GeneExpression") -> CellSentences:
@@ -159,6 +159,19 @@ class SentenceTransformerEncoder(Encoder):
         ]
         embeddings[usable] = np.hstack(parts)
         return embeddings
+
+    def encode_texts(
+        self,
+        texts: "Sequence[str]",
+        *,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> "FloatArray":
+        """The embeddings of texts of any kind, float32 of shape `(n_texts, embedding_dim)`; as :meth:`encode`."""
+        words = np.array(list(texts), dtype=object)
+        whole = CellSentences(np.arange(len(words) + 1), np.arange(len(words)), words)  # each text as one word
+        return self.encode(whole, batch_size=batch_size, device=device, precision=precision)
 
     def _parts(self, sentences: CellSentences) -> list[CellSentences]:
         """The sentences at each length; the longest are as they were prepared."""
@@ -246,7 +259,7 @@ class SentenceTransformerEncoder(Encoder):
         if found != self._weights_sha256:
             raise ValueError(
                 f"The weights of {self.name!r} are not the published ones: expected sha256 {self._weights_sha256}, "
-                f"found {found} in {self.folder / 'model.safetensors'}. Remove the file and get it again."
+                f"found {found} in {self.folder / 'model.safetensors'}. Delete the file and download it again."
             )
 
     def _compute_fingerprint(self) -> str:

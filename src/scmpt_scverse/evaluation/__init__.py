@@ -1,4 +1,4 @@
-"""Evaluation without leaks: splits, and simple predictors beside a model on the same cells."""
+"""Evaluation without leaks: splits, and simple predictors to compare a model with on the same cells."""
 
 from scmpt_scverse.evaluation._baselines import baseline_probabilities
 from scmpt_scverse.evaluation._comparison import (
@@ -10,6 +10,7 @@ from scmpt_scverse.evaluation._comparison import (
     read_expression as read_expression,
     results_of as results_of,
 )
+from scmpt_scverse.evaluation._components import VariableComponents as VariableComponents
 from scmpt_scverse.evaluation._cross_validate import (
     DEFAULT_GRID as DEFAULT_GRID,
     advice_from as advice_from,

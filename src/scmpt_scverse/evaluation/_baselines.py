@@ -10,7 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scmpt_scverse._labels import checked_labels
+from scmpt_scverse._labels import checked_labels, warn_of_doubtful_labels
 from scmpt_scverse._registry import Registry
 from scmpt_scverse.evaluation._components import VariableComponents
 from scmpt_scverse.evaluation._rotation import RotatedLogisticRegression
@@ -89,6 +89,11 @@ def baseline_probabilities(
     ValueError
         An unknown baseline, fewer than two labels to tell apart, a missing one, or fractions for one that reads counts.
 
+    Warns
+    -----
+    UserWarning
+        Labels read like missing values, or differ only in how they are spelled.
+
     Notes
     -----
     Standardisation, choice of genes, components and classifier see the training cells only. Where features outnumber
@@ -104,20 +109,28 @@ def baseline_probabilities(
     >>> soft.shape
     (140, 10)
     """
-    classifier = BASELINES.load(baseline)(seed)
-    labels = _checked_labels(train_labels)
-    classifier.fit(train_features, labels)
-    return pd.DataFrame(classifier.predict_proba(test_features), columns=pd.Index(classifier.classes_.astype(object)))
-
-
-def _checked_labels(train_labels: "ArrayLike") -> "StrArray":
     labels = checked_labels(train_labels, "train_labels")
+    warn_of_doubtful_labels(labels, "train_labels")
+    return predicted_by(baseline, train_features, labels, test_features, seed=seed)
+
+
+def predicted_by(
+    baseline: str,
+    train_features: "FloatArray | sparse.csr_matrix",
+    labels: "StrArray",
+    test_features: "FloatArray | sparse.csr_matrix",
+    *,
+    seed: int,
+) -> pd.DataFrame:
+    """:func:`baseline_probabilities` of labels that are text, and that a model has warned of."""
+    classifier = BASELINES.load(baseline)(seed)
     n_labels = len(np.unique(labels))
     if n_labels < 2:
         raise ValueError(
             f"Expected at least two different labels to learn from; found {n_labels}. Pass more labelled cells."
         )
-    return labels
+    classifier.fit(train_features, labels)
+    return pd.DataFrame(classifier.predict_proba(test_features), columns=pd.Index(classifier.classes_.astype(object)))
 
 
 class _Standardised(StandardScaler):

@@ -9,12 +9,12 @@ import pandas as pd
 from scipy import sparse
 
 from scmpt_scverse._checks import check_choice
-from scmpt_scverse.evaluation._baselines import BASELINES, COUNT_BASELINES, baseline_probabilities
+from scmpt_scverse.evaluation._baselines import BASELINES, COUNT_BASELINES, predicted_by
 from scmpt_scverse.metrics import calibration_metrics, classification_metrics
-from scmpt_scverse.pp import ExpressionReader, GeneExpression, Normalisation
+from scmpt_scverse.pp import ExpressionReader, GeneExpression, Normalisation, are_linear, log_normalised
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
 
 #: Baselines of every evaluation; the others cost more, or a package.
 DEFAULT_BASELINES = ("majority", "knn", "logistic_regression", "pca_knn", "pca_logistic_regression")
@@ -59,25 +59,25 @@ def compare_baselines(
     for values in train.embeddings.values():
         readable &= np.isfinite(values).all(axis=1)
     labels = labels[readable]
-    matrices = _over_same_genes(train.expression, test.expression)
+    counts = _over_same_genes(train.expression, test.expression, readable)
+    normalised = None
     predictions = {}
     for name in baselines:
         if name == "majority":
             nothing = np.zeros((len(labels), 1)), np.zeros((test.n_obs, 1))
-            predictions[name] = baseline_probabilities(name, nothing[0], labels, nothing[1])
+            predictions[name] = predicted_by(name, nothing[0], labels, nothing[1], seed=seed)
         elif name in _ON_EMBEDDINGS:
             for modality, values in train.embeddings.items():
                 known = np.isfinite(test.embeddings[modality]).all(axis=1)
-                soft = baseline_probabilities(
-                    name, values[readable], labels, test.embeddings[modality][known], seed=seed
-                )
+                soft = predicted_by(name, values[readable], labels, test.embeddings[modality][known], seed=seed)
                 soft.index = np.flatnonzero(known)
                 predictions[f"{name} ({modality})"] = soft.reindex(range(test.n_obs))
-        elif matrices is not None:
-            both = [matrices[0][readable], matrices[1]]
-            if name not in COUNT_BASELINES:
-                both = [Normalisation.of(each)(each) for each in both]
-            predictions[name] = baseline_probabilities(name, both[0], labels, both[1], seed=seed)
+        elif counts is not None:
+            if name in COUNT_BASELINES:
+                both = counts
+            else:
+                both = normalised = normalised or _log_normalised(*counts)
+            predictions[name] = predicted_by(name, both[0], labels, both[1], seed=seed)
     return predictions
 
 
@@ -108,10 +108,21 @@ def decode(soft: pd.DataFrame, unlabeled: str) -> "StrArray":
     return predicted
 
 
+def _log_normalised(
+    train: "sparse.csr_matrix", test: "sparse.csr_matrix"
+) -> "tuple[sparse.csr_matrix, sparse.csr_matrix]":
+    """Both on one scale, and every test cell by itself.
+
+    Training cells that are neither counts nor logarithms decide for test cells, whose values may look like either;
+    otherwise each test cell is judged by its own values.
+    """
+    return Normalisation.of(train)(train), log_normalised(test, is_linear=are_linear([train]))
+
+
 def _over_same_genes(
-    train: GeneExpression | None, test: GeneExpression | None
+    train: GeneExpression | None, test: GeneExpression | None, is_taken: "BoolArray"
 ) -> "tuple[sparse.csr_matrix, sparse.csr_matrix] | None":
-    """Expression of both over the genes of the training cells, 0 where the test cells do not have one."""
+    """Expression of some training cells, and of test cells over the same genes, 0 where one is missing."""
     if train is None or test is None:
         return None
     columns = pd.Index(train.genes).get_indexer(test.genes)
@@ -122,4 +133,4 @@ def _over_same_genes(
     to_genes = sparse.csr_matrix(
         (np.ones(len(known), dtype=test.matrix.dtype), (range(len(known)), columns[known])), shape
     )
-    return train.matrix, (test.matrix[:, known] @ to_genes).tocsr()
+    return train.matrix[is_taken], (test.matrix[:, known] @ to_genes).tocsr()

@@ -7,14 +7,17 @@ import pandas as pd
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
 from scmpt_scverse._checks import check_positive, list_some
-from scmpt_scverse._labels import checked_labels, labels_or
+from scmpt_scverse._labels import checked_labels, labels_or, warn_of_doubtful_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import ArrayLike
 
     from scmpt_scverse._types import IntArray, StrArray
+
+#: Seeds that are tried for a repeat whose test cells are none that an earlier repeat had.
+_N_TRIES = 100
+#: Share of the cells of a group that at least count when groups are divided in another way; less with every try.
+_LEAST_SHARE = 0.5
 
 
 def cell_splits(
@@ -39,7 +42,7 @@ def cell_splits(
         Folds; every cell is tested once per repeat, except as the notes say. As many folds as groups leave out one
         group at a time.
     n_repeats
-        Number of times that the cells are split again.
+        Number of times that all cells are split, each time in another way: no test set occurs twice.
     seed
         Seed of the first repeat; the next ones take the next seeds.
 
@@ -50,14 +53,21 @@ def cell_splits(
     Raises
     ------
     ValueError
-        A label or group is missing, lengths differ, there is one label only, no label is on `n_splits` cells, or there
-        are fewer groups than folds.
+        A label or group is missing, lengths differ, there is one label only, no label is on `n_splits` cells, there
+        are fewer groups than folds, or too few groups or cells for so many repeats.
+
+    Warns
+    -----
+    UserWarning
+        Groups read like missing values, or differ only in how they are spelled: they may be one group on both sides.
 
     Notes
     -----
     By cell, a label on fewer cells than folds cannot be tested in each fold: its cells train in every split and are
     never tested. By group, groups stay whole whatever labels they hold, so a label of one group only is tested without
-    having been trained on, as it would be for a new donor.
+    having been trained on, as it would be for a new donor. With seed 0, groups are divided as evenly as
+    :class:`sklearn.model_selection.StratifiedGroupKFold` can, by which chance hardly decides. With other seeds, it sees
+    a random part of the cells of each group, and so finds other divisions that are nearly as even.
 
     Examples
     --------
@@ -84,42 +94,72 @@ def cell_splits(
         raise ValueError(
             f"Expected a label on at least {n_splits} cells; the most frequent is on {counts.max()}. Lower `n_splits`."
         )
-    splits: list[tuple[IntArray, IntArray]] = []
+    tests: list[IntArray] = []
     for repeat in range(n_repeats):
-        if groups is None:
-            folds = _by_cell(text, n_splits, seed + repeat)
+        # Seeds of the other repeats are left to them.
+        for number, candidate in enumerate(range(seed + repeat, seed + repeat + n_repeats * _N_TRIES, n_repeats)):
+            if groups is None:
+                folds = _by_cell(text, n_splits, candidate)
+            else:
+                least_share = _LEAST_SHARE * (1 - number / _N_TRIES)
+                folds = _by_group(text, codes, n_splits, candidate, least_share=least_share)
+            if all(map(len, folds)) and not {test.tobytes() for test in folds} & {test.tobytes() for test in tests}:
+                tests.extend(folds)
+                break
         else:
-            folds = _by_group(text, codes, n_splits, n_groups, seed + repeat)
-        splits.extend((np.setdiff1d(np.arange(len(text)), test), test) for test in folds)
-    return splits
+            raise ValueError(_why_none(n_splits, n_repeats, repeat, None if groups is None else n_groups))
+    return [(np.setdiff1d(np.arange(len(text)), test), test) for test in tests]
 
 
-def _by_cell(labels: "StrArray", n_splits: int, seed: int) -> "Iterator[IntArray]":
+def _why_none(n_splits: int, n_repeats: int, n_found: int, n_groups: int | None) -> str:
+    """What is wrong where cells cannot be divided, or not once more."""
+    if n_found:
+        what = "cells" if n_groups is None else f"{n_groups} groups"
+        return (
+            f"Expected {n_repeats} repeats that share no test set; found {n_found}: no other way to divide the {what} "
+            f"into {n_splits} folds with every label in proportion. Lower `n_repeats` to {n_found}, or change "
+            "`n_splits`."
+        )
+    return (
+        f"The {n_groups} groups are too uneven for {n_splits} folds with every label in proportion: one would be "
+        f"empty. Lower `n_splits`, or pass {n_groups} to leave out one group at a time."
+    )
+
+
+def _by_cell(labels: "StrArray", n_splits: int, seed: int) -> "list[IntArray]":
     """Test cells of each fold, without those of rare labels."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     frequent = np.flatnonzero(counts[inverse] >= n_splits)
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
-    for _, test in folds.split(frequent, inverse[frequent]):
-        yield frequent[test]
+    return [frequent[test] for _, test in folds.split(frequent, inverse[frequent])]
 
 
-def _by_group(labels: "StrArray", groups: "IntArray", n_splits: int, n_groups: int, seed: int) -> "Iterator[IntArray]":
-    """Test cells of each fold."""
+def _by_group(
+    labels: "StrArray", groups: "IntArray", n_splits: int, seed: int, *, least_share: float
+) -> "list[IntArray]":
+    """Test cells of each fold, which may be none."""
+    n_groups = int(groups.max()) + 1
     if n_splits == n_groups:
-        for _, test in LeaveOneGroupOut().split(labels, labels, groups):
-            yield test
-        return
+        return [test for _, test in LeaveOneGroupOut().split(labels, labels, groups)]
+    rows = _part_of_each_group(groups, seed, least_share) if seed else np.arange(len(labels))
     # scikit-learn refuses, or warns of, labels on fewer cells than folds; here they count as the most frequent label.
-    names, counts = np.unique(labels, return_counts=True)
-    balanced = np.where(np.isin(labels, names[counts < n_splits]), names[counts.argmax()], labels)
+    _, inverse, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    if n_splits > len(rows):
+        return [np.empty(0, dtype=np.int64)]
+    balanced = np.where(counts[inverse] < n_splits, counts.argmax(), inverse)
     folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    for _, test in folds.split(balanced, balanced, groups):
-        if len(test) == 0:
-            raise ValueError(
-                f"The {n_groups} groups are too uneven for {n_splits} folds with every label in proportion: one would "
-                f"be empty. Lower `n_splits`, or pass {n_groups} to leave out one group at a time."
-            )
-        yield test
+    held_out = [groups[rows[test]] for _, test in folds.split(balanced, balanced, groups[rows])]
+    return [np.flatnonzero(np.isin(groups, some)) for some in held_out]
+
+
+def _part_of_each_group(groups: "IntArray", seed: int, least_share: float) -> "IntArray":
+    """Rows of some cells of every group, of some groups more and of others less."""
+    rng = np.random.default_rng(seed)
+    sizes = np.bincount(groups)
+    kept = np.ceil(rng.uniform(least_share, 1, size=len(sizes)) * sizes)
+    order = rng.permutation(len(groups))
+    places = pd.Series(order).groupby(groups[order]).cumcount().to_numpy()  # of a cell within its group
+    return np.sort(order[places < kept[groups[order]]])
 
 
 def _group_codes(groups: "ArrayLike", n_obs: int) -> "tuple[IntArray, int]":
@@ -133,5 +173,6 @@ def _group_codes(groups: "ArrayLike", n_obs: int) -> "tuple[IntArray, int]":
             f"Expected a group for every cell in `groups`; found {n_missing} missing of {n_obs}. Leave these cells "
             "out, or give them a group of their own."
         )
+    warn_of_doubtful_labels(texts, "groups")
     codes, names = pd.factorize(texts)
     return codes, len(names)

@@ -1,7 +1,6 @@
 """Bring data, encoders, head and method together, and explain cells in batches."""
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import torch
 from scipy import sparse
 from tqdm import tqdm
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse.attribution import Attributor, curve, total_difference
 from scmpt_scverse.encoders import ExpressedGenes, GeneDifferentiable
@@ -43,7 +42,7 @@ class Explainer:
     adata
         Cells with expression.
     attributor
-        The method, which see.
+        The method; see :class:`scmpt_scverse.attribution.Attributor`.
     device
         Where to compute, `"auto"` for where the classifier is. The classifier stays where it is.
 
@@ -214,11 +213,7 @@ def sample_cells(
     if len(empty) == len(chosen):
         raise ValueError(f"None of the groups {list_some(groups)} has a cell that the encoders can read.")
     if empty:
-        warnings.warn(
-            f"The groups {list_some(empty)} are skipped: the encoders can read none of their cells.",
-            UserWarning,
-            stacklevel=3,
-        )
+        warn_user(f"The groups {list_some(empty)} are skipped: the encoders can read none of their cells.")
     return {group: cells for group, cells in chosen.items() if len(cells)}
 
 
@@ -232,9 +227,7 @@ def _check_species(genes: "StrArray", encoders: "Mapping[str, GeneEncoder]") -> 
                 f"{encoder.min_genes}. Nearest cause: {nearest_cause(genes, known, encoder.vocabulary)}."
             )
     if looks_like_mouse(genes):
-        warnings.warn(
+        warn_user(
             f"Genes such as {list_some(genes, limit=3)} look like symbols of mouse. They are explained as they are; "
-            "encoders and marker tables of human genes do not know them.",
-            UserWarning,
-            stacklevel=4,
+            "encoders and marker tables of human genes do not know them."
         )

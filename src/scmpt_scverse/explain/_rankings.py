@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._slots import ATTRIBUTION_KEYS
+from scmpt_scverse._slots import BY_MODALITY, AttributionKeys, Slot, write_slots
+from scmpt_scverse._storable import storable
 from scmpt_scverse.attribution import group_statistics, t_test
 from scmpt_scverse.pp import Normalisation, gene_symbols_of
 
@@ -50,33 +51,48 @@ class CellAttributions:
     completeness_error: "FloatArray"
 
 
-def write_ranking(
+def write_attributions(
     adata: "AnnData",
     attributions: CellAttributions,
     groups: "Mapping[str, IntArray]",
     *,
-    key_added: str,
+    keys: AttributionKeys,
     params: Mapping[str, Any],
     gene_symbols: str | None,
+    per_cell: bool,
 ) -> None:
-    """Write the ranking of genes per group.
+    """Write the ranking of genes per group, and every explained cell's scores; what an earlier call wrote is removed.
 
     Parameters
     ----------
     adata
-        Written to: `.uns[key_added]`.
+        Written to.
     attributions
         Scores of the explained cells.
     groups
         Group to the positions of its cells among the explained ones.
-    key_added
-        Key of `.uns`.
+    keys
+        Where to write.
     params
         Parameters to record in addition to those that `rank_genes_groups` records.
     gene_symbols
         Column of `.var` with gene symbols; `names` holds `var_names` in any case, which scanpy's plots require.
+    per_cell
+        Write the scores of cells; rows of other cells are empty.
     """
-    names = _var_names(adata, attributions.expression.genes, gene_symbols)
+    columns = _columns(adata, attributions.expression.genes, gene_symbols)
+    names = adata.var_names.to_numpy()[columns].astype(object)
+    values = {
+        Slot("uns", keys.ranking): _ranking(attributions, groups, names, params),
+        Slot("layers", keys.layer): _layer(attributions, columns, adata.shape) if per_cell else None,
+    }
+    write_slots(adata, keys.slots, values)
+
+
+def _ranking(
+    attributions: CellAttributions, groups: "Mapping[str, IntArray]", names: "StrArray", params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The form of `sc.tl.rank_genes_groups`, with the scores in each modality."""
     matrix = attributions.expression.matrix
     log_expression = Normalisation.of(matrix)(matrix)
     fields: dict[str, dict[str, Any]] = {
@@ -88,7 +104,7 @@ def write_ranking(
         is_in_group[cells] = True
         found = group_statistics(attributions.total, log_expression, is_in_group)
         order = np.argsort(-found.scores, kind="stable")
-        fields["names"][group] = names[order].astype(str)
+        fields["names"][group] = names[order]
         fields["scores"][group] = found.scores[order].astype(np.float32)
         fields["logfoldchanges"][group] = found.logfoldchanges[order].astype(np.float32)
         fields["pvals"][group] = found.pvals[order]
@@ -96,28 +112,26 @@ def write_ranking(
         for modality, scores in attributions.by_modality.items():
             by_modality[modality][group] = t_test(scores[cells])[0][order].astype(np.float32)
     error = attributions.completeness_error
-    adata.uns[key_added] = {
+    return {
         "params": {
             "reference": "rest",
             "use_raw": False,
             "layer": None,
             "corr_method": "benjamini-hochberg",
-            **params,
+            **storable(params),
             "n_cells": [len(cells) for cells in groups.values()],
             **({"completeness_error": float(np.median(error))} if np.isfinite(error).any() else {}),
         },
         **{field: _records(columns) for field, columns in fields.items()},
-        ATTRIBUTION_KEYS.by_modality: {modality: _records(columns) for modality, columns in by_modality.items()},
+        BY_MODALITY: {modality: _records(columns) for modality, columns in by_modality.items()},
     }
 
 
-def write_layer(adata: "AnnData", attributions: CellAttributions, key_added: str, gene_symbols: str | None) -> None:
-    """Write every explained cell's scores into `.layers[key_added]`; rows of other cells are empty."""
-    columns = _columns(adata, attributions.expression.genes, gene_symbols)
+def _layer(attributions: CellAttributions, columns: "IntArray", shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Scores of the explained cells in the columns of all genes, shape `(n_obs, n_vars)`."""
     scores = attributions.total.tocoo()
-    adata.layers[key_added] = sparse.csr_matrix(
-        (scores.data.astype(np.float32), (attributions.rows[scores.row], columns[scores.col])), shape=adata.shape
-    )
+    places = (attributions.rows[scores.row], columns[scores.col])
+    return sparse.csr_matrix((scores.data.astype(np.float32), places), shape=shape)
 
 
 def _records(columns: Mapping[str, Any]) -> Any:
@@ -133,7 +147,3 @@ def _columns(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "
     """The first column of `adata` that carries each symbol."""
     symbols = pd.Series(np.arange(adata.n_vars), index=gene_symbols_of(adata, gene_symbols))
     return symbols[~symbols.index.duplicated()].loc[genes].to_numpy()
-
-
-def _var_names(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "StrArray":
-    return adata.var_names.to_numpy()[_columns(adata, genes, gene_symbols)].astype(object)

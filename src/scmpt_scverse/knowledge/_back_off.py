@@ -99,9 +99,9 @@ def back_off(
 
 def _terms_specific_first(ids: list[str], ontology: CellOntology) -> "tuple[list[str], IntArray]":
     """Terms of the labels and their ancestors, and which labels each covers, shape `(n_terms, n_labels)`."""
-    lineages = [ontology.terms[identifier].ancestors | {identifier} for identifier in ids]
+    lineages = [ontology.ancestors(identifier) | {identifier} for identifier in ids]
     terms = sorted(set().union(*lineages))
     covers = np.array([[term in lineage for lineage in lineages] for term in terms], dtype=np.int64)
-    n_ancestors = np.array([len(ontology.terms[term].ancestors) for term in terms])
+    n_ancestors = np.array([len(ontology.ancestors(term)) for term in terms])
     order = np.lexsort((-n_ancestors, covers.sum(axis=1)))
     return [terms[term] for term in order], covers[order]

@@ -1,4 +1,4 @@
-"""The Cell Ontology in memory: terms, their ancestors, and the spellings by which they are found."""
+"""The Cell Ontology in memory: terms, how they are related, and the spellings by which they are found."""
 
 import re
 from collections import defaultdict
@@ -6,24 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._optional import import_optional
+from scmpt_scverse.knowledge._normal_form import distinctive_words, normal_form
 
 #: The term `cell`, of which all others are kinds.
 ROOT = "CL:0000000"
-#: Common abbreviations, by word.
-_ABBREVIATIONS = {
-    "dc": "dendritic",
-    "dcs": "dendritic",
-    "mono": "monocyte",
-    "monos": "monocyte",
-    "nk": "natural killer",
-    "treg": "regulatory t",
-    "tregs": "regulatory t",
-}
-#: Words that the ontology uses in names of CD4 and CD8 T cells, and labels usually omit.
-_IMPLIED_OF_T_CELLS = frozenset({"alpha", "beta", "thymus", "derived"})
-#: A word, with the level of a marker that follows it: `cd14-positive` is one word.
-_WORD = re.compile(r"([a-z0-9]+)(?:[\s-]+(positive|negative|low|high|dim|bright|intermediate)\b)?")
+#: References in brackets, which some definitions hold.
+_REFERENCE = re.compile(r"\s*(?:\[[^\]]*\]|\([^()]*PMID[^()]*\))")
 
 
 @dataclass(frozen=True)
@@ -32,17 +22,23 @@ class Term:
 
     Attributes
     ----------
+    id
+        Such as `"CL:0000084"`.
     name
         Its name in the ontology.
     synonyms
         Other exact names.
-    ancestors
-        Ids of all terms that it is a kind of.
+    definition
+        Its definition in plain text; `""` where the ontology has none.
+    parents
+        Ids of the terms that it is directly a kind of.
     """
 
+    id: str
     name: str
-    synonyms: tuple[str, ...]
-    ancestors: frozenset[str]
+    synonyms: tuple[str, ...] = ()
+    definition: str = ""
+    parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,10 +51,23 @@ class CellOntology:
         Release of the Cell Ontology.
     terms
         Id, such as `"CL:0000084"`, to term.
+
+    Raises
+    ------
+    ValueError
+        A parent is no term of the ontology.
     """
 
     version: str
     terms: Mapping[str, Term]
+
+    def __post_init__(self) -> None:
+        unknown = sorted({parent for term in self.terms.values() for parent in term.parents} - set(self.terms))
+        if unknown:
+            raise ValueError(
+                f"Expected the parents of all terms among the terms; found {list_some(unknown)} missing. "
+                "Add them, or leave them out of `parents`."
+            )
 
     @cached_property
     def ids_by_name(self) -> dict[str, str]:
@@ -90,9 +99,83 @@ class CellOntology:
             synonyms[normal_form(synonym)] |= identifiers
         return dict(synonyms) | self.ids_by_name_form
 
+    @cached_property
+    def words_by_normal_form(self) -> dict[str, frozenset[str]]:
+        """Normal form of each name and synonym to the words by which it is compared with others."""
+        return {form: distinctive_words(form) for form in self.ids_by_normal_form}
+
+    def ancestors(self, identifier: str) -> frozenset[str]:
+        """Ids of all terms that a term is a kind of, without itself; `KeyError` for an unknown id."""
+        return frozenset(self._steps_up(identifier)) - {identifier}
+
+    def descendants(self, identifier: str) -> frozenset[str]:
+        """Ids of all terms that are kinds of a term, without itself; `KeyError` for an unknown id."""
+        self._check(identifier)
+        return self._descendants.get(identifier, frozenset())
+
     def lineage(self, identifier: str) -> frozenset[str]:
         """A term and its ancestors, without the root, which every pair of terms shares."""
-        return (self.terms[identifier].ancestors | {identifier}) - {ROOT}
+        return frozenset(self._steps_up(identifier)) - {ROOT}
+
+    def distance(self, one: str, other: str) -> int:
+        """Number of steps between two terms, up to the nearest common ancestor and down again.
+
+        Parameters
+        ----------
+        one, other
+            Ids of terms.
+
+        Returns
+        -------
+        0 for a term and itself, 1 for parent and child, 2 for siblings.
+
+        Raises
+        ------
+        KeyError
+            An id is unknown.
+        ValueError
+            The terms have no common ancestor; in the Cell Ontology, all have `cell`.
+        """
+        first, second = self._steps_up(one), self._steps_up(other)
+        common = first.keys() & second.keys()
+        if not common:
+            raise ValueError(
+                f"Expected terms with a common ancestor; {self.terms[one].name!r} and {self.terms[other].name!r} have "
+                "none. Add a term that both are kinds of to the ontology."
+            )
+        return min(first[term] + second[term] for term in common)
+
+    @cached_property
+    def _steps(self) -> dict[str, dict[str, int]]:
+        """Filled on request: by id, the steps to the term itself and each of its ancestors."""
+        return {}
+
+    def _steps_up(self, identifier: str) -> dict[str, int]:
+        if identifier not in self._steps:
+            self._check(identifier)
+            steps = {identifier: 0}
+            level = [identifier]
+            while level:
+                above = dict.fromkeys(parent for term in level for parent in self.terms[term].parents)
+                level = [term for term in above if term not in steps]
+                steps.update(dict.fromkeys(level, 1 + max(steps.values())))
+            self._steps[identifier] = steps
+        return self._steps[identifier]
+
+    @cached_property
+    def _descendants(self) -> dict[str, frozenset[str]]:
+        below: dict[str, set[str]] = defaultdict(set)
+        for identifier in self.terms:
+            for ancestor in self.ancestors(identifier):
+                below[ancestor].add(identifier)
+        return {identifier: frozenset(kinds) for identifier, kinds in below.items()}
+
+    def _check(self, identifier: str) -> None:
+        if identifier not in self.terms:
+            raise KeyError(
+                f"Expected the id of a term of the Cell Ontology {self.version}; found {identifier!r}."
+                f"{did_you_mean(identifier, self.terms)} Ids of names are found by `map_labels`."
+            )
 
 
 @cache
@@ -113,36 +196,24 @@ def cell_ontology() -> CellOntology:
     The Cell Ontology :cite:p:`diehl2016cell` is published under CC BY 4.0.
     """
     guide = import_optional(
-        "cellxgene_ontology_guide.supported_versions", extra="ontology", purpose="Mapping labels to the Cell Ontology"
+        "cellxgene_ontology_guide.supported_versions", extra="ontology", purpose="Reading the Cell Ontology"
     )
     schema = guide.CXGSchema()
+    entries = {key: entry for key, entry in schema.ontology("CL").items() if not entry.get("deprecated", False)}
     terms = {
-        identifier: Term(entry["label"], tuple(entry.get("synonyms", ())), frozenset(entry.get("ancestors", ())))
-        for identifier, entry in schema.ontology("CL").items()
-        if not entry.get("deprecated", False)
+        identifier: Term(
+            id=identifier,
+            name=entry["label"],
+            synonyms=tuple(entry.get("synonyms", ())),
+            definition=_REFERENCE.sub("", entry.get("description") or "").strip(),
+            parents=_nearest({key: steps for key, steps in entry.get("ancestors", {}).items() if key in entries}),
+        )
+        for identifier, entry in entries.items()
     }
     return CellOntology(schema.supported_ontologies["CL"]["version"], terms)
 
 
-def normal_form(name: str) -> str:
-    """The spelling under which variants of one name meet.
-
-    Lower case, singular, abbreviations written out, words in alphabetical order, punctuation dropped. A marker and its
-    level are one word (`CD14+` is `cd14-positive`), so that `CD14+ CD16-` and `CD14- CD16+` stay apart. For CD4 and CD8
-    T cells, `positive`, `alpha-beta` and `thymus-derived` are dropped.
-    """
-    text = re.sub(r"(?<=[a-z0-9])\+", "-positive ", name.lower())
-    text = re.sub(r"(?<=\d)-(?=[\s/,]|$)", "-negative ", text)
-    words = []
-    for word, level in _WORD.findall(text):
-        full = " ".join(map(_singular, _ABBREVIATIONS.get(word, word).split()))
-        words += f"{full}-{level}".split() if level else full.split()
-    if "t" in words:
-        bare = [word.removesuffix("-positive") for word in words]
-        if {"cd4", "cd8"} & set(bare):
-            words = [word for word in bare if word not in _IMPLIED_OF_T_CELLS]
-    return " ".join(sorted(words))
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
+def _nearest(ancestors: Mapping[str, int]) -> tuple[str, ...]:
+    """The parents; the package lists all ancestors with their distance, for a few terms without the direct ones."""
+    nearest = min(ancestors.values(), default=0)
+    return tuple(sorted(key for key, steps in ancestors.items() if steps == nearest))

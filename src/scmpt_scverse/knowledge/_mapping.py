@@ -1,5 +1,6 @@
 """Map free-text labels to terms of the Cell Ontology, with a report of how each was found."""
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
@@ -7,16 +8,20 @@ import pandas as pd
 
 from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._labels import label_text
-from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology, normal_form
+from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
+from scmpt_scverse.knowledge._normal_form import distinctive_words, normal_form
+from scmpt_scverse.knowledge._tissues import tissue_words
 
 #: Similarity, as `difflib` computes it, from which a name is suggested.
 _MIN_SIMILARITY = 0.6
 _N_SUGGESTIONS = 3
+_IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 
 
 def map_labels(
     labels: Iterable[object],
     *,
+    tissue: str | None = None,
     overrides: Mapping[str, str] | None = None,
     ontology: CellOntology | None = None,
 ) -> pd.DataFrame:
@@ -26,6 +31,9 @@ def map_labels(
     ----------
     labels
         Labels of any spelling; each is looked up once, missing values are skipped.
+    tissue
+        Where the cells are from, such as `"pancreas"`: `alpha` is then the pancreatic alpha cell, not the ganglion cell
+        of the retina, and `acinar cell` the pancreatic one.
     overrides
         Label to the id, such as `"CL:0000236"`, or the name of its term; used instead of the lookup.
     ontology
@@ -39,8 +47,9 @@ def map_labels(
         Id and name of the term, missing where there is none.
     `match`
         How it was found: `"override"`, `"exact"` (the name of a term), `"synonym"`, `"normalised"` (a name or synonym
-        up to case, plural, word order, `+` for positive, common abbreviations, a missing word `cell`, or what is
-        implied for CD4 and CD8 T cells) or `"none"`.
+        up to case, plural, word order, `+` for positive, Greek letters, common abbreviations, the same in parentheses
+        once more, the word `cell`, or what is implied for CD4 and CD8 T cells), `"tissue"` (a more specific term of
+        the tissue) or `"none"`.
     `suggestions`
         For labels that were not found, the names of the nearest terms; for ambiguous labels, of all matching terms.
 
@@ -71,7 +80,7 @@ def map_labels(
         if text in overrides:
             found, match = {_id_of(overrides[text], ontology)}, "override"
         else:
-            found, match = _look_up(text, ontology)
+            found, match = _look_up(text, ontology, tissue)
         is_found = len(found) == 1
         identifier = next(iter(found)) if is_found else None
         rows.append(
@@ -101,19 +110,67 @@ def ids_of(labels: Iterable[object], report: pd.DataFrame) -> list[str]:
     return [ids[text] for text in texts]
 
 
-def _look_up(text: str, ontology: CellOntology) -> tuple[set[str], str]:
+def term_of(text: str, ontology: CellOntology, tissue: str | None = None) -> str | None:
+    """The id of the one term that a label means, as :func:`map_labels` finds it."""
+    found, _ = _look_up(text, ontology, tissue)
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _look_up(text: str, ontology: CellOntology, tissue: str | None) -> tuple[set[str], str]:
     """Ids that match a label, and how they were found."""
-    if text in ontology.terms:
-        return {text}, "exact"
+    if text.replace("_", ":", 1) in ontology.terms:
+        return {text.replace("_", ":", 1)}, "exact"
+    found, match = _look_up_anywhere(text, ontology)
+    is_name = len(found) == 1 and found == _by_form(text, ontology, ontology.ids_by_name_form)
+    for word in tissue_words(tissue):
+        there = _by_form(_as_cell(f"{word} {text}"), ontology, ontology.ids_by_normal_form)
+        if len(there) == 1 and (not is_name or there <= ontology.descendants(next(iter(found)))):
+            return there, "tissue"
+    return found, match
+
+
+def _look_up_anywhere(text: str, ontology: CellOntology) -> tuple[set[str], str]:
     if text in ontology.ids_by_name:
         return {ontology.ids_by_name[text]}, "exact"
     if text in ontology.ids_by_synonym:
         return ontology.ids_by_synonym[text], "synonym"
-    # `cell` is appended for names only: `alpha cell` is also a synonym of a cell of the retina.
-    found = ontology.ids_by_normal_form.get(normal_form(text)) or ontology.ids_by_name_form.get(
-        normal_form(f"{text} cell")
-    )
-    return found or set(), "normalised"
+    return _by_form(text, ontology, ontology.ids_by_normal_form), "normalised"
+
+
+def _by_form(text: str, ontology: CellOntology, ids: Mapping[str, set[str]]) -> set[str]:
+    """Ids of the same normal form, or with the word `cell` more or less.
+
+    Where that fails, parentheses are left out that say the same once more: `Regulatory T (Treg) cell`.
+    """
+    for variant in dict.fromkeys([text, _without_repetition(text)]):
+        words = normal_form(variant).split()
+        if not words:
+            continue
+        bare = [word for word in words if word != "cell"]
+        longer, shorter = " ".join(sorted([*bare, "cell"])), " ".join(bare)
+        # `cell` is added to names only: `alpha cell` is also a synonym of a cell of the retina.
+        names = ontology.ids_by_name_form
+        found = ids.get(" ".join(words)) or names.get(longer) or names.get(shorter)
+        if found:
+            return found
+    return set()
+
+
+def _as_cell(text: str) -> str:
+    return text if "cell" in normal_form(text).split() else f"{text} cell"
+
+
+def _without_repetition(text: str) -> str:
+    rest = set(normal_form(_IN_PARENTHESES.sub("", text)).split()) - {"cell"}
+    initials = "".join(word[0] for word in re.findall(r"[^\W_]+", _IN_PARENTHESES.sub(" ", text))).casefold()
+
+    def keep(found: re.Match[str]) -> str:
+        words = set(normal_form(found[1]).split()) - {"cell"}
+        letters = re.sub(r"[\W_]", "", found[1]).casefold().removesuffix("s")
+        is_repeated = words <= rest or (len(letters) > 1 and initials.startswith(letters))
+        return " " if is_repeated else found[0]
+
+    return _IN_PARENTHESES.sub(keep, text)
 
 
 def _id_of(given: str, ontology: CellOntology) -> str:
@@ -129,17 +186,11 @@ def _id_of(given: str, ontology: CellOntology) -> str:
 
 def _suggestions(text: str, found: set[str], ontology: CellOntology) -> list[str]:
     """Names of the terms that were found, else of those that share the most words, else of the most similar ones."""
-    if not found:
-        forms = ontology.ids_by_normal_form
-        asked = normal_form(f"{text} cell")
-        shares = {form: _shared_words(asked, form) for form in forms}
-        near = [form for form in sorted(shares, key=lambda form: -shares[form])[:_N_SUGGESTIONS] if shares[form]]
+    if not found and normal_form(text):
+        forms, asked = ontology.words_by_normal_form, normal_form(_as_cell(text))
+        words = distinctive_words(asked)
+        shares = {form: len(words & others) / len(words | others) for form, others in forms.items() if words & others}
+        near = sorted(shares, key=lambda form: -shares[form])[:_N_SUGGESTIONS]
         near = near or get_close_matches(asked, list(forms), n=_N_SUGGESTIONS, cutoff=_MIN_SIMILARITY)
-        found = {identifier for form in near for identifier in forms[form]}
+        found = {identifier for form in near for identifier in ontology.ids_by_normal_form[form]}
     return sorted(ontology.terms[identifier].name for identifier in found)
-
-
-def _shared_words(one: str, other: str) -> float:
-    """Jaccard index of the words, without the word `cell`; a marker counts apart from its level."""
-    words, others = (set(form.replace("-", " ").split()) - {"cell"} for form in (one, other))
-    return len(words & others) / max(len(words | others), 1)

@@ -1,4 +1,4 @@
-"""Tables of marker genes: the known markers of each cell type."""
+"""Tables of marker genes from any source, in one tidy form."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,66 +6,119 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scmpt_scverse._checks import list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse._optional import import_optional
+from scmpt_scverse.knowledge._marker_columns import find_columns
+from scmpt_scverse.knowledge._marker_files import read_table
+from scmpt_scverse.knowledge._marker_rows import tidy_rows
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
-#: Column names of PanglaoDB, CellMarker and decoupler.
-_CELL_TYPE_COLUMNS = ("cell_type", "cell type", "cell_name", "cellName", "source")
-_GENE_COLUMNS = ("gene", "official gene symbol", "genesymbol", "gene_symbol", "marker", "target")
 
-
-def marker_sets(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]") -> dict[str, frozenset[str]]:
-    """The marker genes of each cell type.
+def read_markers(
+    markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]", *, columns: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """A table of marker genes in tidy form.
 
     Parameters
     ----------
     markers
-        `"panglaodb"`, fetched through decoupler from OmniPath; a `.csv` or `.tsv` file; a DataFrame; or a mapping of
-        cell type to genes. A table has a column of cell types and one of genes, named as in PanglaoDB, CellMarker or
-        decoupler; if it has a column `species`, only human rows are used.
+        A `.csv`, `.tsv`, `.txt` or `.gmt` file, also with `.gz`; an `.xlsx` file; a DataFrame; or a mapping of cell
+        type to genes. Columns are recognised as in the exports of PanglaoDB, CellMarker, ScType, CellTypist's
+        encyclopedia, Azimuth, decoupler, scanpy and Seurat. Several genes in one cell are separated by commas,
+        semicolons or bars.
+    columns
+        Column of the tidy form to column of the table, for names that are not recognised. `"negative"` stands for
+        genes that a type does not express, `"term"` for ids of the Cell Ontology.
+
+    Returns
+    -------
+    One row per mention of a gene, in the order of the table, with the columns
+
+    `type`, `gene`
+        As written there, without surrounding blanks.
+    `weight`
+        1 if the table has none; negative for genes that the type does not express.
+    `source`
+        Name of the file, `"table"` or `"mapping"`, if the table has no such column.
+    `organism`
+        `"human"` or `"mouse"`: whose gene symbols these are. Where the table does not say, the spelling decides
+        (`Cd3d` or `CD3D`). Rows of PanglaoDB for both have human symbols.
+    `tissue`
+        From coarse to fine, separated by `"; "`; missing where the table has none.
+    `term`
+        Id of the Cell Ontology; only if the table has ids.
 
     Raises
     ------
     ValueError
-        A column is missing, or no row is left.
+        A column is missing, a weight is no finite number, or no row has a type and a gene.
     FileNotFoundError
         The file does not exist.
-    ImportError
-        decoupler is not installed.
+
+    Warns
+    -----
+    UserWarning
+        Types have no gene, or genes are dates, into which spreadsheets turn some symbols. They are left out.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import knowledge
+    >>> knowledge.read_markers({"B cell": ["CD79A", "MS4A1"]})[["type", "gene", "weight"]]
+         type   gene  weight
+    0  B cell  CD79A     1.0
+    1  B cell  MS4A1     1.0
     """
+    table, source = _table_of(markers)
+    table = table.loc[:, ~table.columns.duplicated()].reset_index(drop=True)
+    return tidy_rows(table, find_columns(table, columns), source)
+
+
+def panglaodb() -> pd.DataFrame:
+    """The markers of PanglaoDB, fetched from OmniPath through decoupler, as :func:`read_markers` gives them.
+
+    PanglaoDB's own export, once downloaded, is read by :func:`read_markers` without a network.
+
+    Raises
+    ------
+    ImportError
+        decoupler, from the extra `markers`, is not installed.
+    """
+    decoupler = import_optional("decoupler", extra="markers", purpose="Fetching PanglaoDB")
+    return read_markers(decoupler.op.resource("PanglaoDB", organism="human")).assign(source="PanglaoDB")
+
+
+def marker_sets(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]") -> dict[str, frozenset[str]]:
+    """The genes that each cell type expresses.
+
+    Parameters
+    ----------
+    markers
+        As :func:`read_markers` takes them, or `"panglaodb"`. If there are human rows, only they are used.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, ImportError
+        As in :func:`read_markers` and :func:`panglaodb`.
+    """
+    is_panglaodb = isinstance(markers, str) and markers.lower() == "panglaodb"
+    rows = panglaodb() if is_panglaodb else read_markers(markers)
+    is_human = rows["organism"] == "human"
+    rows = rows[(is_human | ~is_human.any()) & ~(rows["weight"] < 0)]
+    return {name: frozenset(genes) for name, genes in rows.groupby("type")["gene"]}
+
+
+def _table_of(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]") -> tuple[pd.DataFrame, str]:
+    """The table as given, and what its rows are called if it does not name their source."""
+    if isinstance(markers, pd.DataFrame):
+        return markers, "table"
     if isinstance(markers, Mapping):
-        return {label_text(name): frozenset(map(str, genes)) for name, genes in markers.items()}
-    if isinstance(markers, str) and markers.lower() == "panglaodb":
-        decoupler = import_optional("decoupler", extra="markers", purpose="Fetching PanglaoDB")
-        markers = decoupler.op.resource("PanglaoDB", organism="human")
-    table = markers if isinstance(markers, pd.DataFrame) else _read(Path(markers))
-    cell_type, gene = (_column(table, names) for names in (_CELL_TYPE_COLUMNS, _GENE_COLUMNS))
-    is_used = table[[cell_type, gene]].notna().all(axis=1)
-    if "species" in table:
-        is_used &= table["species"].astype(str).str.contains("Hs|[Hh]uman", regex=True)
-    rows = table[is_used]
-    if rows.empty:
-        raise ValueError(
-            f"Expected human marker genes; found none in a table of {len(table)} rows. Pass a table with human rows."
-        )
-    return {label_text(name): frozenset(genes.astype(str)) for name, genes in rows.groupby(cell_type)[gene]}
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.exists():
-        raise FileNotFoundError(f"No table of markers at {path}. Pass a file, a DataFrame, or 'panglaodb'.")
-    return pd.read_csv(path, sep="," if ".csv" in path.suffixes else "\t")
-
-
-def _column(table: pd.DataFrame, names: Sequence[str]) -> str:
-    for name in names:
-        if name in table:
-            return name
-    raise ValueError(
-        f"Expected a column called one of {list_some(names)} in the table of markers; "
-        f"found {list_some(table.columns)}. Rename it."
-    )
+        pairs = [
+            (label_text(name), gene)
+            for name, genes in markers.items()
+            for gene in ([genes] if isinstance(genes, str) else genes or [None])
+        ]
+        return pd.DataFrame(pairs, columns=["type", "gene"], dtype=object), "mapping"
+    path = Path(markers)
+    return read_table(path), path.name.split(".")[0]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._labels import checked_labels
+from scmpt_scverse._labels import checked_labels, label_text
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._mapping import ids_of
 
@@ -74,6 +74,7 @@ def ontology_metrics(
             f"Expected one prediction for each of at least one cell; found {len(truth)} true and {len(predicted)} "
             "predicted labels. Pass the same cells in the same order."
         )
+    unlabeled_category = label_text(unlabeled_category)
     named = [label for label in dict.fromkeys([*truth, *predicted]) if label != unlabeled_category or label in truth]
     ids = dict(zip(named, ids_of(named, mapping), strict=True))
     lineages = {label: ontology.lineage(identifier) for label, identifier in ids.items()}

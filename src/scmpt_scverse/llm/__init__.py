@@ -1,11 +1,11 @@
 """Second opinions: clients of language models that choose among candidate labels, and what is made of their answers."""
 
-from scmpt_scverse.llm._answer_cache import AnswerCache
-from scmpt_scverse.llm._base import Answer, LLMClient, Request
+from scmpt_scverse.llm._answer_cache import AnswerCache as AnswerCache
+from scmpt_scverse.llm._base import Answer as Answer, LLMClient as LLMClient, Request as Request
 from scmpt_scverse.llm._get import CLIENTS as CLIENTS, get
 from scmpt_scverse.llm._late_fusion import Mixture as Mixture, mix as mix
-from scmpt_scverse.llm._openai_compatible import OpenAICompatibleClient
-from scmpt_scverse.llm._recorded import RecordedClient
+from scmpt_scverse.llm._openai_compatible import OpenAICompatibleClient as OpenAICompatibleClient
+from scmpt_scverse.llm._recorded import RecordedClient as RecordedClient
 from scmpt_scverse.llm._run import (
     DEFAULT_MAX_CALLS as DEFAULT_MAX_CALLS,
     DEFAULT_N_GENES as DEFAULT_N_GENES,
@@ -21,16 +21,6 @@ from scmpt_scverse.llm._second_opinion import (
     most_probable as most_probable,
     subjects_of as subjects_of,
 )
-from scmpt_scverse.llm._transformers import TransformersClient
+from scmpt_scverse.llm._transformers import TransformersClient as TransformersClient
 
-__all__ = [
-    "Answer",
-    "AnswerCache",
-    "LLMClient",
-    "OpenAICompatibleClient",
-    "RecordedClient",
-    "Report",
-    "Request",
-    "TransformersClient",
-    "get",
-]
+__all__ = ["Report", "get"]

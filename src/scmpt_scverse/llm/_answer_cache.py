@@ -3,13 +3,13 @@
 import hashlib
 import json
 import os
-import warnings
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from scmpt_scverse._checks import warn_user
 from scmpt_scverse._folders import cache_folder
 from scmpt_scverse.llm._base import Answer, LLMClient, Request, plain_text
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
 _FILE = "llm-answers-1.jsonl"
+#: What a line of anything can raise: no JSON, another content, infinite numbers, brackets thousands deep.
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 def request_key(client: LLMClient, request: Request) -> str:
@@ -103,20 +105,18 @@ class AnswerCache:
         for number, line in enumerate(lines, start=1):
             try:
                 self._add(line)
-            except (ValueError, KeyError, TypeError):
+            except _UNREADABLE:
                 unread.append(number)
         if unread:
             numbers = ", ".join(map(str, unread[:5])) + (", ..." if len(unread) > 5 else "")
-            warnings.warn(
+            warn_user(
                 f"{len(unread)} lines of {self.path} hold no valid answer and are skipped: {numbers}. Remove them to "
-                "stop this warning.",
-                UserWarning,
-                stacklevel=3,
+                "stop this warning."
             )
         # An editor may have removed the last end of line.
         try:
             self._add(last)
-        except (ValueError, KeyError, TypeError):
+        except _UNREADABLE:
             return
 
     def _add(self, line: bytes) -> None:

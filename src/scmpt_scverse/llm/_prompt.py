@@ -82,7 +82,9 @@ def build_request(
     if probabilities is not None:
         shown = [round(float(probabilities[index]), 2) for index in order]
         data["probabilities"] = dict(zip(keys, shown, strict=True))
-    markers = markers or {}
+    from scmpt_scverse._labels import label_text  # here, because it imports pandas, which `scmpt --help` does without
+
+    markers = {label_text(label): genes for label, genes in (markers or {}).items()}
     known = {key: list(markers[label]) for key, label in zip(keys, shuffled, strict=True) if label in markers}
     if known:
         data["markers"] = known

@@ -3,7 +3,7 @@
 from scmpt_scverse._statistics import mean_interval as mean_interval
 from scmpt_scverse.metrics._bootstrap import bootstrap_metrics
 from scmpt_scverse.metrics._calibration import calibration_metrics
-from scmpt_scverse.metrics._classification import classification_metrics, per_class_metrics
+from scmpt_scverse.metrics._classification import classification_metrics, per_class_metrics as per_class_metrics
 from scmpt_scverse.metrics._embedding import embedding_metrics
 from scmpt_scverse.metrics._linear_probe import linear_probe as linear_probe
 from scmpt_scverse.metrics._replicates import paired_differences, replicate_summary
@@ -14,6 +14,5 @@ __all__ = [
     "classification_metrics",
     "embedding_metrics",
     "paired_differences",
-    "per_class_metrics",
     "replicate_summary",
 ]

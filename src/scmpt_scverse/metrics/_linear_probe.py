@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from scmpt_scverse._labels import checked_labels
+from scmpt_scverse._labels import checked_labels, warn_of_doubtful_labels
 from scmpt_scverse.metrics._classification import classification_metrics
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     ValueError
         A label is missing or on too few cells, or there is only one.
 
+    Warns
+    -----
+    UserWarning
+        Labels read like missing values, or differ only in how they are spelled.
+
     Examples
     --------
     >>> from scmpt_scverse import datasets, metrics
@@ -52,6 +57,7 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     0.6
     """
     text = checked_labels(labels, "labels")
+    warn_of_doubtful_labels(text, "labels")
     names, counts = np.unique(text, return_counts=True)
     if len(names) < 2 or counts.min() < n_splits:
         raise ValueError(

@@ -1,34 +1,47 @@
 """What a model fuses: where each modality comes from, and how its rows are read."""
 
-from scmpt_scverse.modalities._compute import compute_embedding, stream_embedding
-from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues
-from scmpt_scverse.modalities._modalities import ExpressionSource, GeneEncoder, Modalities, readable_cells
-from scmpt_scverse.modalities._modality import COUNTS, Modality, describe_encoders, modalities_of
-from scmpt_scverse.modalities._mudata import EXPRESSION, JoinedField, as_cells, checked_modalities, pull_hint
-from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.modalities._presets import DEFAULT_PRESET, PRESETS, preset_of
-
-__all__ = [
-    "COUNTS",
-    "DEFAULT_PRESET",
-    "EXPRESSION",
-    "PRESETS",
-    "ExpressionFeatures",
-    "ExpressionRows",
-    "ExpressionSource",
-    "GeneEncoder",
-    "GeneValues",
-    "JoinedField",
-    "Modalities",
-    "Modality",
-    "as_cells",
-    "checked_modalities",
-    "compute_embedding",
-    "describe_encoders",
-    "finite_embedding",
-    "modalities_of",
-    "preset_of",
-    "pull_hint",
-    "readable_cells",
-    "stream_embedding",
-]
+from scmpt_scverse.modalities._compute import (
+    compute_embedding as compute_embedding,
+    stream_embedding as stream_embedding,
+)
+from scmpt_scverse.modalities._expression import (
+    ExpressionFeatures as ExpressionFeatures,
+    ExpressionRows as ExpressionRows,
+    GeneValues as GeneValues,
+)
+from scmpt_scverse.modalities._fields import (
+    GenesField as GenesField,
+    category_codes as category_codes,
+    embedding_field as embedding_field,
+    registered_fields as registered_fields,
+)
+from scmpt_scverse.modalities._modalities import (
+    GeneEncoder as GeneEncoder,
+    Modalities as Modalities,
+)
+from scmpt_scverse.modalities._modality import (
+    COUNTS as COUNTS,
+    Modality as Modality,
+    describe_encoders as describe_encoders,
+    modalities_of as modalities_of,
+)
+from scmpt_scverse.modalities._mudata import (
+    EXPRESSION as EXPRESSION,
+    JoinedField as JoinedField,
+    as_cells as as_cells,
+    check_anndata as check_anndata,
+    check_data as check_data,
+    checked_modalities as checked_modalities,
+    pull_hint as pull_hint,
+)
+from scmpt_scverse.modalities._obsm import (
+    finite_embedding as finite_embedding,
+)
+from scmpt_scverse.modalities._presets import (
+    DEFAULT_PRESET as DEFAULT_PRESET,
+    PRESETS as PRESETS,
+    preset_of as preset_of,
+)
+from scmpt_scverse.modalities._source import (
+    ExpressionSource as ExpressionSource,
+)

@@ -1,12 +1,12 @@
 """The embedding of cells by a frozen encoder, and where it comes from; nothing is written."""
 
-import warnings
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from scmpt_scverse import __version__
+from scmpt_scverse._checks import warn_user
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.pp import ExpressionReader, GeneOverlap, nearest_cause
 from scmpt_scverse.streaming import embed_chunks, executor_for, rows_with_bar
@@ -25,7 +25,7 @@ def compute_embedding(
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
-    reference_var_names: "StrArray | None" = None,
+    reference_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
     precision: "Precision" = "auto",
@@ -35,15 +35,15 @@ def compute_embedding(
 ) -> "tuple[FloatArray, dict[str, Any]]":
     """The embedding of every cell and its provenance, without writing; arguments as in :func:`scmpt_scverse.tl.embed`.
 
-    `reference_var_names` gives columns the order that they have in a reference, so that ties between genes are broken
-    as they were there.
+    `reference_genes` gives columns the order that their symbols have in a reference, so that ties between genes are
+    broken as they were there.
     """
     chunks, record = stream_embedding(
         adata,
         encoder,
         layer=layer,
         gene_symbols=gene_symbols,
-        reference_var_names=reference_var_names,
+        reference_genes=reference_genes,
         batch_size=batch_size,
         device=device,
         precision=precision,
@@ -65,7 +65,7 @@ def stream_embedding(
     *,
     layer: str | None,
     gene_symbols: str | None,
-    reference_var_names: "StrArray | None" = None,
+    reference_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']",
     device: str,
     precision: "Precision",
@@ -75,7 +75,7 @@ def stream_embedding(
 ) -> "tuple[Generator[FloatArray], dict[str, Any]]":
     """Check the data; then the embedding in chunks of rows, and its provenance."""
     runs_on = executor_for(executor)
-    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_var_names=reference_var_names)
+    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_genes=reference_genes)
     overlap = _checked_overlap(reader, encoder)
     record = {
         "encoder": encoder.name,
@@ -105,7 +105,11 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
     n_matched = int(known.sum())
     totals, matched = [], []
     for chunk in reader.chunks():
+        if encoder.needs_counts:
+            _check_counts(chunk.matrix.data, encoder.name, reader.where)
         totals.append(np.asarray(chunk.matrix.sum(axis=1), dtype=np.float64).ravel())
+        if chunk.without_symbol is not None:
+            totals[-1] += chunk.without_symbol
         matched.append(np.asarray(chunk.matrix @ known.astype(np.float64)).ravel())
     total, in_matched = np.concatenate(totals), np.concatenate(matched)
     expressing = total > 0
@@ -116,15 +120,17 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
         n_matched=n_matched,
         expression_fraction=float(np.median(in_matched[expressing] / total[expressing])),
         n_without_symbol=reader.n_without_symbol,
+        n_renamed=reader.names.n_renamed,
         n_merged=reader.n_merged,
         n_empty_cells=int(np.sum(in_matched == 0)),
     )
     if n_matched < encoder.min_genes or overlap.expression_fraction < encoder.min_expression:
-        cause = (
-            nearest_cause(reader.genes, known, encoder.vocabulary)
-            if n_matched < overlap.n_genes
-            else "the data has few genes"
-        )
+        if reader.n_without_symbol > overlap.n_genes - n_matched:
+            cause = f"{reader.n_without_symbol} columns have no gene symbol: {reader.names.unreadable()}"
+        elif n_matched < overlap.n_genes:
+            cause = nearest_cause(reader.genes, known, encoder.vocabulary)
+        else:
+            cause = "the data has few genes"
         raise ValueError(
             f"{encoder.name!r} needs at least {encoder.min_genes} genes that it knows, with at least "
             f"{encoder.min_expression:.0%} of a cell's expression; found {n_matched} of {overlap.n_genes} genes with "
@@ -132,10 +138,19 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
             "symbols, or lower `min_genes` or `min_expression` of the encoder if that is meant."
         )
     if overlap.n_empty_cells:
-        warnings.warn(
+        warn_user(
             f"{overlap.n_empty_cells} of {reader.n_obs} cells have no expression in any gene that {encoder.name!r} "
-            "knows; their embedding is NaN and they stay unlabelled.",
-            UserWarning,
-            stacklevel=5,
+            "knows; their embedding is NaN, so they are not trained on and stay unlabelled."
         )
     return overlap
+
+
+def _check_counts(values: "FloatArray", encoder_name: str, where: str) -> None:
+    """Raise `ValueError` where an encoder that needs counts is given fractions."""
+    is_fraction = values != np.rint(values)
+    if is_fraction.any():
+        raise ValueError(
+            f"The encoder {encoder_name!r} needs raw counts; found fractions such as {values[is_fraction][0]:.4g} in "
+            f"`{where}`, as after normalisation. Pass `layer=` with counts, or choose an encoder that reads any "
+            "non-negative values."
+        )

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.encoders import ExpressedGenes, GeneGates
-from scmpt_scverse.pp import Normalisation, log_normalised_cells
+from scmpt_scverse.pp import are_linear, log_normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: A gene that fewer training cells express is noise.
 _MIN_CELLS = 3
-#: Logarithms of expression stay below.
-_LARGEST_LOGARITHM = 50.0
 
 
 class ExpressionRows:
@@ -36,10 +34,19 @@ class ExpressionRows:
         Which genes the data have, shape `(n_genes,)`.
     fill
         Value of the others: the mean of the training cells, so that they say nothing; shape `(n_genes,)`.
+    is_readable
+        Which cells express any gene of the data, shape `(n_obs,)`; of others nothing is known, and their rows are NaN.
     """
 
-    def __init__(self, values: sparse.csr_matrix, is_measured: "BoolArray", fill: "FloatArray") -> None:
+    def __init__(
+        self,
+        values: sparse.csr_matrix,
+        is_measured: "BoolArray",
+        fill: "FloatArray",
+        is_readable: "BoolArray",
+    ) -> None:
         self.values = values
+        self.is_readable = is_readable
         self._absent = np.flatnonzero(~is_measured)
         self._fill = fill[self._absent].astype(np.float32)
         self.shape: tuple[int, int] = values.shape
@@ -51,6 +58,7 @@ class ExpressionRows:
         """Dense float32 rows, shape `(n_rows, n_genes)`."""
         dense: FloatArray = self.values[np.asarray(rows)].toarray()
         dense[:, self._absent] = self._fill
+        dense[~self.is_readable[rows]] = np.nan
         return dense
 
     def unexpressed(self) -> "FloatArray":
@@ -84,10 +92,10 @@ class ExpressionFeatures:
     @classmethod
     def fit(cls, reader: "ExpressionReader", rows: "IntArray", n_genes: int) -> Self:
         """From some cells: the at most `n_genes` genes that vary most and that three of the cells express."""
-        is_linear = _is_linear(_chunks(reader, rows))
+        is_linear = are_linear(_chunks(reader, rows))
         sums, squares, n_expressing = (np.zeros(len(reader.genes)) for _ in range(3))
         for matrix in _chunks(reader, rows):
-            values = _log_normalised(matrix, is_linear)
+            values = log_normalised(matrix, is_linear=is_linear)
             sums += np.asarray(values.sum(axis=0, dtype=np.float64)).ravel()
             squares += np.asarray(values.power(2).sum(axis=0, dtype=np.float64)).ravel()
             n_expressing += values.getnnz(axis=0)
@@ -153,11 +161,11 @@ class GeneValues:
 
     def prepare(self, expression: "GeneExpression") -> ExpressionRows:
         """Values of the cells; the genes are those of the reader."""
-        values = _log_normalised(expression.matrix, self._features.is_linear)
-        return ExpressionRows(values @ self._pick, self._is_measured, self._features.fill)
+        values = log_normalised(expression.matrix, is_linear=self._features.is_linear)
+        return self._rows(values @ self._pick, expressing_cells(expression.matrix))
 
     def encode(self, inputs: Any, **_: Any) -> "FloatArray":
-        """Dense float32, shape `(n_obs, width)`, from what :meth:`prepare` gives."""
+        """Dense float32, shape `(n_obs, width)`, from what :meth:`prepare` gives; NaN for cells without expression."""
         rows: FloatArray = inputs[np.arange(len(inputs))]
         return rows
 
@@ -167,12 +175,16 @@ class GeneValues:
 
     def read(self, reader: "ExpressionReader", rows: "IntArray | None") -> ExpressionRows:
         """Values of some cells in the order of `rows`; `None` takes all."""
-        if rows is None:
-            values = sparse.vstack([self.prepare(chunk).values for chunk in reader.chunks()], "csr")
-        else:
+        if rows is not None:
             ascending, places = np.unique(rows, return_inverse=True)
-            values = self.prepare(reader.take(ascending)).values[places]
-        return ExpressionRows(values, self._is_measured, self._features.fill)
+            taken = self.prepare(reader.take(ascending))
+            return self._rows(taken.values[places], taken.is_readable[places])
+        blocks = [self.prepare(chunk) for chunk in reader.chunks()]
+        values = sparse.vstack([block.values for block in blocks], "csr")
+        return self._rows(values, np.concatenate([block.is_readable for block in blocks]))
+
+    def _rows(self, values: sparse.csr_matrix, is_readable: "BoolArray") -> ExpressionRows:
+        return ExpressionRows(values, self._is_measured, self._features.fill, is_readable)
 
 
 class _GatedValues(GeneGates):
@@ -204,6 +216,11 @@ class _GatedValues(GeneGates):
         return start.scatter_add(1, self._features[cells], self._values[cells] * gates)
 
 
+def expressing_cells(matrix: sparse.csr_matrix) -> "BoolArray":
+    """Which cells express anything, shape `(n_obs,)`; a matrix of :class:`scmpt_scverse.pp.GeneExpression`."""
+    return np.asarray(np.diff(matrix.indptr) > 0)
+
+
 def _chunks(reader: "ExpressionReader", rows: "IntArray") -> Iterator[sparse.csr_matrix]:
     """Expression of some of the cells."""
     is_taken = np.zeros(reader.n_obs, dtype=bool)
@@ -214,16 +231,3 @@ def _chunks(reader: "ExpressionReader", rows: "IntArray") -> Iterator[sparse.csr
         done += len(some)
         if some.any():
             yield chunk.matrix[some]
-
-
-def _is_linear(chunks: Iterator[sparse.csr_matrix]) -> bool:
-    """Whether there are fractions, and values that no logarithm reaches."""
-    has_fractions, largest = False, 0.0
-    for matrix in chunks:
-        has_fractions |= bool(np.any(matrix.data != np.rint(matrix.data)))
-        largest = max(largest, float(matrix.data.max(initial=0)))
-    return has_fractions and largest >= _LARGEST_LOGARITHM
-
-
-def _log_normalised(matrix: sparse.csr_matrix, is_linear: bool) -> sparse.csr_matrix:
-    return Normalisation(is_logarithmic=False)(matrix) if is_linear else log_normalised_cells(matrix)

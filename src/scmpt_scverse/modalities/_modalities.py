@@ -1,56 +1,41 @@
 """What a model fuses: embeddings are found or computed, checked for where they come from, and read by row."""
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+import copy
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
 from scmpt_scverse import encoders
-from scmpt_scverse._slots import check_writable, embedding_key, provenance, write_embedding
+from scmpt_scverse._checks import warn_user
+from scmpt_scverse._slots import (
+    Slot,
+    check_records,
+    check_writable,
+    embedding_key,
+    provenance,
+    write_embedding,
+)
 from scmpt_scverse.encoders import is_local
 from scmpt_scverse.modalities._compute import compute_embedding
-from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues
+from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
 from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.modalities._origin import check_same, identity, is_same, other_source, own_record
+from scmpt_scverse.modalities._rows import Unread, embeddable, missing_rows, not_embedded
+from scmpt_scverse.modalities._source import ExpressionSource
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.modalities._modality import Modality
+    from scmpt_scverse.pp import ExpressionReader
 
     Rows: TypeAlias = FloatArray | ExpressionRows
 
 #: What the genes of a modality are followed through.
 GeneEncoder: TypeAlias = "encoders.Encoder | GeneValues"
-
-
-@dataclass(frozen=True)
-class ExpressionSource:
-    """Where expression is read.
-
-    Attributes
-    ----------
-    layer
-        Key of `.layers`; `None` reads `.X`.
-    gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`.
-    var_names
-        Of the training data: columns are read in this order, so that ties between genes are broken as they were there.
-    """
-
-    layer: str | None
-    gene_symbols: str | None
-    var_names: "StrArray"
-
-    def reader(self, adata: "AnnData") -> ExpressionReader:
-        """Reads the expression of some data."""
-        return ExpressionReader(
-            adata, layer=self.layer, gene_symbols=self.gene_symbols, reference_var_names=self.var_names
-        )
 
 
 class Modalities:
@@ -72,6 +57,8 @@ class Modalities:
         training.
     expression
         How expression itself is read; `None` before training, and for a model without it.
+    is_quiet
+        Whether no warning counts the cells that cannot be read.
     """
 
     def __init__(
@@ -85,6 +72,7 @@ class Modalities:
         self.source = source
         self.trained_with: dict[str, dict[str, str]] = {}
         self.expression: ExpressionFeatures | None = None
+        self.is_quiet = False
 
     @property
     def names(self) -> list[str]:
@@ -115,18 +103,34 @@ class Modalities:
         """Use encoders that exist already, for the modalities that there are."""
         self._encoders |= {name: encoder for name, encoder in built.items() if name in self._modalities}
 
+    def reading(self, layer: str | None, gene_symbols: str | None) -> Self:
+        """The same modalities, to read data that are organised otherwise; see :meth:`ExpressionSource.of_query`."""
+        if layer is None and gene_symbols is None:
+            return self
+        other = copy.copy(self)
+        other.source = self.source.of_query(layer, gene_symbols)
+        return other
+
+    def quiet(self) -> Self:
+        """The same modalities, to read parts of data: of cells that cannot be read it has warned."""
+        other = copy.copy(self)
+        other.is_quiet = True
+        return other
+
     def embed(self, adata: "AnnData", **options: Any) -> None:
-        """Write the embeddings that are missing or come from another encoder; `options` of :func:`tl.embed`."""
-        missing = {}
-        for name, modality in self._modalities.items():
-            if modality.encoder is None or modality.is_counts:
-                continue
-            check_writable(adata, modality.obsm_key)
-            record = _own_record(adata, modality.obsm_key)
-            if record is None or not _is_same(record, self._expected(name, modality.encoder), modality.obsm_key):
-                missing[name] = self._encoder(name, modality.encoder)
+        """Write the embeddings that are missing, in whole or of some cells, or come from another encoder.
+
+        `options` are those of :func:`scmpt_scverse.tl.embed`.
+        """
+        of_encoders = [
+            name for name, each in self._modalities.items() if each.encoder is not None and not each.is_counts
+        ]
+        self._check_writable(adata, of_encoders)
+        missing, stored = self._missing_and_stored(adata, of_encoders, replaces=True)
         for name, encoder in missing.items():
             write_embedding(adata, self._modalities[name].obsm_key, *self._compute(adata, encoder, **options))
+        for name, values in stored.items():
+            self._completed(adata, name, values, None, **options)
 
     def read(
         self, adata: "AnnData", rows: "IntArray | None" = None, *, missing_ok: bool = False, progress: bool = True
@@ -151,26 +155,31 @@ class Modalities:
         if rows is not None and np.array_equal(rows, np.arange(adata.n_obs)):
             rows = None
         present = [name for name in self._modalities if not missing_ok or self._check_present(adata, name)]
-        # Everything that can be refused is, before anything is computed.
-        missing = {
-            name: self._encoder(name, modality.encoder)
-            for name in present
-            if (modality := self._modalities[name]).encoder is not None
-            and not modality.is_counts
-            and _own_record(adata, modality.obsm_key) is None
-        }
+        missing, stored = self._missing_and_stored(adata, present, replaces=False)
+        if rows is None and not adata.is_view:
+            self._check_writable(adata, missing)
         inputs: dict[str, Rows] = {}
         for name in present:
-            if self._modalities[name].is_counts:
-                if self.expression is not None:
-                    reader = self.source.reader(adata)
-                    inputs[name] = self._gene_values(reader, name).read(reader, rows)
-            elif name in missing:
+            if name in missing:
                 inputs[name] = self._embedded(adata, name, missing[name], rows, progress=progress)
-            else:
-                values = self._stored(adata, name)
-                inputs[name] = values if rows is None else values[rows]
-        return inputs
+            elif name in stored:
+                inputs[name] = self._completed(adata, name, stored[name], rows, progress=progress)
+        for name in self.of_genes if self.expression is not None else ():
+            reader = self.source.reader(adata)
+            values = self._gene_values(reader, name).read(reader, rows)
+            self._warn_of_silent(values.is_readable, inputs)
+            inputs[name] = values
+        return {name: inputs[name] for name in self._modalities if name in inputs}
+
+    def readable(self, adata: "AnnData", inputs: "Mapping[str, Rows]") -> "BoolArray":
+        """Cells that every modality could read, shape `(n_obs,)`; of `inputs` that :meth:`read` gave of all cells."""
+        readable = _finite(inputs, adata.n_obs)
+        if self.of_genes and self.expression is None:  # which :meth:`read` leaves out before training
+            chunks = self.source.reader(adata).chunks()
+            is_expressing = np.concatenate([expressing_cells(chunk.matrix) for chunk in chunks])
+            self._warn_of_silent(is_expressing, inputs)
+            readable &= is_expressing
+        return readable
 
     def fit_expression(self, adata: "AnnData", rows: "IntArray") -> "dict[str, Rows]":
         """Choose the genes of expression itself on the training cells; the modality of all cells, or nothing."""
@@ -187,7 +196,7 @@ class Modalities:
             if record is not None:
                 self.trained_with[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
 
-    def gene_encoders(self, reader: ExpressionReader) -> "dict[str, GeneEncoder]":
+    def gene_encoders(self, reader: "ExpressionReader") -> "dict[str, GeneEncoder]":
         """Of the modalities that can be traced to genes, expression itself among them."""
         return {
             name: self._gene_values(reader, name) if modality.is_counts else self._encoder(name, modality.encoder)
@@ -205,7 +214,41 @@ class Modalities:
         self.trained_with = {name: dict(record) for name, record in state["trained_with"].items()}
         self.expression = None if state["expression"] is None else ExpressionFeatures.from_state(state["expression"])
 
-    def _gene_values(self, reader: ExpressionReader, name: str) -> GeneValues:
+    def _missing_and_stored(
+        self, adata: "AnnData", names: "Iterable[str]", *, replaces: bool
+    ) -> "tuple[dict[str, Encoder], dict[str, FloatArray]]":
+        """The encoders of embeddings that are missing, and the others as they are stored.
+
+        With `replaces`, an embedding of another encoder counts as missing; otherwise it is refused. Everything that can
+        be refused is, before anything is computed.
+        """
+        missing, kept = {}, []
+        for name in names:
+            modality = self._modalities[name]
+            key, encoder = modality.obsm_key, modality.encoder
+            if modality.is_counts:
+                continue
+            record = None if encoder is None else own_record(adata, key)
+            if encoder is None or (
+                record is not None and (not replaces or is_same(record, self._expected(name, encoder), key))
+            ):
+                kept.append(name)
+            else:
+                missing[name] = encoder
+        if missing:
+            self.source.check(adata)
+        loaded = {name: self._encoder(name, encoder) for name, encoder in missing.items()}
+        return loaded, {name: self._stored(adata, name) for name in kept}
+
+    def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:
+        """Refuse data that the embeddings of these modalities cannot be written to."""
+        for name in names:
+            key = self._modalities[name].obsm_key
+            check_writable(adata, key, [Slot("obsm", key)])
+        if names:
+            check_records(adata)
+
+    def _gene_values(self, reader: "ExpressionReader", name: str) -> GeneValues:
         if self.expression is None:
             raise RuntimeError("The genes of expression itself are chosen by training. Train the model first.")
         return GeneValues(reader, self.expression, self._modalities[name].embedding_dim)
@@ -214,11 +257,9 @@ class Modalities:
         """Whether there is a modality to read; warns where it is missing beside another, which must do."""
         if self._is_there(adata, name) or not any(self._is_there(adata, other) for other in self._modalities):
             return True
-        warnings.warn(
+        warn_user(
             f"The model was trained with the modality {name!r}, but there is no `adata.obsm"
-            f"[{self._modalities[name].obsm_key!r}]`; predictions do without it, and are less certain for it.",
-            UserWarning,
-            stacklevel=5,
+            f"[{self._modalities[name].obsm_key!r}]`; predictions do without it, and are less certain for it."
         )
         return False
 
@@ -228,11 +269,11 @@ class Modalities:
         return modality.encoder is not None or modality.obsm_key in adata.obsm
 
     def _embedded(
-        self, adata: "AnnData", name: str, encoder: "Encoder", rows: "IntArray | None", *, progress: bool
+        self, adata: "AnnData", name: str, encoder: "Encoder", rows: "IntArray | None", **options: Any
     ) -> "FloatArray":
         """An embedding that is missing."""
         if rows is None:
-            values, record = self._compute(adata, encoder, progress=progress)
+            values, record = self._compute(adata, encoder, **options)
             if not adata.is_view:  # writing would turn the user's view into a copy
                 write_embedding(adata, self._modalities[name].obsm_key, values, record)
             return values
@@ -241,7 +282,47 @@ class Modalities:
         ascending, places = np.unique(rows, return_inverse=True)
         some = adata[ascending]
         some = some.to_memory() if some.isbacked else some.copy()
-        return self._compute(some, encoder, progress=progress)[0][places]
+        return self._compute(some, encoder, **options)[0][places]
+
+    def _completed(
+        self, adata: "AnnData", name: str, values: "FloatArray", rows: "IntArray | None", **options: Any
+    ) -> "FloatArray":
+        """An embedding that is there, with the rows of cells that it is missing for, as far as these can be read."""
+        modality = self._modalities[name]
+        key, some = modality.obsm_key, values if rows is None else values[rows]
+        missing = missing_rows(some, zeros=modality.encoder is not None)
+        if not len(missing):
+            return some
+        if modality.encoder is None:
+            self._warn_of_unread(len(some), Unread(len(missing), f"have no values in `adata.obsm[{key!r}]`"))
+            return some
+        where = missing if rows is None else np.asarray(rows)[missing]
+        encoder_name = key.removeprefix(embedding_key(""))
+        found, unread = embeddable(
+            self.source, adata, where, encoder_name, lambda: self._encoder(name, modality.encoder)
+        )
+        some = some.copy()
+        some[missing] = np.nan
+        if found.any():
+            encoder = self._encoder(name, modality.encoder)
+            try:
+                some[missing[found]] = self._embedded(adata, name, encoder, where[found], **options)
+            except ValueError as error:  # the encoder knows too little of these cells
+                unread.append(not_embedded(int(found.sum()), encoder_name, error))
+            if rows is None and not adata.is_view:
+                adata.obsm[key] = some
+        self._warn_of_unread(len(some), *unread)
+        return some
+
+    def _warn_of_silent(self, is_expressing: "BoolArray", others: "Mapping[str, Rows]") -> None:
+        """Of cells without expression that the other modalities, which have warned, can read."""
+        n_silent = int((~is_expressing & _finite(others, len(is_expressing))).sum())
+        if n_silent:
+            self._warn_of_unread(len(is_expressing), Unread(n_silent, "have no expression"))
+
+    def _warn_of_unread(self, n_cells: int, *unread: Unread) -> None:
+        for each in () if self.is_quiet else unread:
+            warn_user(each.sentence(n_cells))
 
     def _stored(self, adata: "AnnData", name: str) -> "FloatArray":
         """An embedding in `.obsm`, refused where it is not what the model was trained on."""
@@ -251,11 +332,13 @@ class Modalities:
             values = finite_embedding(adata, key, modality.columns)
             self._check_own(adata, name)
             return values
-        record = _own_record(adata, key)
+        record = own_record(adata, key)
         assert record is not None  # the caller looked
-        self._check_record(name, record, self._expected(name, modality.encoder))
-        self._warn_of_other_source(record, key)
-        values = np.asarray(adata.obsm[key], dtype=np.float32)
+        check_same(record, self._expected(name, modality.encoder), key, name, modality.encoder)
+        if warning := other_source(record, self.source.names, key):
+            warn_user(warning)
+        stored = adata.obsm[key]
+        values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
         if values.shape[1] != modality.embedding_dim:
             raise ValueError(
                 f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; its encoder gives {modality.embedding_dim}. "
@@ -263,25 +346,13 @@ class Modalities:
             )
         return values
 
-    def _warn_of_other_source(self, record: Mapping[str, Any], key: str) -> None:
-        registered = {"layer": self.source.layer or "X", "gene_symbols": self.source.gene_symbols or "var_names"}
-        other = [name for name, value in registered.items() if record[name] != value]
-        if other:
-            warnings.warn(
-                f"`adata.obsm[{key!r}]` was made from {', '.join(f'{name} {record[name]!r}' for name in other)}; the "
-                f"model was set up with {', '.join(f'{name} {registered[name]!r}' for name in other)}. Remove the "
-                "embedding to have it made again.",
-                UserWarning,
-                stacklevel=6,
-            )
-
     def _compute(self, adata: "AnnData", encoder: "Encoder", **options: Any) -> "tuple[FloatArray, dict[str, Any]]":
         return compute_embedding(
             adata,
             encoder,
             layer=self.source.layer,
             gene_symbols=self.source.gene_symbols,
-            reference_var_names=self.source.var_names,
+            reference_genes=self.source.genes,
             **options,
         )
 
@@ -292,7 +363,8 @@ class Modalities:
             loaded = encoders.get(encoder, **self._modalities[name].options)
             self._encoders[name] = loaded
         if name in self.trained_with:
-            self._check_record(name, _identity(self._encoders[name]), self.trained_with[name])
+            key = self._modalities[name].obsm_key
+            check_same(identity(self._encoders[name]), self.trained_with[name], key, name, encoder)
         return self._encoders[name]
 
     def _expected(self, name: str, encoder: str) -> dict[str, str] | None:
@@ -300,22 +372,7 @@ class Modalities:
         if name in self.trained_with:
             return self.trained_with[name]
         # Embeddings made elsewhere can be trained on without fetching the encoder just to compare.
-        return _identity(self._encoder(name, encoder)) if name in self._encoders or is_local(encoder) else None
-
-    def _check_record(self, name: str, found: Mapping[str, Any], expected: Mapping[str, Any] | None) -> None:
-        """Refuse another encoder than the expected one: equal width proves nothing."""
-        key = self._modalities[name].obsm_key
-        if not _is_same(found, expected, key):
-            wanted = (
-                f"{expected['encoder']!r} with fingerprint {expected['fingerprint'][:12]}"
-                if expected is not None
-                else f"{self._modalities[name].encoder!r}"
-            )
-            raise ValueError(
-                f"The {name!r} modality of this model comes from {wanted}; found {found['encoder']!r} with "
-                f"{found['fingerprint'][:12]}. Pass data embedded by that encoder, or run `model.embed(adata)` to "
-                f"write `adata.obsm[{key!r}]` again."
-            )
+        return identity(self._encoder(name, encoder)) if name in self._encoders or is_local(encoder) else None
 
     def _check_own(self, adata: "AnnData", name: str) -> None:
         """Of an embedding that the user brought: refuse another encoder, as far as there is a record."""
@@ -325,44 +382,17 @@ class Modalities:
         key = self._modalities[name].obsm_key
         record = provenance(adata, key)
         if record is not None:
-            self._check_record(name, record, trained)
+            check_same(record, trained, key, name, None)
             return
-        warnings.warn(
+        warn_user(
             f"The model was trained on the {name!r} modality from {trained['encoder']!r}; nothing is recorded of "
-            f"`adata.obsm[{key!r}]`. Make sure that it comes from the same encoder.",
-            UserWarning,
-            stacklevel=6,
+            f"`adata.obsm[{key!r}]`. Make sure that it comes from the same encoder."
         )
 
 
-def readable_cells(inputs: "Mapping[str, Rows]") -> "BoolArray":
-    """Cells that every encoder could read, shape `(n_obs,)`; expression itself has a value for each."""
-    readable = np.ones(len(next(iter(inputs.values()))), dtype=bool)
+def _finite(inputs: "Mapping[str, Rows]", n_cells: int) -> "BoolArray":
+    """Cells of which every one of these modalities is there, shape `(n_cells,)`."""
+    finite = np.ones(n_cells, dtype=bool)
     for values in inputs.values():
-        if not isinstance(values, ExpressionRows):
-            readable &= np.isfinite(values).all(axis=1)
-    return readable
-
-
-def _is_same(found: Mapping[str, Any], expected: Mapping[str, Any] | None, obsm_key: str) -> bool:
-    """Whether an embedding comes from the expected encoder; where its fingerprint is not known, the name must do."""
-    if expected is None:
-        return embedding_key(found["encoder"]) == obsm_key
-    return bool(found["fingerprint"] == expected["fingerprint"])
-
-
-def _identity(encoder: "Encoder") -> dict[str, str]:
-    return {"encoder": encoder.name, "fingerprint": encoder.fingerprint}
-
-
-def _own_record(adata: "AnnData", key: str) -> dict[str, Any] | None:
-    """Provenance of `adata.obsm[key]`, `None` where there is no such embedding; refuse an array of unknown origin."""
-    if key not in adata.obsm:
-        return None
-    record = provenance(adata, key)
-    if record is None:
-        raise ValueError(
-            f"`adata.obsm[{key!r}]` exists, but nothing records which encoder made it. Remove or rename it, or pass it "
-            "as it is with `SCMPT.setup_anndata(..., obsm_keys=...)`."
-        )
-    return record
+        finite &= values.is_readable if isinstance(values, ExpressionRows) else np.isfinite(values).all(axis=1)
+    return finite

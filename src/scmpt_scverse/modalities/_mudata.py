@@ -8,7 +8,7 @@ from anndata import AnnData
 from mudata import MuData
 from scvi.data.fields import BaseAnnDataField, BaseMuDataWrapperClass
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import check_cells, check_key, list_some
 from scmpt_scverse._slots import embedding_key
 
 if TYPE_CHECKING:
@@ -117,16 +117,25 @@ class JoinedField(BaseMuDataWrapperClass):
         return MuDataCells(mdata, self._modalities)
 
 
+def check_data(data: object) -> None:
+    """Raise `TypeError` for what holds no cells."""
+    if not isinstance(data, MuDataCells):
+        check_cells(data, mudata_ok=True)
+
+
+def check_anndata(adata: object) -> None:
+    """Raise `TypeError` for what is no AnnData."""
+    if isinstance(adata, MuData):
+        raise TypeError("Expected an AnnData; found a MuData. Call `SCMPT.setup_mudata`.")
+    check_data(adata)
+
+
 def as_cells(data: "AnnData | MuData | MuDataCells", modalities: Mapping[str, str] | None) -> AnnData:
     """Data as the methods of the model read it; a MuData only for a model that was set up with one.
 
     `modalities` are those of :meth:`SCMPT.setup_mudata`, `None` for a model of an AnnData.
     """
-    if not isinstance(data, AnnData | MuData | MuDataCells):
-        raise TypeError(
-            f"Expected an AnnData or a MuData; found {type(data).__module__}.{type(data).__name__}. Put expression "
-            "into `AnnData(X)`, with gene symbols as `var_names`."
-        )
+    check_data(data)
     if not isinstance(data, MuData):
         return cast("AnnData", data)
     if modalities is None:
@@ -152,7 +161,7 @@ def checked_modalities(mdata: object, modalities: object) -> dict[str, str]:
 
 
 def pull_hint(mdata: MuData, column: str) -> str:
-    """Where a column that the whole lacks may be found: in a modality."""
+    """Where a column that `mdata.obs` does not have may be found: in a modality."""
     where = [name for name in mdata.mod if column in mdata[name].obs]
     found = f"mdata[{where[0]!r}].obs[{column!r}]" if where else ""
     return f" There is `{found}`: `mdata.obs[{column!r}] = {found}`." if found else ""

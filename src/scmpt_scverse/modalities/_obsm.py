@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":
     """`adata.obsm[key]` as float32 of shape `(n_obs, dim)`; `KeyError` or `ValueError` where it cannot be used.
 
-    `columns` are those of the training data; a DataFrame is brought into their order.
+    `columns` are those of the training data; a DataFrame is brought into their order. A row of NaN alone is a cell
+    without an embedding, as `anndata.concat` makes them; values that are missing beside others are refused.
     """
     check_key(key, adata.obsm.keys(), "adata.obsm")
     stored = adata.obsm[key]
@@ -25,7 +26,7 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
         missing = [name for name in columns if name not in stored]
         if missing:
             raise ValueError(
-                f"`adata.obsm[{key!r}]` lacks columns that the model was trained on: {list_some(missing)}; found "
+                f"`adata.obsm[{key!r}]` has no columns {list_some(missing)}, which the model was trained on; found "
                 f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
             )
         stored = stored[list(columns)]
@@ -40,7 +41,11 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
             f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {len(columns)}. "
             "Pass the embedding that the model was trained on."
         )
-    broken = ~np.isfinite(values).all(axis=1)
+    is_finite = np.isfinite(values)
+    broken = ~is_finite.all(axis=1)
+    absent = np.isnan(values).all(axis=1) if broken.any() else broken
+    if columns is not None or not absent.all():  # training data that have none at all are no training data
+        broken &= ~absent
     if broken.any():
         raise ValueError(
             f"Expected finite values in `adata.obsm[{key!r}]`; found NaN or infinite ones in {int(broken.sum())} of "

@@ -31,11 +31,17 @@ PRESETS: dict[str, Preset] = {
     # scMPT as published.
     "paper": Preset({"text": "ember-v1", "expression": "scgpt-human"}, "concat"),
 }
-DEFAULT_PRESET = "mini"
 
 
-def preset_of(name: str | None) -> Preset:
-    """The preset of a name, `None` the default one."""
-    name = DEFAULT_PRESET if name is None else name
+class _Default(str):
+    """A default that is told apart, by `is`, from the same text passed by a user; signatures show the text."""
+
+
+#: Asked for by name, it adds its encoders to modalities of the user's; as the default, it leaves these alone.
+DEFAULT_PRESET: str = _Default("mini")
+
+
+def preset_of(name: str) -> Preset:
+    """The preset of a name."""
     check_choice(name, list(PRESETS), "preset")
     return PRESETS[name]

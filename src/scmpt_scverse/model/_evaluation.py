@@ -1,14 +1,13 @@
 """How right a model is on cells that it was not trained on, beside simple predictors."""
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, list_some
-from scmpt_scverse._labels import labels_or
+from scmpt_scverse._checks import check_key, list_some, warn_user
+from scmpt_scverse._labels import labels_or, warn_of_doubtful_labels
 from scmpt_scverse.evaluation import (
     BaselineCells,
     check_baselines,
@@ -24,25 +23,28 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import IntArray, StrArray
+    from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 
 
 def evaluate(
     model: "PredictsLabelsMixin",
-    adata: "AnnData | None",
+    adata: "AnnData",
+    modalities: "Modalities",
     indices: "Sequence[int] | IntArray | None",
     baselines: Sequence[str],
 ) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMPT.evaluate`."""
+    """See :meth:`scmpt_scverse.SCMPT.evaluate`; `modalities` read the cells."""
     check_baselines(baselines)
-    adata, rows, truth = _labelled(model, adata, indices)
-    predictions = {model._own_name: _soft(model, adata, rows)}
-    known = [data for data in (adata, model._training_cells()) if data is not None]
-    train = next((data for data in known if model._trained_rows(data).size), None)
-    if train is not None:
-        train_rows = model._trained_rows(train)
+    rows, truth = _labelled(model, adata, modalities, indices)
+    predictions = {model._own_name: _soft(model, adata, modalities, rows)}
+    train, reads_train, train_rows = adata, modalities, model._trained_rows(adata, modalities)
+    own = model._training_cells()
+    if not train_rows.size and own is not None:
+        train, reads_train, train_rows = own, model.modalities, model._trained_rows(own, model.modalities)
+    if train_rows.size:
         labels = labels_or(train.obs[model.labels_key], model.unlabeled_category)[train_rows]
-        both = baseline_cells(model, train, train_rows), baseline_cells(model, adata, rows)
+        both = baseline_cells(reads_train, train, train_rows), baseline_cells(modalities, adata, rows)
         predictions |= compare_baselines(baselines, both[0], labels, both[1], seed=0)
     elif "majority" in baselines:
         shares = pd.Series(dict(model.record.label_counts), dtype=float)
@@ -52,58 +54,58 @@ def evaluate(
 
 
 def evaluate_per_class(
-    model: "PredictsLabelsMixin", adata: "AnnData | None", indices: "Sequence[int] | IntArray | None"
+    model: "PredictsLabelsMixin",
+    adata: "AnnData",
+    modalities: "Modalities",
+    indices: "Sequence[int] | IntArray | None",
 ) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMPT.evaluate_per_class`."""
-    adata, rows, truth = _labelled(model, adata, indices)
-    return per_class_metrics(truth, decode(_soft(model, adata, rows), model.unlabeled_category))
+    """See :meth:`scmpt_scverse.SCMPT.evaluate_per_class`; `modalities` read the cells."""
+    rows, truth = _labelled(model, adata, modalities, indices)
+    return per_class_metrics(truth, decode(_soft(model, adata, modalities, rows), model.unlabeled_category))
 
 
-def baseline_cells(model: "PredictsLabelsMixin", adata: "AnnData", rows: "IntArray | None" = None) -> BaselineCells:
+def baseline_cells(modalities: "Modalities", adata: "AnnData", rows: "IntArray | None" = None) -> BaselineCells:
     """Some cells as baselines read them."""
     rows = np.arange(adata.n_obs) if rows is None else rows
-    inputs = model.modalities.read(adata, rows)
+    inputs = modalities.read(adata, rows)
     embeddings = {name: values for name, values in inputs.items() if isinstance(values, np.ndarray)}
-    return BaselineCells(len(rows), embeddings, read_expression(lambda: model.modalities.source.reader(adata), rows))
+    return BaselineCells(len(rows), embeddings, read_expression(lambda: modalities.source.reader(adata), rows))
 
 
 def _labelled(
-    model: "PredictsLabelsMixin", adata: "AnnData | None", indices: "Sequence[int] | IntArray | None"
-) -> "tuple[AnnData, IntArray, StrArray]":
-    """Cells to compare, and their labels; warns where they were trained on."""
-    model._check_if_trained(warn=False)
-    adata = model._cells(adata)
+    model: "PredictsLabelsMixin",
+    adata: "AnnData",
+    modalities: "Modalities",
+    indices: "Sequence[int] | IntArray | None",
+) -> "tuple[IntArray, StrArray]":
+    """Rows of cells to compare, and their labels; warns where they were trained on."""
     check_key(model.labels_key, adata.obs.columns, "adata.obs")
-    trained_on = model._trained_rows(adata)
+    trained_on = model._trained_rows(adata, modalities)
     rows = _held_out(model) if trained_on.size and indices is None else rows_of(adata, indices)
     n_trained_on = int(np.isin(rows, trained_on).sum())
     if n_trained_on:
-        warnings.warn(
-            f"{n_trained_on} of {len(rows)} cells were trained on; metrics on them say little about new cells.",
-            UserWarning,
-            stacklevel=3,
-        )
+        warn_user(f"{n_trained_on} of {len(rows)} cells were trained on; metrics on them say little about new cells.")
     elif model.batch_key in adata.obs and not trained_on.size:
         _warn_of_batches(labels_or(adata.obs[model.batch_key], "")[rows], model.record.batches)
-    truth = labels_or(adata.obs[model.labels_key], model.unlabeled_category)[rows]
+    truth = labels_or(adata.obs[model.labels_key], model._unlabeled_names)[rows]
+    where = f"adata.obs[{model.labels_key!r}]"
+    warn_of_doubtful_labels(truth, where, unlabeled=model._unlabeled_names, known=model.labels)
     is_labelled = truth != model.unlabeled_category
     if not is_labelled.any():
         raise ValueError(
             f"Expected labels in `adata.obs[{model.labels_key!r}]` to compare with; found none in the {len(rows)} "
             "cells."
         )
-    return adata, rows[is_labelled], truth[is_labelled]
+    return rows[is_labelled], truth[is_labelled]
 
 
 def _warn_of_batches(batches: "StrArray", trained_on: Sequence[str]) -> None:
     known = sorted(set(batches) & set(trained_on) - {""})
     if known:
         n_cells = int(np.isin(batches, known).sum())
-        warnings.warn(
+        warn_user(
             f"{n_cells} of {len(batches)} cells come from batches that were trained on, {list_some(known, 3)}; metrics "
-            "on them say little about new batches.",
-            UserWarning,
-            stacklevel=4,
+            "on them say little about new batches."
         )
 
 
@@ -118,5 +120,5 @@ def _held_out(model: "PredictsLabelsMixin") -> "IntArray":
     )
 
 
-def _soft(model: "PredictsLabelsMixin", adata: "AnnData", rows: "IntArray") -> pd.DataFrame:
-    return pd.DataFrame(model._probabilities(adata, rows), columns=pd.Index(model.labels))
+def _soft(model: "PredictsLabelsMixin", adata: "AnnData", modalities: "Modalities", rows: "IntArray") -> pd.DataFrame:
+    return pd.DataFrame(model._probabilities(adata, modalities, rows), columns=pd.Index(model.labels))

@@ -8,10 +8,18 @@ import pandas as pd
 
 from scmpt_scverse import attribution
 from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._labels import label_text, labels_or
-from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY, DEFAULT_KEY_ADDED, PredictionKeys, check_writable
+from scmpt_scverse._labels import distinct_labels, label_text, labels_or
+from scmpt_scverse._slots import (
+    DEFAULT_ATTRIBUTIONS_KEY,
+    DEFAULT_KEY_ADDED,
+    AttributionKeys,
+    PredictionKeys,
+    check_ranking_is_ours,
+    check_writable,
+)
+from scmpt_scverse._storable import check_groups_fit
 from scmpt_scverse.attribution import Attributor
-from scmpt_scverse.explain import Explainer, GeneRemoval, sample_cells, write_layer, write_ranking
+from scmpt_scverse.explain import Explainer, GeneRemoval, sample_cells, write_attributions
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,8 +36,9 @@ class ExplainsMixin:
     modalities: "Modalities"
     labels: "StrArray"
     unlabeled_category: str
+    _unlabeled_names: list[str]
     labels_key: str
-    _cells: "Callable[[AnnData | None], AnnData]"
+    _query: "Callable[[AnnData | None, str | None, str | None], tuple[AnnData, Modalities]]"
     _check_if_trained: Callable[..., None]
 
     def rank_attributions(
@@ -42,6 +51,8 @@ class ExplainsMixin:
         n_cells_per_group: int | None = 30,
         key_added: str = DEFAULT_ATTRIBUTIONS_KEY,
         per_cell: bool = False,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         device: str = "auto",
         seed: int = 0,
         progress: bool = True,
@@ -65,9 +76,11 @@ class ExplainsMixin:
         n_cells_per_group
             Cells of each group that are explained, at random; `None` takes all.
         key_added
-            Key of `.uns`, and of `.layers`.
+            Key of `.uns`, and of `.layers`; what an earlier call wrote there is replaced.
         per_cell
             Also write the scores of the explained cells.
+        layer, gene_symbols
+            As for :meth:`SCMPT.predict`.
         device
             Where to compute; `"auto"` is where the model is. The model stays there.
         seed
@@ -87,7 +100,8 @@ class ExplainsMixin:
             explained cells), `pvals` and `pvals_adj` (t-test of the cells' contributions against 0), `params` (with
             method, cells, and the median completeness error as a share of the logit difference), and `by_modality`.
         `adata.layers["scmpt_attributions"]`
-            With `per_cell`: sparse, shape `(n_obs, n_vars)`; cells that were not explained have empty rows.
+            With `per_cell`: sparse, shape `(n_obs, n_vars)`; cells that were not explained have empty rows. Without,
+            that of an earlier call is removed.
 
         Raises
         ------
@@ -96,7 +110,8 @@ class ExplainsMixin:
         KeyError
             The column is missing.
         ValueError
-            A group without cells, an unknown method, a method that needs gradients where an encoder has none, or no
+            A group without cells, more groups than a file can hold, a `key_added` that cannot be written or where
+            something else stands, an unknown method, a method that needs gradients where an encoder has none, or no
             modality whose columns can be traced to genes.
 
         Notes
@@ -104,15 +119,18 @@ class ExplainsMixin:
         Modalities that you bring as arrays stay at their values: nothing is known of their genes.
         """
         self._check_if_trained(warn=False)
-        adata = self._cells(adata)
-        check_writable(adata, key_added)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        keys = AttributionKeys.from_key(key_added)
+        check_writable(adata, key_added, keys.slots)
+        check_ranking_is_ours(adata, keys)
         if n_cells_per_group is not None:
             check_positive(n_cells_per_group, "n_cells_per_group")
         groupby = self._groupby(adata, groupby)
-        column = labels_or(adata.obs[groupby], self.unlabeled_category)
-        attributor = attribution.get(method, seed=seed, **options)
-        explainer = self._explainer(adata, attributor, device)
+        column = labels_or(adata.obs[groupby], self._unlabeled_names)
         wanted = _wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
+        check_groups_fit(wanted)
+        attributor = attribution.get(method, seed=seed, **options)
+        explainer = self._explainer(adata, modalities, attributor, device)
         chosen = sample_cells(column, wanted, explainer.is_readable, n_cells_per_group, seed)
         rows = np.sort(np.concatenate(list(chosen.values())))
         labels = np.where(np.isin(column, self.labels), column, explainer.predicted)[rows]
@@ -123,17 +141,15 @@ class ExplainsMixin:
             "modalities": list(attributions.by_modality),
             "seed": seed,
         }
-        gene_symbols = self.modalities.source.gene_symbols
-        write_ranking(
+        write_attributions(
             adata,
             attributions,
             {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
-            key_added=key_added,
+            keys=keys,
             params={**params, **options},
-            gene_symbols=gene_symbols,
+            gene_symbols=modalities.source.gene_symbols,
+            per_cell=per_cell,
         )
-        if per_cell:
-            write_layer(adata, attributions, key_added, gene_symbols)
 
     def explain_cell(
         self,
@@ -142,6 +158,8 @@ class ExplainsMixin:
         *,
         label: str | None = None,
         method: "str | type[Attributor] | Attributor" = "integrated_gradients",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         device: str = "auto",
         seed: int = 0,
         **options: Any,
@@ -156,6 +174,8 @@ class ExplainsMixin:
             Name of the cell, which only one cell has.
         label
             The label to explain; `None` takes the one that the model gives.
+        layer, gene_symbols
+            As for :meth:`SCMPT.predict`.
         method, device, seed, **options
             As for :meth:`rank_attributions`.
 
@@ -173,10 +193,12 @@ class ExplainsMixin:
             The model does not know the label, or no encoder can read the cell; else as :meth:`rank_attributions`.
         """
         self._check_if_trained(warn=False)
-        cell = _one_cell(self._cells(adata), obs_name)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        cell = _one_cell(adata, obs_name)
+        label = None if label is None else label_text(label)
         if label is not None and label not in self.labels:
             raise ValueError(f"The model does not know the label {label!r}; it knows {list_some(self.labels)}.")
-        explainer = self._explainer(cell, attribution.get(method, seed=seed, **options), device)
+        explainer = self._explainer(cell, modalities, attribution.get(method, seed=seed, **options), device)
         if not explainer.is_readable[0]:
             raise ValueError(f"The encoders cannot read the cell {obs_name!r}: it expresses no gene that they know.")
         target = explainer.predicted[:1] if label is None else np.array([label], dtype=object)
@@ -201,6 +223,8 @@ class ExplainsMixin:
         methods: "Sequence[str | type[Attributor] | Attributor]" = ("integrated_gradients", "random"),
         n_cells: int = 50,
         counts: Sequence[int] = (0, 1, 2, 5, 10, 20, 50),
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         device: str = "auto",
         seed: int = 0,
         progress: bool = True,
@@ -219,6 +243,8 @@ class ExplainsMixin:
             How many cells, at random.
         counts
             How many genes, one point of the curve each.
+        layer, gene_symbols
+            As for :meth:`SCMPT.predict`.
         device
             As for :meth:`rank_attributions`.
         seed
@@ -234,10 +260,10 @@ class ExplainsMixin:
         """
         self._check_if_trained(warn=False)
         check_positive(n_cells, "n_cells")
-        adata = self._cells(adata)
+        adata, modalities = self._query(adata, layer, gene_symbols)
         tables = []
         for method in methods:
-            explainer = self._explainer(adata, attribution.get(method, seed=seed), device)
+            explainer = self._explainer(adata, modalities, attribution.get(method, seed=seed), device)
             rows = sample_cells(
                 np.full(adata.n_obs, "all", dtype=object), ["all"], explainer.is_readable, n_cells, seed
             )["all"]
@@ -265,6 +291,8 @@ class ExplainsMixin:
         *,
         method: "str | type[Attributor] | Attributor" = "integrated_gradients",
         max_genes: int = 100,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         device: str = "auto",
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -283,6 +311,8 @@ class ExplainsMixin:
             As for :meth:`explain_cell`.
         max_genes
             Give up after this many.
+        layer, gene_symbols
+            As for :meth:`SCMPT.predict`.
 
         Returns
         -------
@@ -290,16 +320,19 @@ class ExplainsMixin:
         where `max_genes` did not change it), and `probability` of the old label without the genes.
         """
         check_positive(max_genes, "max_genes")
-        cell = _one_cell(self._cells(adata), obs_name)
-        table = self.explain_cell(cell, obs_name, method=method, device=device, seed=seed)
-        asked = GeneRemoval(self._explainer(cell, attribution.get("random"), device))
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        cell = _one_cell(adata, obs_name)
+        table = self.explain_cell(
+            cell, obs_name, method=method, layer=layer, gene_symbols=gene_symbols, device=device, seed=seed
+        )
+        asked = GeneRemoval(self._explainer(cell, modalities, attribution.get("random"), device))
         genes, new_label, probability = asked.fewest(list(table.index[:max_genes]), table.attrs["label"])
         found = table.loc[genes, ["total"]].rename(columns={"total": "score"})
         found.attrs = {"label": table.attrs["label"], "new_label": new_label, "probability": probability}
         return found
 
-    def _explainer(self, adata: "AnnData", attributor: Attributor, device: str) -> Explainer:
-        return Explainer(self.module, self.modalities, self.labels, adata, attributor, device=device)
+    def _explainer(self, adata: "AnnData", modalities: "Modalities", attributor: Attributor, device: str) -> Explainer:
+        return Explainer(self.module, modalities, self.labels, adata, attributor, device=device)
 
     def _groupby(self, adata: "AnnData", groupby: str | None) -> str:
         if groupby is None:
@@ -315,10 +348,9 @@ class ExplainsMixin:
 def _wanted_groups(
     values: pd.Series, column: "StrArray", groups: Sequence[str] | None, unlabeled: str, groupby: str
 ) -> list[str]:
-    present = [label_text(group) for group in values.astype("category").cat.categories]
-    present = [group for group in present if group != unlabeled]
+    present = [group for group in distinct_labels(values) if (column == group).any() and group != unlabeled]
     if groups is None:
-        return [group for group in present if (column == group).any()]
+        return present
     groups = [label_text(group) for group in ([groups] if isinstance(groups, str) else groups)]
     missing = [group for group in groups if not (column == group).any()]
     if missing:

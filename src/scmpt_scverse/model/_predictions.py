@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from scmpt_scverse._labels import as_categorical
-from scmpt_scverse._slots import PredictionKeys, storable_names
+from scmpt_scverse._slots import PredictionKeys, Slot, write_slots
+from scmpt_scverse._storable import storable_names
 from scmpt_scverse.module import in_batches
 from scmpt_scverse.trust import contributions, logits_by_coalition
 
@@ -82,22 +83,23 @@ def write_predictions(
     unlabeled_category: str,
 ) -> None:
     """Write the slots of :meth:`scmpt_scverse.SCMPT.annotate`, and remove those that are not written this time."""
-    adata.obs[keys.prediction] = as_categorical(predicted, [*labels, unlabeled_category])
-    adata.obs[keys.confidence] = predictions.probabilities.max(axis=1)  # NaN where the row is NaN
-    adata.obs[keys.novelty] = predictions.novelty
     columns = storable_names(labels, reserved=adata.obs_names.name)
-    adata.obsm[keys.probabilities] = pd.DataFrame(predictions.probabilities, index=adata.obs_names, columns=columns)
-    adata.obsm[keys.contributions] = pd.DataFrame(
-        predictions.contributions, index=adata.obs_names, columns=pd.Index(predictions.modalities)
-    )
-    if len(predictions.modalities) > 1:
-        adata.obs[keys.disagreement] = predictions.disagreement
-    elif keys.disagreement in adata.obs:
-        del adata.obs[keys.disagreement]
+    names = storable_names(predictions.modalities, reserved=adata.obs_names.name)
+    values = {
+        Slot("obs", keys.prediction): as_categorical(predicted, [*labels, unlabeled_category]),
+        Slot("obs", keys.confidence): predictions.probabilities.max(axis=1),  # NaN where the row is NaN
+        Slot("obs", keys.novelty): predictions.novelty,
+        Slot("obs", keys.disagreement): predictions.disagreement if len(names) > 1 else None,
+        Slot("obsm", keys.probabilities): pd.DataFrame(predictions.probabilities, adata.obs_names, columns),
+        Slot("obsm", keys.contributions): pd.DataFrame(predictions.contributions, adata.obs_names, names),
+    }
+    write_slots(adata, keys.slots, values)
 
 
-def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None") -> "IntArray":
-    """Row numbers from `indices`: whole numbers, a mask of length `n_obs`, or `None` for all."""
+def rows_of(
+    adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None", argument: str = "indices"
+) -> "IntArray":
+    """Row numbers from an argument: whole numbers, a mask of length `n_obs`, or `None` for all."""
     if indices is None:
         return np.arange(adata.n_obs)
     rows = np.asarray(indices)
@@ -107,7 +109,7 @@ def rows_of(adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | N
         return np.flatnonzero(rows)
     if rows.dtype.kind not in "iu" or rows.ndim != 1:
         raise TypeError(
-            f"`indices` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
+            f"`{argument}` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
             f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
         )
     return np.arange(adata.n_obs)[rows]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scmpt_scverse._checks import check_positive
+from scmpt_scverse._checks import check_positive, warn_user
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
 from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
 from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
@@ -19,6 +19,7 @@ from scmpt_scverse.trust import check_alpha, check_reject
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from scmpt_scverse._slots import Slot
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.module import FusionClassifier, Rows
@@ -49,12 +50,14 @@ class PredictsLabelsMixin:
     record: TrainingRecord
     labels: "StrArray"
     unlabeled_category: str
+    _unlabeled_names: list[str]
     labels_key: str
     batch_key: str | None
     _own_name: str
     test_indices: "IntArray | None"
     validation_indices: "IntArray | None"
-    _cells: "Callable[[AnnData | None], AnnData]"
+    _query: "Callable[[AnnData | None, str | None, str | None], tuple[AnnData, Modalities]]"
+    _read_slots: "Callable[[], tuple[Slot, ...]]"
     _training_cells: "Callable[[], AnnData | None]"
     _check_if_trained: Callable[..., None]
 
@@ -67,6 +70,8 @@ class PredictsLabelsMixin:
         batch_size: int | None = None,
         *,
         reject: "Reject | None" = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> "StrArray": ...
 
     @overload
@@ -78,6 +83,8 @@ class PredictsLabelsMixin:
         soft: Literal[True],
         batch_size: int | None = None,
         reject: "Reject | None" = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> pd.DataFrame: ...
 
     def predict(
@@ -88,6 +95,8 @@ class PredictsLabelsMixin:
         batch_size: int | None = None,
         *,
         reject: "Reject | None" = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> "StrArray | pd.DataFrame":
         """Predict labels.
 
@@ -95,8 +104,8 @@ class PredictsLabelsMixin:
         ----------
         adata
             Cells; `None` takes the data that the model was made with. Needs embeddings, or expression to make them
-            from; no label column, and no particular genes. Not changed, except that embeddings computed for all cells
-            are written to `.obsm` (unless it is a view).
+            from; no label column, and no particular genes. Not changed, except that embeddings computed for all cells,
+            or for those that have none, are written to `.obsm` (unless it is a view).
         indices
             Row numbers or a mask; nothing is read of other cells. `None` takes all.
         soft
@@ -106,13 +115,19 @@ class PredictsLabelsMixin:
         reject
             Leave cells unlabelled where the model is unsure: they get the unlabeled category. A number is the share of
             errors to aim at among the cells that keep their label; `{"coverage": 0.9}` keeps the surest 90 %. Both
-            hold for cells like those of the training data, on which the limit is set (:meth:`train` says which).
+            hold for cells like those of the training data, on which the limit is set (:meth:`train` says which). A
+            warning says why no cell would be kept: for a share of errors `e` it takes at least `1 / e - 1` cells.
+        layer
+            Key of `.layers` with the expression of these cells, `"X"` for `.X`; `None` takes what :meth:`setup_anndata`
+            was given.
+        gene_symbols
+            Column of `.var` with their gene symbols, `"var_names"` for the names of the columns; `None` likewise.
 
         Returns
         -------
         Labels of shape `(n_cells,)`; with `soft`, a DataFrame `(n_cells, n_labels)` of probabilities with the cells'
         names as index, whose rows sum to 1. Cells that an encoder cannot read (no expression in any gene that it
-        knows) get the unlabeled category, or NaN.
+        knows) get the unlabeled category, or NaN, and a warning counts them.
 
         Raises
         ------
@@ -120,16 +135,19 @@ class PredictsLabelsMixin:
             The model is not trained.
         KeyError, ValueError
             An embedding is missing and cannot be made, is not finite, has another width, or comes from another
-            encoder than the one trained on.
+            encoder than the one trained on; an argument is out of range, or `reject` is asked of a model that was
+            trained without validation cells.
         """
         self._check_if_trained(warn=False)
-        adata = self._cells(adata)
+        _check_batch_size(batch_size)
         if reject is not None:
             check_reject(reject)
             if soft:
                 raise ValueError("`reject` changes labels, not probabilities. Drop one of `soft` and `reject`.")
+            self._calibrated()
+        adata, modalities = self._query(adata, layer, gene_symbols)
         rows = rows_of(adata, indices)
-        probabilities = self._probabilities(adata, rows, batch_size)
+        probabilities = self._probabilities(adata, modalities, rows, batch_size)
         if soft:
             return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
         return self._decode(probabilities, reject)
@@ -140,24 +158,38 @@ class PredictsLabelsMixin:
         alpha: float = 0.1,
         *,
         indices: "Sequence[int] | IntArray | None" = None,
+        allow_empty: bool | None = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> pd.DataFrame:
         """Sets of labels that hold the true one for a share of `1 - alpha` of cells like the training cells.
 
         Parameters
         ----------
-        adata, indices
+        adata, indices, layer, gene_symbols
             As for :meth:`predict`.
         alpha
-            Share of cells whose set may lack the true label, in (0, 1).
+            Share of cells whose set may miss the true label, in (0, 1).
+        allow_empty
+            `None` and `True` give sets that miss the true label as often as `alpha` says. Where the model is right more
+            often than that, some are therefore empty: even the most probable label scores lower than true labels mostly
+            do. `None` warns of them with their share. `False` adds the label that :meth:`predict` gives to every set:
+            none is empty, and they miss the true label at most that often.
 
         Returns
         -------
-        Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell.
+        Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell; all for a cell that an
+        encoder cannot read.
 
         Raises
         ------
         RuntimeError, KeyError, ValueError
             As :meth:`predict`; also where `alpha` is out of range, or the model was trained without validation cells.
+
+        Warns
+        -----
+        UserWarning
+            Sets are empty, or hold every label because there are too few calibration cells for `alpha`.
 
         Notes
         -----
@@ -169,13 +201,17 @@ class PredictsLabelsMixin:
         check_alpha(alpha)
         self._check_if_trained(warn=False)
         calibration = self._calibrated()
-        adata = self._cells(adata)
+        adata, modalities = self._query(adata, layer, gene_symbols)
         rows = rows_of(adata, indices)
         names = adata.obs_names[rows]
         states = list(calibration.fold_states)
-        inputs = self.modalities.read(adata, rows, missing_ok=True)
+        inputs = modalities.read(adata, rows, missing_ok=True)
         logits = self._batched(lambda tensors: (self.module.logits_by_fold(tensors, states),), inputs)[0]
         sets = calibration.label_sets(torch.from_numpy(logits), alpha, draws_of(names))
+        if allow_empty is None:
+            _warn_of_empty_sets(sets)
+        elif not allow_empty:
+            sets[np.arange(len(sets)), self.module.logits(inputs).argmax(axis=1)] = True
         return pd.DataFrame(sets, index=names, columns=pd.Index(self.labels))
 
     def annotate(
@@ -184,6 +220,8 @@ class PredictsLabelsMixin:
         *,
         key_added: str = DEFAULT_KEY_ADDED,
         reject: "Reject | None" = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> None:
         """Write labels, and how far they can be trusted, into AnnData.
 
@@ -193,7 +231,7 @@ class PredictsLabelsMixin:
             Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
         key_added
             Prefix of the slots.
-        reject
+        reject, layer, gene_symbols
             As for :meth:`predict`.
 
         Returns
@@ -221,18 +259,19 @@ class PredictsLabelsMixin:
         Raises
         ------
         RuntimeError, KeyError, ValueError
-            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns.
+            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns, and for a `key_added`
+            that no file can hold, or that would overwrite what the model reads, such as the column of labels.
         """
         self._check_if_trained(warn=False)
-        adata = self._cells(adata)
-        check_writable(adata, key_added)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        keys = PredictionKeys.from_prefix(key_added)
+        check_writable(adata, key_added, keys.slots, reads=self._read_slots())
         if reject is not None:
             check_reject(reject)
             self._calibrated()
-        inputs = self.modalities.read(adata, missing_ok=True)
+        inputs = modalities.read(adata, missing_ok=True)
         predictions = predictions_of(self.module, self.novelty, inputs)
         predicted = self._decode(predictions.probabilities, reject)
-        keys = PredictionKeys.from_prefix(key_added)
         write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
 
     def get_latent_representation(
@@ -240,6 +279,9 @@ class PredictsLabelsMixin:
         adata: "AnnData | None" = None,
         indices: "Sequence[int] | IntArray | None" = None,
         batch_size: int | None = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> "FloatArray":
         """The fused representation: what the head sees just before it classifies.
 
@@ -252,8 +294,9 @@ class PredictsLabelsMixin:
         encoder cannot read.
         """
         self._check_if_trained(warn=False)
-        adata = self._cells(adata)
-        inputs = self.modalities.read(adata, rows_of(adata, indices), missing_ok=True)
+        _check_batch_size(batch_size)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        inputs = modalities.read(adata, rows_of(adata, indices), missing_ok=True)
         return self._batched(lambda tensors: (self.module.represent(tensors),), inputs, batch_size)[0]
 
     def evaluate(
@@ -262,6 +305,8 @@ class PredictsLabelsMixin:
         indices: "Sequence[int] | IntArray | None" = None,
         *,
         baselines: Sequence[str] = DEFAULT_BASELINES,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> pd.DataFrame:
         """Compare predictions with labels, beside simpler predictors that learned from the same cells.
 
@@ -277,13 +322,16 @@ class PredictsLabelsMixin:
             Names as in :func:`scmpt_scverse.evaluation.baseline_probabilities`. `"knn"` and `"logistic_regression"`
             read the embedding of each modality, the others expression. They are trained for this call, so with many
             cells `("majority",)` is faster.
+        layer, gene_symbols
+            As for :meth:`predict`.
 
         Returns
         -------
         One row per predictor: `"scmpt"`, then the baselines, with the modality in parentheses where there is one.
         Columns as in :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
         :func:`scmpt_scverse.metrics.calibration_metrics`. Cells without a label are left out; a cell whose label
-        the model does not know, or that it leaves unlabelled, counts as wrong.
+        the model does not know, or that it leaves unlabelled, counts as wrong; a warning names those that read like
+        missing values, or differ from labels of the model only in how they are spelled.
 
         Baselines other than `"majority"` need the cells that the model was trained on: in `adata`, or in the data that
         the model holds. Those that read expression need it on both sides. Where that is missing, so are their rows.
@@ -297,24 +345,33 @@ class PredictsLabelsMixin:
         ValueError
             No labelled cell was held out, or none is in `adata`, or there is no such baseline.
         """
-        return evaluate(self, adata, indices, baselines)
+        self._check_if_trained(warn=False)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        return evaluate(self, adata, modalities, indices, baselines)
 
     def evaluate_per_class(
-        self, adata: "AnnData | None" = None, indices: "Sequence[int] | IntArray | None" = None
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
     ) -> pd.DataFrame:
         """Precision, recall, F1 and support of every label; arguments and errors as for :meth:`evaluate`.
 
         Returns
         -------
-        As :func:`scmpt_scverse.metrics.per_class_metrics`.
+        One row per label: `precision`, `recall`, `f1` and `support`.
         """
-        return evaluate_per_class(self, adata, indices)
+        self._check_if_trained(warn=False)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        return evaluate_per_class(self, adata, modalities, indices)
 
-    def _probabilities(self, adata: "AnnData", rows: "IntArray", batch_size: int | None = None) -> "FloatArray":
+    def _probabilities(
+        self, adata: "AnnData", modalities: "Modalities", rows: "IntArray", batch_size: int | None = None
+    ) -> "FloatArray":
         """Calibrated probabilities of some cells, shape `(n_rows, n_labels)`; NaN where nothing can be said."""
-        if batch_size is not None:
-            check_positive(batch_size, "batch_size")
-        inputs = self.modalities.read(adata, rows, missing_ok=True)
+        inputs = modalities.read(adata, rows, missing_ok=True)
         return torch.from_numpy(self.module.logits(inputs, batch_size=batch_size)).softmax(dim=-1).numpy()
 
     def _batched(
@@ -342,16 +399,34 @@ class PredictsLabelsMixin:
             predicted[unsure] = self.unlabeled_category
         return predicted
 
-    def _trained_rows(self, adata: "AnnData") -> "IntArray":
+    def _trained_rows(self, adata: "AnnData", modalities: "Modalities") -> "IntArray":
         """The cells of some data that the model was trained on; the one place that tells."""
-        return self.record.rows_in(cells_digest(adata, self.modalities.source))
+        return self.record.rows_in(cells_digest(adata, modalities.source))
 
-    def is_training_cell(self, adata: "AnnData | None" = None) -> "BoolArray":
+    def is_training_cell(
+        self, adata: "AnnData | None" = None, *, layer: str | None = None, gene_symbols: str | None = None
+    ) -> "BoolArray":
         """Which cells the model was trained on, shape `(n_obs,)`.
 
-        Data are recognised by the names of their cells and by what some of these express.
+        Data are recognised by the names of their cells and by what some of these express; arguments as for
+        :meth:`predict`.
         """
-        adata = self._cells(adata)
+        adata, modalities = self._query(adata, layer, gene_symbols)
         is_training_cell = np.zeros(adata.n_obs, dtype=bool)
-        is_training_cell[self._trained_rows(adata)] = True
+        is_training_cell[self._trained_rows(adata, modalities)] = True
         return is_training_cell
+
+
+def _check_batch_size(batch_size: int | None) -> None:
+    if batch_size is not None:
+        check_positive(batch_size, "batch_size")
+
+
+def _warn_of_empty_sets(sets: "BoolArray") -> None:
+    n_empty = int((~sets.any(axis=1)).sum())
+    if n_empty:
+        warn_user(
+            f"{n_empty} of {len(sets)} label sets ({n_empty / len(sets):.0%}) are empty: no label scores as high as "
+            "true labels mostly do. Pass `allow_empty=False` for sets that hold at least the most probable label, or "
+            "`allow_empty=True` to expect empty ones."
+        )

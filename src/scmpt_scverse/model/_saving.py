@@ -1,15 +1,19 @@
 """A model on disk: its registry and settings, weights, and what it learned of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import anndata
+import numpy as np
 import torch
 
 from scmpt_scverse._checks import list_some
+from scmpt_scverse._folders import check_folder
+from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._saved_files import damaged, named, read_model, under, write_model
+from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import FUSIONS
 from scmpt_scverse.trust import Calibration, Novelty
@@ -17,15 +21,20 @@ from scmpt_scverse.trust import Calibration, Novelty
 if TYPE_CHECKING:
     from scmpt_scverse.model._scmpt import SCMPT
 
+_CELLS, _JOINED = "adata.h5ad", "mdata.h5mu"
+#: Of a layer: a head that has none may say so however few weights it has.
+_HARMLESS_SIZE = 100_000
+#: What building a model of other values raises; a `ValueError` may be for the user.
+_OF_DAMAGE: tuple[type[Exception], ...] = (
+    *(AttributeError, IndexError, KeyError, MemoryError, OverflowError, RuntimeError, TypeError),
+)
 _SPLITS = ("train_indices", "validation_indices", "test_indices")
 _CONTENT = ("model", "registry", "init_params", "is_trained", "history", "modalities", "record", *_SPLITS)
 
 
 def save_model(model: "SCMPT", folder: Path, prefix: str, *, overwrite: bool) -> None:
     """See :meth:`scmpt_scverse.SCMPT.save`."""
-    if folder.exists() and not overwrite:
-        raise ValueError(f"{folder} exists already. Pass another folder, or `overwrite=True`.")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder, overwrite=overwrite)
     content = {
         "model": type(model).__name__,
         "registry": model.registry,
@@ -42,6 +51,35 @@ def save_model(model: "SCMPT", folder: Path, prefix: str, *, overwrite: bool) ->
     write_model(folder, prefix, content, arrays)
 
 
+def make_folder(folder: Path, *, overwrite: bool) -> None:
+    """Make the folder of a model; `ValueError` where it exists, without `overwrite`."""
+    if folder.exists() and not overwrite:
+        raise ValueError(f"{folder} exists already. Pass another folder, or `overwrite=True`.")
+    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
+
+
+def read_saved(
+    model_class: type, folder: Path, prefix: str, names: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Content and arrays of a saved model of a class, as :func:`scmpt_scverse._saved_files.read_model` gives them."""
+    content, arrays = read_model(folder, prefix, names)
+    if content["model"] != model_class.__name__:
+        raise ValueError(
+            f"Expected a saved {model_class.__name__} in {folder}; found a {content['model']}. Load it with that class."
+        )
+    return content, arrays
+
+
+def save_data(data: Any, folder: Path, prefix: str, **options: Any) -> None:
+    """Save the data of a model beside it; `options` of `data.write`."""
+    if hasattr(data, "mod") or options:
+        data.write(folder / f"{prefix}{_JOINED if hasattr(data, 'mod') else _CELLS}", **options)
+    else:
+        with written_whole(folder / f"{prefix}{_CELLS}") as partial:
+            write_cells(data, partial)
+
+
 def load_model(
     model_class: "type[SCMPT]",
     folder: Path,
@@ -54,52 +92,93 @@ def load_model(
     fusion: Any,
 ) -> Any:
     """See :meth:`scmpt_scverse.SCMPT.load`."""
-    content, arrays = read_model(folder, prefix, _CONTENT)
-    if content["model"] != model_class.__name__:
-        raise ValueError(
-            f"Expected a saved {model_class.__name__} in {folder}; found a {content['model']}. Load it with that class."
-        )
+    content, arrays = read_saved(model_class, folder, prefix, _CONTENT)
     registry, options = content["registry"], content["init_params"]
-    if fusion is None and options["fusion"] not in FUSIONS.names():
+    with undamaged(folder):
+        if not isinstance(registry, dict):
+            raise TypeError("it has no registry")
+        _check_sizes(options, arrays)
+        head = options["fusion"]
+    if fusion is None and head not in FUSIONS.names():
         raise ValueError(
-            f"The head {options['fusion']!r} of this model is not registered; registered are "
+            f"The head {head!r} of this model is not registered; registered are "
             f"{list_some(FUSIONS.names())}. Install the package that registers it, or pass its class as `fusion=`."
         )
     if fusion is not None:
         options = {**options, "fusion": fusion}
     data = _data(folder, prefix) if adata is None else adata
-    if data is not None and data is not False:
-        setup = getattr(model_class, registry.get("setup_method_name", "setup_anndata"))
-        setup(data, source_registry=registry, **registry["setup_args"])
-        model = model_class(data, **options)
-    else:
-        model = model_class(registry=registry, **options)
-    model.modalities.restore(content["modalities"])
+    has_data = data is not None and data is not False
+    if has_data:
+        with undamaged(folder):
+            setup_options = {"source_registry": registry, **registry["setup_args"]}
+            setup = getattr(model_class, registry.get("setup_method_name", "setup_anndata"))
+        setup(data, **setup_options)
+    with undamaged(folder):
+        model = model_class(data, **options) if has_data else model_class(registry=registry, **options)
+        model.modalities.restore(content["modalities"])
     model.modalities.use(encoders or {})
-    try:
-        weights = {name: torch.from_numpy(values) for name, values in under(arrays, "module").items()}
-        model.module.load_state_dict(weights)
-    except RuntimeError as error:  # a weight is missing, or has another shape
-        raise damaged(folder, error) from error
+    with undamaged(folder, ValueError):
+        _restore(model, content, arrays)
     where = f"cuda:{device}" if isinstance(device, int) else device
     if where == "auto":
         where = "auto" if accelerator in {"auto", "gpu", "cuda"} else accelerator
     model.module.to(resolve_device(where)).eval()
+    return model
+
+
+def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Give a new model what a saved one had learned."""
+    weights = {name: torch.from_numpy(values) for name, values in under(arrays, "module").items()}
+    for name, expected in model.module.state_dict().items():
+        if name in weights and weights[name].dtype != expected.dtype:
+            raise TypeError(f"{name!r} holds {weights[name].dtype}, not {expected.dtype}")
+    model.module.load_state_dict(weights)
     calibration, novelty = under(arrays, "calibration"), under(arrays, "novelty")
     model.calibration = Calibration.from_arrays(calibration) if calibration else None
     model.novelty = Novelty.from_arrays(novelty) if novelty else None
+    if novelty and [novelty[name].ndim for name in ("means", "precision", "usual")] != [2, 2, 1]:
+        raise IndexError("its measure of novelty has other dimensions")
     model.record = TrainingRecord(**{**content["record"], "batches": tuple(content["record"]["batches"])})
     model.history_, model.is_trained_ = content["history"], content["is_trained"]
     for name in _SPLITS:
         setattr(model, name, content[name])
-    return model
+    if model.calibration is not None:
+        cells = [getattr(model.calibration, name) for name in ("confidence", "is_correct", "true_scores", "folds")]
+        if len({values.shape for values in cells}) > 1 or cells[0].ndim != 1:
+            raise IndexError("its calibration is of other numbers of cells")
+        state = model.module.head.state_dict()
+        for fold in model.calibration.fold_states:
+            if any(name not in state or values.shape != state[name].shape for name, values in fold.items()):
+                raise IndexError("the heads of its folds have other shapes")
+    if model.is_trained:  # one cell shows whether sizes agree
+        one = {name: np.zeros((1, dim), dtype=np.float32) for name, dim in model.modalities.dims.items()}
+        predictions_of(model.module, model.novelty, one)
+
+
+@contextmanager
+def undamaged(folder: Path, *also: type[Exception]) -> Iterator[None]:
+    """Say that the files of a model are damaged, where what they hold makes no model; `also` are further errors."""
+    try:
+        yield
+    except (*_OF_DAMAGE, *also) as error:
+        raise damaged(folder, error) from error
+
+
+def _check_sizes(options: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
+    """Refuse sizes of a network far beyond the weights that are there, before it takes the memory."""
+    encoders = [each for each in options["encoders"].values() if isinstance(each, Mapping)]
+    sizes = [options["n_hidden"], options["n_layers"], *(each.get("embedding_dim", 1) for each in encoders)]
+    most = max(_HARMLESS_SIZE, *(values.size for values in arrays.values()))
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= most:
+            raise TypeError(f"{size!r} is no size of its network")
 
 
 def _data(folder: Path, prefix: str) -> Any:
     """The data saved with a model."""
-    cells, joined = folder / f"{prefix}adata.h5ad", folder / f"{prefix}mdata.h5mu"
+    cells, joined = folder / f"{prefix}{_CELLS}", folder / f"{prefix}{_JOINED}"
     if cells.is_file():
-        return anndata.read_h5ad(cells)
+        return read_cells(cells)
     if joined.is_file():
         import mudata
 

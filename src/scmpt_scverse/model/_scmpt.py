@@ -1,6 +1,6 @@
 """SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
-import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,7 +13,8 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name
-from scmpt_scverse._labels import label_text, labels_or
+from scmpt_scverse._labels import DOUBTFUL, checked_unlabeled, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._slots import Slot
 from scmpt_scverse.evaluation import (
     DEFAULT_BASELINES,
     DEFAULT_GRID,
@@ -26,23 +27,28 @@ from scmpt_scverse.evaluation import (
     subsample,
 )
 from scmpt_scverse.modalities import (
+    DEFAULT_PRESET,
     EXPRESSION,
     ExpressionSource,
+    GenesField,
     JoinedField,
     Modalities,
     as_cells,
+    category_codes,
+    check_anndata,
+    check_data,
     checked_modalities,
     describe_encoders,
+    embedding_field,
     modalities_of,
     preset_of,
     pull_hint,
-    readable_cells,
+    registered_fields,
 )
 from scmpt_scverse.model._evaluation import baseline_cells
 from scmpt_scverse.model._explains import ExplainsMixin
-from scmpt_scverse.model._fields import category_codes, embedding_field, registered_fields
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
-from scmpt_scverse.model._saving import load_model, save_model
+from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._second_opinion import SecondOpinionMixin
 from scmpt_scverse.model._training import TrainingRecord, TrainingRequest, appended, cells_digest, seed_or_default
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
@@ -76,10 +82,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         `"concat"` is the paper's dense head; `"gated"`, `"attention"`; or a subclass or instance of
         :class:`scmpt_scverse.module.FusionHead`.
     preset
-        `"mini"`, the default: the text encoder `"minilm"`, `"scgpt-mini"` and expression itself, stacked. It needs no
-        download, and is what the benchmark measures. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself,
-        stacked. `"paper"`: scMPT as published, `"ember-v1"` and `"scgpt-human"`, concatenated. `None` is `"mini"`, or
-        no encoder where `obsm_keys` of :meth:`setup_anndata` brings the modalities.
+        `"mini"`: the text encoder `"minilm"`, `"scgpt-mini"` and expression itself, stacked. It needs no download, and
+        is what the benchmark measures. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself, stacked.
+        `"paper"`: scMPT as published, `"ember-v1"` and `"scgpt-human"`, concatenated. Where `obsm_keys` of
+        :meth:`setup_anndata` brings modalities, these are fused alone unless a preset is passed, `"mini"` included.
     n_hidden
         Width of a hidden layer of the head; a stacked head has none.
     n_layers
@@ -123,24 +129,27 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         registry: dict[str, Any] | None = None,
         encoders: "Mapping[str, StrPath | Encoder | type[Encoder] | Mapping[str, Any]] | None" = None,
         fusion: "str | type[FusionHead] | FusionHead | None" = None,
-        preset: str | None = None,
+        preset: str = DEFAULT_PRESET,
         n_hidden: int = 4096,
         n_layers: int = 1,
         dropout_rate: float = 0.0,
         fusion_options: Mapping[str, Any] | None = None,
     ) -> None:
+        if adata is not None:
+            check_data(adata)
         super().__init__(adata, registry)
         setup, fields = self.registry["setup_args"], self.registry["field_registries"]
         obsm_keys = setup["obsm_keys"] or {}
         chosen = preset_of(preset)
         if encoders is None:
-            encoders = {} if obsm_keys and preset is None else chosen.encoders
+            encoders = {} if obsm_keys and preset is DEFAULT_PRESET else chosen.encoders
         fusion = chosen.fusion if fusion is None else fusion
         var_names = fields["X"]["state_registry"]["column_names"]
         # Rebound, so that what is saved does not depend on folders of this machine.
         encoders, built = describe_encoders(encoders, obsm_keys, len(var_names))
         columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
-        source = ExpressionSource(setup["layer"], setup["gene_symbols"], var_names)
+        genes = fields["X"]["state_registry"][GenesField.GENE_SYMBOLS_KEY]
+        source = ExpressionSource(setup["layer"], setup["gene_symbols"], genes)
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -161,7 +170,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         adata: "AnnData",
         labels_key: str,
         *,
-        unlabeled_category: str = "Unknown",
+        unlabeled_category: str | Sequence[str] = "Unknown",
         layer: str | None = None,
         gene_symbols: str | None = None,
         batch_key: str | None = None,
@@ -176,9 +185,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             Cells; not a view. Nothing of it changes: codes are added to `.obs` and an identifier to `.uns`, under
             names that begin with `_scvi`.
         labels_key
-            Column of `.obs` with labels. Missing values count as unlabelled; other values are read as text.
+            Column of `.obs` with labels. Missing values count as unlabelled; other values are read as text. A warning
+            names labels that read like missing values ("nan", "Unassigned") and labels that differ only in how they are
+            spelled ("B cell", "B-cell "); no label is changed.
         unlabeled_category
             The label that stands for "no label" in that column, and that predictions use for cells that cannot be read.
+            Of several, predictions use the first.
         layer
             Key of `.layers` with expression for the encoders; `None` reads `.X`.
         gene_symbols
@@ -200,20 +212,23 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             Fewer than two labels, `adata` is a view, or an embedding of `obsm_keys` is not a finite matrix.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
+        check_anndata(adata)
         if not isinstance(labels_key, str):
             raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
         for name in obsm_keys or {}:
             check_name(name, "modality")
-        unlabeled_category = label_text(unlabeled_category)
+        unlabeled = checked_unlabeled(unlabeled_category)
         if adata.is_view:
             raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
-        setup_method_args["setup_args"].update(unlabeled_category=unlabeled_category, obsm_keys=obsm_keys)
+        setup_method_args["setup_args"].update(unlabeled_category=_one_or_all(unlabeled), obsm_keys=obsm_keys)
         if batch_key is not None and "source_registry" not in kwargs:  # a query needs no batches
             check_key(batch_key, adata.obs.columns, "adata.obs")
-        fields = registered_fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
+        fields = registered_fields(labels_key, unlabeled, layer, gene_symbols, batch_key, obsm_keys)
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
+        if "source_registry" not in kwargs:
+            _warn_of_doubtful_labels(adata.obs[labels_key], f"adata.obs[{labels_key!r}]", unlabeled)
         cls.register_manager(manager)
 
     @classmethod
@@ -223,7 +238,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         labels_key: str,
         *,
         modalities: Mapping[str, str],
-        unlabeled_category: str = "Unknown",
+        unlabeled_category: str | Sequence[str] = "Unknown",
         layer: str | None = None,
         gene_symbols: str | None = None,
         batch_key: str | None = None,
@@ -276,7 +291,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         if not isinstance(labels_key, str):
             raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
         modalities = checked_modalities(mdata, modalities)
-        unlabeled_category = label_text(unlabeled_category)
+        unlabeled = checked_unlabeled(unlabeled_category)
         is_query = "source_registry" in kwargs
         beside = {name: key for name, key in modalities.items() if name != EXPRESSION}
         if not is_query:
@@ -288,13 +303,15 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             check_name(name, "modality")
         obsm_keys = {**(obsm_keys or {}), **beside}
         setup_method_args["setup_args"].update(
-            unlabeled_category=unlabeled_category, modalities=modalities, obsm_keys=obsm_keys
+            unlabeled_category=_one_or_all(unlabeled), modalities=modalities, obsm_keys=obsm_keys
         )
-        fields = registered_fields(labels_key, unlabeled_category, layer, batch_key, obsm_keys)
+        fields = registered_fields(labels_key, unlabeled, layer, gene_symbols, batch_key, obsm_keys)
         manager = AnnDataManager(
             fields=[JoinedField(field, modalities) for field in fields], setup_method_args=setup_method_args
         )
         manager.register_fields(mdata, **kwargs)
+        if not is_query:
+            _warn_of_doubtful_labels(mdata.obs[labels_key], f"mdata.obs[{labels_key!r}]", unlabeled)
         cls.register_manager(manager)
 
     @property
@@ -308,6 +325,11 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         return str(self._categories[-1])
 
     @property
+    def _unlabeled_names(self) -> list[str]:  # type: ignore[override]
+        """All labels that stand for "no label" in the column of labels; the first is `unlabeled_category`."""
+        return checked_unlabeled(self.registry["setup_args"]["unlabeled_category"])
+
+    @property
     def labels_key(self) -> str:  # type: ignore[override]
         """Column of `.obs` with labels."""
         return str(self.registry["setup_args"]["labels_key"])
@@ -318,20 +340,29 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         key: str | None = self.registry["setup_args"]["batch_key"]
         return key
 
-    def embed(self, adata: "AnnData | None" = None, **options: Any) -> None:
+    def embed(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        **options: Any,
+    ) -> None:
         """Write the embeddings of every encoder of the model, where they are missing or come from another encoder.
 
         Parameters
         ----------
         adata
-            Cells; `None` takes the data that the model was made with.
+            Cells; `None` takes the data that the model was made with. Where an embedding is missing for some of them
+            only, these are embedded.
+        layer, gene_symbols
+            As for :meth:`predict`.
         **options
             `batch_size`, `device`, `precision`, `cache`, `executor` and `progress` of :func:`scmpt_scverse.tl.embed`.
 
         Returns
         -------
-        Nothing; writes `adata.obsm["X_<encoder>"]` and its provenance as :func:`scmpt_scverse.tl.embed` does. Layer
-        and gene symbols are those given to :meth:`setup_anndata`.
+        Nothing; writes `adata.obsm["X_<encoder>"]` and its provenance as :func:`scmpt_scverse.tl.embed` does.
 
         Raises
         ------
@@ -339,7 +370,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             The encoder on this machine is not the one that the model was trained on, or `.obsm` holds an array of that
             name that this package did not write.
         """
-        self.modalities.embed(self._cells(adata), **options)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        modalities.embed(adata, **options)
 
     def train(
         self,
@@ -352,7 +384,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         shuffle_set_split: bool = True,
         batch_size: int = 256,
         early_stopping: bool = True,
-        class_weight: "Literal['balanced'] | Mapping[str, float] | None" = None,
+        class_weight: "Literal['balanced'] | Mapping[Any, float] | None" = None,
         seed: int | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
@@ -426,7 +458,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         inputs = self.modalities.read(adata, progress=trainer_kwargs.get("enable_progress_bar", True))
         # Not the codes in `.obs`: they are those of whichever model was set up last on these data.
         codes = self._label_codes(adata)
-        readable = readable_cells(inputs) if inputs else np.ones(adata.n_obs, dtype=bool)
+        readable = self.modalities.readable(adata, inputs)
         split = request.split(codes, np.flatnonzero(readable & (codes >= 0)))
         is_further = self.is_trained  # a model that is trained further keeps its genes, and the scale of its weights
         if not is_further:
@@ -435,7 +467,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         self.modalities.record_encoders(adata)
         digest = cells_digest(adata, self.modalities.source)
         batches = labels_or(adata.obs[self.batch_key], "")[split.train] if self.batch_key else ()
-        self.record = self.record.extended(digest, split.train, self.labels[codes[split.train]], batches)
+        labels = np.where(codes >= 0, self.labels[codes], "")
+        self.record = self.record.extended(digest, split.train, labels, batches)
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
         self.history_ = appended(self.history_, fit.history) if is_further else fit.history
         self.is_trained_ = True
@@ -455,7 +488,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         """
         classifier = self._new_classifier()
         request = TrainingRequest.checked(classifier, self.labels, **{"enable_progress_bar": False, **train_options})
-        codes = pd.Index(self.labels).get_indexer(labels)
+        codes = pd.Index(self.labels).get_indexer(labels_or(labels, self._unlabeled_names))
         classifier.fit(inputs, codes, request.split(codes, np.flatnonzero(codes >= 0)), request.options)
         return classifier
 
@@ -468,6 +501,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         n_repeats: int = 1,
         baselines: Sequence[str] = DEFAULT_BASELINES,
         modalities_alone: bool = True,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         seed: int = 0,
         **train_kwargs: Any,
     ) -> pd.DataFrame:
@@ -476,8 +511,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         Parameters
         ----------
         adata
-            Labelled cells, set up as those of the model; `None` takes the data that the model was made with. The model
-            itself need not be trained, and is not changed.
+            Labelled cells; `None` takes the data that the model was made with. The model itself need not be trained,
+            and is not changed.
         group_key
             Column of `.obs` with donors, batches or studies; none of them is on both sides of a split. `None` takes the
             `batch_key` of :meth:`setup_anndata`, and splits by cell where there is none; `False` splits by cell in any
@@ -488,6 +523,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             As in :meth:`evaluate`.
         modalities_alone
             Also train a head on each modality alone, where there are several.
+        layer, gene_symbols
+            As for :meth:`predict`.
         **train_kwargs
             Options of :meth:`train`, such as `max_epochs`.
 
@@ -518,7 +555,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> summary = metrics.replicate_summary(table)
         """
         check_baselines(baselines)
-        adata = self._cells(adata)
+        self._warn_of_new_labels(adata)
+        adata, modalities = self._query(adata, layer, gene_symbols)
         truth, groups = self._truth_and_groups(adata, group_key)
         labelled = np.flatnonzero(truth != self.unlabeled_category)
         splits = cell_splits(
@@ -528,10 +566,11 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             n_repeats=n_repeats,
             seed=seed,
         )
-        self.modalities.read(adata)  # computes missing embeddings, once for all splits
+        modalities.read(adata)  # computes missing embeddings, once for all splits
+        modalities = modalities.quiet()  # it has warned of cells that cannot be read
         return cross_validate(
-            self._new_model,
-            lambda cells: baseline_cells(self, cells),
+            lambda cells, names: self._new_model(cells, modalities, names),
+            lambda cells: baseline_cells(modalities, cells),
             adata[labelled],
             truth[labelled],
             splits,
@@ -593,7 +632,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         cells = adata[np.arange(adata.n_obs)].copy()
         truth, _ = self._truth_and_groups(cells, False)
         table, best = search(
-            lambda **options: self._new_model(cells, self.modalities.names, **options), truth, grid, **train_kwargs
+            lambda **options: self._new_model(cells, self.modalities, **options), truth, grid, **train_kwargs
         )
         self._become(best)
         return table
@@ -605,6 +644,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         max_cells: int = 2000,
         group_key: "str | Literal[False] | None" = None,
         n_splits: int = 5,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         seed: int = 0,
     ) -> pd.DataFrame:
         """Estimate from a subsample which modality will do best, and whether fusing helps, before the full run.
@@ -616,14 +657,14 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             subsample are embedded. The model need not be trained, and is not changed.
         max_cells
             Cells of the subsample, every label in proportion.
-        group_key, n_splits, seed
+        group_key, n_splits, layer, gene_symbols, seed
             As in :meth:`cross_validate`.
 
         Returns
         -------
         One row per choice, the best first, index `choice`: `"all modalities"`, or one alone. Columns `macro_f1` with
         `lower` and `upper`, its 95 % interval over splits; `difference` to all modalities on the same splits, with
-        `difference_lower` and `difference_upper`. Where the interval of a difference holds 0, there is no telling.
+        `difference_lower` and `difference_upper`. Where the interval of a difference holds 0, the data do not decide.
 
         Raises
         ------
@@ -634,10 +675,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         -----
         By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
         """
-        adata = self._cells(adata)
+        self._warn_of_new_labels(adata)
+        adata, modalities = self._query(adata, layer, gene_symbols)
         truth, _ = self._truth_and_groups(adata, group_key)
         cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
-        stacked = self._new_model(cells, self.modalities.names, fusion="stacked")
+        modalities.read(cells)  # computes missing embeddings, with ties between genes broken as for the model
+        stacked = self._new_model(cells, modalities.quiet(), fusion="stacked")
         table = stacked.cross_validate(cells, group_key=group_key, n_splits=n_splits, seed=seed, baselines=())
         return advice_from(table, self._own_name, self.modalities.names)
 
@@ -671,8 +714,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         """
         save_model(self, Path(dir_path), prefix or "", overwrite=overwrite)
         if save_anndata and self.adata is not None:
-            name = "mdata.h5mu" if hasattr(self.adata, "mod") else "adata.h5ad"
-            self.adata.write(os.path.join(dir_path, f"{prefix or ''}{name}"), **anndata_write_kwargs)
+            save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
 
     @classmethod
     def load(
@@ -739,11 +781,19 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             raise ValueError("This model was loaded without data. Pass `adata=`.")
         return as_cells(given, self.registry["setup_args"].get("modalities"))
 
+    def _query(
+        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None
+    ) -> "tuple[AnnData, Modalities]":
+        """Cells, and the modalities that read them where their expression is."""
+        return self._cells(adata), self.modalities.reading(layer, gene_symbols)
+
     def _training_cells(self) -> "AnnData | None":
         return None if self.adata is None else self._cells(None)
 
-    def _gene_reader(self, adata: "AnnData") -> Any:
-        return self.modalities.source.reader(adata)
+    def _read_slots(self) -> tuple[Slot, ...]:
+        """What the model reads of cells beside expression, which nothing that it writes may overwrite."""
+        columns = [Slot("obs", key) for key in (self.labels_key, self.batch_key) if key is not None]
+        return (*columns, *(Slot("obsm", key) for key in self.modalities.keys.values()))
 
     def _label_codes(self, adata: "AnnData") -> "IntArray":
         """Code of the label of each cell, shape `(n_obs,)`; -1 where it has none that the model knows."""
@@ -758,8 +808,17 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             group_key = self.batch_key
         for key in (self.labels_key, *([group_key] if group_key else [])):
             check_key(key, adata.obs.columns, "adata.obs")
-        truth = labels_or(adata.obs[self.labels_key], self.unlabeled_category)
+        truth = labels_or(adata.obs[self.labels_key], self._unlabeled_names)
         return truth, adata.obs[group_key].to_numpy() if group_key else None
+
+    def _warn_of_new_labels(self, adata: "AnnData | None") -> None:
+        """Warn of doubtful labels, unless they are those that the model was set up with, which was warned of then."""
+        if adata is not None and adata is not self.adata:
+            cells = self._cells(adata)
+            check_key(self.labels_key, cells.obs.columns, "adata.obs")
+            where = f"adata.obs[{self.labels_key!r}]"
+            labels = labels_or(cells.obs[self.labels_key], "")
+            warn_of_doubtful_labels(labels, where, unlabeled=self._unlabeled_names)
 
     def _new_classifier(self) -> FusionClassifier:
         """An untrained classifier over the modalities of the model."""
@@ -791,19 +850,30 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             standardised = {name: each.cpu().numpy() for name, each in self.module.standardised(tensors).items()}
         self.novelty = Novelty.fit(standardised, codes[some])
 
-    def _new_model(self, cells: "AnnData", modalities: Sequence[str], **changes: Any) -> Self:
-        """An untrained model of the same kind over some of the modalities; `changes` are options of the head."""
-        setup = dict(self.registry["setup_args"])
+    def _new_model(
+        self, cells: "AnnData", modalities: Modalities, names: Sequence[str] | None = None, **changes: Any
+    ) -> Self:
+        """An untrained model of the same kind, over some modalities of those that read the cells, or all.
+
+        `changes` are options of the head.
+        """
+        names = modalities.names if names is None else names
+        modalities.source.check(cells)
+        setup = {**self.registry["setup_args"], **modalities.source.arguments}
         setup.pop("modalities", None)  # cells of a MuData come as an AnnData
-        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in modalities}
+        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in names}
         model_class: Any = type(self)
         cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
-        model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=DOUBTFUL)  # whoever has all cells warned of all labels
+            model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
         options = {**self.init_params_["non_kwargs"], "fusion": self._fusion}
-        described = {name: value for name, value in options.pop("encoders").items() if name in modalities}
+        described = {name: value for name, value in options.pop("encoders").items() if name in names}
         options.pop("preset", None)
         new: Self = model_class(cells, encoders=described, **{**options, **changes})
-        new.modalities.use(self.modalities.built)
+        new.modalities.use(modalities.built)
+        if modalities.is_quiet:
+            new.modalities = new.modalities.quiet()
         return new
 
     def _become(self, other: Self) -> None:
@@ -813,3 +883,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             *("train_indices", "validation_indices", "test_indices", "_model_summary_string", "_fusion"),
         ):
             setattr(self, name, getattr(other, name))
+
+
+def _one_or_all(names: list[str]) -> str | list[str]:
+    """What is saved of one label or of several; scvi-tools knows models with one."""
+    return names if len(names) > 1 else names[0]
+
+
+def _warn_of_doubtful_labels(values: pd.Series, where: str, unlabeled: list[str]) -> None:
+    warn_of_doubtful_labels(labels_or(values, ""), where, unlabeled=unlabeled)

@@ -8,7 +8,7 @@ import numpy as np
 
 from scmpt_scverse import llm, metrics
 from scmpt_scverse._checks import check_choice, check_positive, check_share
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, check_writable
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, Slot
 from scmpt_scverse.llm import (
     DEFAULT_MAX_CALLS,
     DEFAULT_N_GENES,
@@ -20,13 +20,20 @@ from scmpt_scverse.llm import (
     most_probable,
 )
 from scmpt_scverse.model._predictions import rows_of
-from scmpt_scverse.tl import cells_as_subjects, cluster_codes, clusters_as_subjects, write_second_opinion
+from scmpt_scverse.tl import (
+    cells_as_subjects,
+    check_second_opinion,
+    cluster_codes,
+    clusters_as_subjects,
+    write_second_opinion,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.llm import Subjects
+    from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.pp import ExpressionReader
 
 _WAYS = ("uncertain", "clusters")
@@ -39,12 +46,14 @@ class _LabelModel(Protocol):
     def labels(self) -> "StrArray": ...
     @property
     def unlabeled_category(self) -> str: ...
+    def _read_slots(self) -> tuple[Slot, ...]: ...
     def _check_if_trained(self, warn: bool = ...) -> Any: ...
-    def _cells(self, adata: "AnnData | None") -> "AnnData": ...
-    def _probabilities(self, adata: "AnnData", rows: "IntArray") -> "FloatArray": ...
-    def _gene_reader(self, adata: "AnnData") -> "ExpressionReader": ...
+    def _query(
+        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None
+    ) -> "tuple[AnnData, Modalities]": ...
+    def _probabilities(self, adata: "AnnData", modalities: "Modalities", rows: "IntArray") -> "FloatArray": ...
     def _label_codes(self, adata: "AnnData") -> "IntArray": ...
-    def is_training_cell(self, adata: "AnnData | None" = ...) -> "BoolArray": ...
+    def _trained_rows(self, adata: "AnnData", modalities: "Modalities") -> "IntArray": ...
     def _decode(self, probabilities: "FloatArray") -> "StrArray": ...
 
 
@@ -70,6 +79,8 @@ class SecondOpinionMixin:
         weight: float | None = None,
         cache_path: "StrPath | None" = None,
         key_added: str = DEFAULT_KEY_ADDED,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
         seed: int = 0,
         progress: bool = True,
     ) -> llm.Report:
@@ -109,10 +120,12 @@ class SecondOpinionMixin:
             asked about, without training cells. For a query without labels, fit it on other, labelled cells and pass
             it on (`report.weight`).
         cache_path
-            File of answers (:class:`scmpt_scverse.llm.AnswerCache`); questions in it are not asked again. `None` takes
-            the one in the cache folder.
+            File of answers, one JSON object per line; questions in it are not asked again. `None` takes the one in the
+            cache folder.
         key_added
             Prefix of the slots.
+        layer, gene_symbols
+            As for :meth:`SCMPT.predict`.
         seed
             Passed to the language model; the order of the candidates is drawn from it.
         progress
@@ -150,8 +163,9 @@ class SecondOpinionMixin:
             As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
         """
         self._check_if_trained(warn=False)
-        adata = self._cells(adata)
-        check_writable(adata, key_added)
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        reads = (*self._read_slots(), *([Slot("obs", cluster_key)] if cluster_key is not None else []))
+        check_second_opinion(adata, key_added, reads)
         _check_choices(candidates, confidence_below, weight, cells, cluster_key)
         client = _client(client)
         options = AskOptions(
@@ -167,14 +181,15 @@ class SecondOpinionMixin:
         )
         options.check_client(client)
         codes = None if cluster_key is None else cluster_codes(adata, cluster_key)
-        reader = self._gene_reader(adata)
-        head = self._probabilities(adata, np.arange(adata.n_obs))
-        is_known = self.is_training_cell(adata)
+        given = None if isinstance(cells, str) else rows_of(adata, cells, "cells")
+        reader = modalities.source.reader(adata)
+        head = self._probabilities(adata, modalities, np.arange(adata.n_obs))
+        is_known = np.isin(np.arange(adata.n_obs), self._trained_rows(adata, modalities))
         if codes is not None:
             subjects = _uncertain_clusters(reader, head, codes, confidence_below, n_genes)
         else:
-            rows = least_certain_first(head, confidence_below if isinstance(cells, str) else np.inf)
-            rows = rows[~is_known[rows] if isinstance(cells, str) else np.isin(rows, rows_of(adata, cells))]
+            rows = least_certain_first(head, confidence_below if given is None else np.inf)
+            rows = rows[~is_known[rows] if given is None else np.isin(rows, given)]
             subjects = cells_as_subjects(reader, rows, n_genes)
         truth = np.where(is_known, -1, self._label_codes(adata))  # a training cell's label is no test of the model
         is_judged = (truth >= 0) & (subjects.of_cell >= 0)

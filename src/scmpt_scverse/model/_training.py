@@ -4,6 +4,7 @@ import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import lightning.pytorch as pl
@@ -11,13 +12,13 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
-from scipy import sparse
 from scvi.train import Trainer
 
 from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
+from scmpt_scverse.pp import csr_block, row_sliceable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,7 +42,7 @@ class TrainingRecord:
     rows
         Their row numbers in these data, ascending.
     label_counts
-        Number of training cells of each label.
+        Number of these cells with each label.
     batches
         Batches that training cells came from, where the model knows of batches.
     """
@@ -54,12 +55,14 @@ class TrainingRecord:
     def extended(
         self, digest: str, rows: "IntArray", labels: "StrArray", batches: "StrArray | tuple[str, ...]" = ()
     ) -> Self:
-        """The record after a (further) training on some cells with these labels and batches."""
-        earlier = self.rows if digest == self.digest else np.empty(0, dtype=np.int64)
-        names, counts = np.unique(labels.astype(str), return_counts=True)
-        label_counts = dict(zip(names.tolist(), counts.tolist(), strict=True))
-        every_batch = tuple(sorted({*self.batches, *batches}))
-        return type(self)(digest, np.union1d(earlier, rows).astype(np.int64), label_counts, every_batch)
+        """The record after a (further) training on some cells; `labels` are those of all cells, blank for none.
+
+        Cells of an earlier training on the same data stay: the model has seen them. `batches` are those of the cells.
+        """
+        every = np.union1d(self.rows_in(digest), rows).astype(np.int64)
+        names, counts = np.unique(labels[every], return_counts=True)
+        label_counts = {name: n for name, n in zip(names.tolist(), counts.tolist(), strict=True) if name}
+        return type(self)(digest, every, label_counts, tuple(sorted({*self.batches, *batches})))
 
     def rows_in(self, digest: str) -> "IntArray":
         """Rows of data that were trained on; none where the data are other ones."""
@@ -106,13 +109,13 @@ class TrainingRequest:
         shuffle_set_split: bool = True,
         batch_size: int = 256,
         early_stopping: bool = True,
-        class_weight: "Literal['balanced'] | Mapping[str, float] | None" = None,
+        class_weight: "Literal['balanced'] | Mapping[Any, float] | None" = None,
         seed: int | None = None,
         datasplitter_kwargs: Mapping[str, Any] | None = None,
         plan_kwargs: Mapping[str, Any] | None = None,
         **trainer: Any,
     ) -> Self:
-        """From the arguments of :meth:`scmpt_scverse.SCMPT.train`, which see."""
+        """From the arguments of :meth:`scmpt_scverse.SCMPT.train`; see there."""
         check_positive(batch_size, "batch_size")
         if max_epochs is not None:
             check_positive(max_epochs, "max_epochs")
@@ -163,8 +166,7 @@ def cells_digest(adata: "AnnData", source: "ExpressionSource") -> str:
     matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
     if matrix is not None and adata.n_obs:
         rows = np.unique(np.linspace(0, adata.n_obs - 1, _N_SAMPLED).astype(np.int64))
-        block = matrix[rows]
-        block = sparse.csr_matrix(block.compute() if hasattr(block, "compute") else block)
+        block = csr_block(row_sliceable(matrix, "adata.X")[rows], "adata.X")
         block.eliminate_zeros()
         for row in range(block.shape[0]):
             values = block.data[block.indptr[row] : block.indptr[row + 1]]
@@ -182,10 +184,12 @@ def _checked_class_weight(
         return class_weight
     if not isinstance(class_weight, Mapping):
         raise ValueError(f"`class_weight` must be 'balanced', a mapping or None; found {class_weight!r}.")
-    weights = {label_text(label): weight for label, weight in class_weight.items()}
+    weights: dict[str, Any] = {label_text(label): weight for label, weight in class_weight.items()}
+    if len(weights) < len(class_weight):
+        raise ValueError(f"`class_weight` must give one weight per label; found two of one label in {class_weight!r}.")
     for label, weight in weights.items():
         check_choice(label, list(labels), "class_weight")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not 0 <= float(weight) < float("inf"):
             raise ValueError(f"`class_weight` must hold weights of at least 0; found {weight!r} for {label!r}.")
     return torch.tensor([float(weights.get(label, 1.0)) for label in labels])
 

@@ -1,26 +1,38 @@
 """What is trained: classifiers over frozen embeddings. Tensors only; AnnData is not known here."""
 
-from scmpt_scverse.module._classifier import Classifier, Fit, FitOptions, HeldOut, Rows, in_batches
-from scmpt_scverse.module._data_module import CellSplit, checked_validation_size, split_cells
-from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
-from scmpt_scverse.module._fusion_classifier import FUSIONS, FusionClassifier, fusion_name
-from scmpt_scverse.module._training_plan import Trainable, TrainingPlan
-
-__all__ = [
-    "FUSIONS",
-    "CellSplit",
-    "Classifier",
-    "Fit",
-    "FitOptions",
-    "FusionClassifier",
-    "FusionHead",
-    "HeadOptions",
-    "HeldOut",
-    "Rows",
-    "Trainable",
-    "TrainingPlan",
-    "checked_validation_size",
-    "fusion_name",
-    "in_batches",
-    "split_cells",
-]
+from scmpt_scverse.module._classifier import (
+    Classifier as Classifier,
+    Fit as Fit,
+    FitOptions as FitOptions,
+    HeldOut as HeldOut,
+    Rows as Rows,
+    in_batches as in_batches,
+)
+from scmpt_scverse.module._data_module import (
+    CellSplit as CellSplit,
+    checked_validation_size as checked_validation_size,
+    split_cells as split_cells,
+)
+from scmpt_scverse.module._fusion_base import (
+    FusionHead as FusionHead,
+    HeadOptions as HeadOptions,
+)
+from scmpt_scverse.module._fusion_classifier import (
+    FUSIONS as FUSIONS,
+    FusionClassifier as FusionClassifier,
+    fusion_name as fusion_name,
+)
+from scmpt_scverse.module._profile_tower import (
+    LabelledStudy as LabelledStudy,
+    TowerOptions as TowerOptions,
+    ridge_weights as ridge_weights,
+)
+from scmpt_scverse.module._text_alignment import (
+    Scale as Scale,
+    TextAlignment as TextAlignment,
+    unit_profiles as unit_profiles,
+)
+from scmpt_scverse.module._training_plan import (
+    Trainable as Trainable,
+    TrainingPlan as TrainingPlan,
+)

@@ -9,7 +9,6 @@ from scvi.module.base import BaseModuleClass, auto_move_data
 from torch import nn
 from torch.func import functional_call
 
-from scmpt_scverse._checks import list_some
 from scmpt_scverse._registry import Registry
 from scmpt_scverse.module._classifier import in_batches
 from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
@@ -155,23 +154,13 @@ def fusion_name(fusion: "str | type[FusionHead] | FusionHead") -> str:
 
 
 def _head(fusion: Any, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None) -> FusionHead:
-    if not isinstance(fusion, FusionHead):
-        kind = FUSIONS.load(fusion) if isinstance(fusion, str) else fusion
-        if not callable(kind):
-            raise TypeError(
-                f"`fusion` must be one of {list_some(FUSIONS.names())}, or a class or instance of `FusionHead`; found "
-                f"{fusion!r}."
-            )
-        head = kind(modality_dims, n_labels, options)
-        if not isinstance(head, FusionHead):
-            raise TypeError(f"`fusion={fusion!r}` must give a `FusionHead`; found {type(head)}.")
-        return head
-    if fusion.modality_dims != dict(modality_dims) or fusion.n_labels != n_labels:
+    head: FusionHead = FUSIONS.build(fusion, FusionHead, modality_dims, n_labels, options)
+    if head.modality_dims != dict(modality_dims) or head.n_labels != n_labels:
         raise ValueError(
             f"Expected a head over the modalities {dict(modality_dims)} with {n_labels} labels; found one over "
-            f"{fusion.modality_dims} with {fusion.n_labels}. Pass its class, and it is made to measure."
+            f"{head.modality_dims} with {head.n_labels}. Pass its class, which is then built for these."
         )
-    return copy.deepcopy(fusion)  # every model trains a head of its own
+    return copy.deepcopy(head)  # every model trains a head of its own, also where another package registers an instance
 
 
 def _slot(modality: str) -> str:

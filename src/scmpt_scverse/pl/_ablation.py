@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import check_choice, check_table, list_some
 from scmpt_scverse._statistics import mean_interval
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse.pl._figure import legend_beside, legend_width, new_axes, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,8 @@ def ablations(
     -------
     The axes; ablations in the order of the table, the interval (95 %) of the mean over replicates.
     """
-    check_key(metric, table["metric"].unique(), "table")
+    check_table(table, ("ablation", "metric", "value"), "table", "`ablation.run`")
+    check_choice(metric, list(table["metric"].unique()), "metric")
     found = table[table["metric"] == metric]
     names = list(dict.fromkeys(found["ablation"]))
     ax = ax if ax is not None else new_axes((5.2, len(names) * 0.26 + 1.0))
@@ -45,7 +46,7 @@ def ablations(
         ax.errorbar(interval["mean"], row, xerr=margin, fmt="o", color="C1" if row else "C0", capsize=2)
     intact = found.loc[found["ablation"] == names[0], "value"].mean()
     ax.axvline(intact, color="grey", linestyle=":")
-    ax.set_yticks(range(len(names)), names, fontsize="small")
+    ax.set_yticks(range(len(names)), shortened(names), fontsize="small")
     ax.invert_yaxis()
     ax.set_xlabel(metric.replace("_", " "))
     show_if_asked(show)
@@ -72,20 +73,22 @@ def deletion_curves(
     -------
     The axes; bands are 95 % intervals of the mean over cells.
     """
+    check_table(curves, ("method", "kind", "n_genes", "probability"), "curves", "`model.deletion_curves`")
     found = curves[curves["kind"] == kind]
     if found.empty:
         raise ValueError(f"No curve of the kind {kind!r}; found {list_some(curves['kind'].unique())}.")
-    ax = ax if ax is not None else new_axes((4.4, 3.2))
-    for method, points in found.groupby("method", sort=False):
+    names = [name.replace("_", " ") for name in shortened(found["method"].astype(str).unique())]
+    ax = ax if ax is not None else new_axes((4.0 + legend_width(names), 3.2))
+    for name, (_, points) in zip(names, found.groupby("method", sort=False), strict=True):
         by_count = {count: mean_interval(values) for count, values in points.groupby("n_genes")["probability"]}
         table = pd.DataFrame.from_dict(by_count, orient="index")
         where = np.arange(len(table))
-        ax.plot(where, table["mean"], marker="o", label=str(method).replace("_", " "))
+        ax.plot(where, table["mean"], marker="o", label=name)
         ax.fill_between(where, table["lower"], table["upper"], alpha=0.2)
         ax.set_xticks(where, [str(count) for count in table.index])
     ax.set_ylim(0, 1)
     ax.set_xlabel("genes removed" if kind == "deletion" else "genes inserted")
     ax.set_ylabel("probability of the label")
-    ax.legend(frameon=False)
+    legend_beside(ax)
     show_if_asked(show)
     return ax

@@ -7,19 +7,27 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._slots import ATTRIBUTION_KEYS, DEFAULT_ATTRIBUTIONS_KEY
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse._checks import check_cells, check_key, check_positive, check_table, list_some, type_name
+from scmpt_scverse._labels import label_text
+from scmpt_scverse._slots import BY_MODALITY, DEFAULT_ATTRIBUTIONS_KEY, is_ranking
+from scmpt_scverse.pl._figure import (
+    INCHES_PER_LETTER,
+    distinct_handles,
+    modality_colours,
+    new_axes,
+    shortened,
+    show_if_asked,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
+    from scmpt_scverse._types import FloatArray
+
 _INCHES_PER_ROW = 0.2
 _PANEL_WIDTH = 2.6
 _MAX_COLUMNS = 5
-#: Width of a letter of a label, in inches.
-_INCHES_PER_LETTER = 0.08
 
 
 def attributions(
@@ -54,17 +62,17 @@ def attributions(
     record, names = _record(adata, key, groups)
     n_columns = min(_MAX_COLUMNS, len(names))
     n_rows = -(-len(names) // n_columns)
-    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.7))
+    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.8) + 0.6)
     figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
     for ax in panels.flat[len(names) :]:
         ax.set_axis_off()
-    for ax, group in zip(panels.flat, names, strict=False):
+    for ax, group, title in zip(panels.flat, names, shortened(names), strict=False):
         genes = record["names"][group][:n_genes]
-        parts = {name: scores[group][:n_genes] for name, scores in record.get(ATTRIBUTION_KEYS.by_modality, {}).items()}
+        parts = {name: scores[group][:n_genes] for name, scores in record.get(BY_MODALITY, {}).items()}
         _stacked_bars(ax, list(genes), parts, record["scores"][group][:n_genes])
-        ax.set_title(_shortened(group), fontsize="small")
+        ax.set_title(title, fontsize="small")
     figure.supxlabel("mean contribution to the logit", fontsize="small")
-    handles, labels = panels.flat[0].get_legend_handles_labels()
+    handles, labels = distinct_handles(panels.flat[: len(names)])
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize="small")
     show_if_asked(show)
     return list(panels.flat[: len(names)])
@@ -91,14 +99,13 @@ def cell_attributions(
     The axes.
     """
     check_positive(n_genes, "n_genes")
-    if not {"total", "value"} <= set(table.columns):
-        raise ValueError(f"Expected the table of `model.explain_cell`; found the columns {list_some(table.columns)}.")
+    check_table(table, ("total", "value"), "table", "`model.explain_cell`")
     largest = table.loc[table["total"].abs().nlargest(n_genes).index].sort_values("total", ascending=False)
     ax = ax if ax is not None else new_axes((4.2, len(largest) * _INCHES_PER_ROW + 1.2))
     parts = {str(name): largest[name].to_numpy() for name in table.columns if name not in {"total", "value"}}
     _stacked_bars(ax, list(largest.index), parts, largest["total"].to_numpy())
     ax.set_xlabel("contribution to the logit")
-    ax.set_title(str(table.attrs.get("label", "")))
+    ax.set_title(shortened([str(table.attrs.get("label", ""))])[0])
     ax.legend(frameon=False, fontsize="small")
     show_if_asked(show)
     return ax
@@ -133,14 +140,12 @@ def attribution_dots(
     check_positive(n_genes, "n_genes")
     record, names = _record(adata, key, groups)
     genes = list(dict.fromkeys(gene for group in names for gene in record["names"][group][:n_genes]))
-    scores = np.stack(
-        [pd.Series(record["scores"][group], index=record["names"][group]).loc[genes].to_numpy() for group in names]
-    )
-    labels = [_shortened(name) for name in names]
+    scores = np.stack([_scores_of(record, group, genes) for group in names])
+    labels = shortened(names)
     if ax is None:
-        width = len(genes) * _INCHES_PER_ROW + _INCHES_PER_LETTER * max(map(len, labels)) + 1.5
+        width = len(genes) * _INCHES_PER_ROW + INCHES_PER_LETTER * max(map(len, labels)) + 1.5
         ax = new_axes((width, len(names) * _INCHES_PER_ROW + 1.4))
-    limit = float(np.abs(scores).max()) or 1.0
+    limit = float(np.nanmax(np.abs(scores))) or 1.0
     rows, columns = np.indices(scores.shape)
     dots = ax.scatter(
         columns.ravel(),
@@ -175,7 +180,8 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
     -------
     The axes; labels whose AUROC is NaN are left out. Next to each label: markers in the top, of all markers.
     """
-    check_key("auroc", table.columns, "table", hint=" Pass what `tl.marker_overlap` gives.")
+    columns = ("auroc", "auroc_lower", "auroc_upper", "auroc_pval_adj", "n_overlap", "n_markers")
+    check_table(table, columns, "table", "`tl.marker_overlap`")
     found = table[table["auroc"].notna()].sort_values("auroc")
     if found.empty:
         raise ValueError("Expected at least one label with enough markers; found none. Pass more markers.")
@@ -186,8 +192,10 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
         ax.plot(values["auroc"], row, "o", color="C0", markerfacecolor="C0" if is_significant else "white")
     ax.axvline(0.5, color="grey", linestyle=":")
     names = [
-        f"{_shortened(str(group))} ({n}/{of})"
-        for group, n, of in zip(found.index, found["n_overlap"], found["n_markers"], strict=True)
+        f"{name} ({n}/{of})"
+        for name, n, of in zip(
+            shortened(map(label_text, found.index)), found["n_overlap"], found["n_markers"], strict=True
+        )
     ]
     ax.set_yticks(range(len(found)), names, fontsize="small")
     ax.set_xlim(0, 1)
@@ -198,20 +206,38 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
 
 
 def _record(adata: "AnnData", key: str, groups: Sequence[str] | None) -> tuple[Mapping[str, Any], list[str]]:
+    check_cells(adata)
     check_key(key, adata.uns, "adata.uns", hint=" Run `model.rank_attributions(adata)` first.")
     record: Mapping[str, Any] = adata.uns[key]
+    if not is_ranking(record):
+        raise ValueError(
+            f"Expected a ranking of genes in `adata.uns[{key!r}]`; found {type_name(record)}. Run "
+            "`model.rank_attributions(adata)`."
+        )
     present = list(record["names"].dtype.names)
-    for group in groups or []:
+    if groups is None:
+        return record, present
+    wanted = [label_text(group) for group in ([groups] if isinstance(groups, str) else groups)]
+    for group in wanted:
         check_key(group, present, f"adata.uns[{key!r}]")
-    return record, present if groups is None else list(groups)
+    if not wanted:
+        raise ValueError(f"Expected at least one group; found `groups=[]`. Choose from {list_some(present)}.")
+    return record, wanted
+
+
+def _scores_of(record: Mapping[str, Any], group: str, genes: Sequence[str]) -> "FloatArray":
+    """Scores of some genes in a group, shape `(n_genes,)`; NaN for genes that the ranking does not hold."""
+    scores = pd.Series(record["scores"][group], index=record["names"][group], dtype=float)
+    return scores[~scores.index.duplicated()].reindex(genes).to_numpy()
 
 
 def _stacked_bars(ax: "Axes", genes: list[str], parts: Mapping[str, Any], total: Any) -> None:
     rows = np.arange(len(genes))
     above, below = np.zeros(len(genes)), np.zeros(len(genes))
+    colours = modality_colours(parts)
     for name, values in (parts or {"all": total}).items():
         left = np.where(values >= 0, above, below)
-        ax.barh(rows, values, left=left, label=name, height=0.75)
+        ax.barh(rows, values, left=left, label=name, height=0.75, color=colours.get(name, "C0"))
         above, below = above + np.maximum(values, 0), below + np.minimum(values, 0)
     if not np.allclose(above + below, total, atol=1e-3):
         ax.plot(total, rows, "k.", label="together")
@@ -219,7 +245,3 @@ def _stacked_bars(ax: "Axes", genes: list[str], parts: Mapping[str, Any], total:
     ax.set_yticks(rows, genes, fontsize="small")
     ax.tick_params(axis="x", labelsize="small")
     ax.set_ylim(len(genes) - 0.5, -0.5)
-
-
-def _shortened(label: str, limit: int = 32) -> str:
-    return label if len(label) <= limit else f"{label[: limit - 1]}…"

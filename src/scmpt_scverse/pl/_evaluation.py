@@ -4,15 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scmpt_scverse._checks import check_choice, check_key, list_some
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse._checks import check_choice, check_table, list_some
+from scmpt_scverse.pl._figure import INCHES_PER_LETTER, new_axes, shortened, show_if_asked
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 _INCHES_PER_ROW = 0.3
-_INCHES_PER_LETTER = 0.08
 
 
 def evaluation(
@@ -47,8 +46,7 @@ def evaluation(
     ValueError
         There is no such metric, or a predictor has it more than once.
     """
-    for column in ("predictor", "metric", "mean", "lower", "upper"):
-        check_key(column, summary.columns, "summary", hint=" Pass what `metrics.replicate_summary` gives.")
+    check_table(summary, ("predictor", "metric", "mean", "lower", "upper"), "summary", "`metrics.replicate_summary`")
     check_choice(metric, list(summary["metric"].unique()), "metric")
     rows = summary[summary["metric"] == metric]
     twice = rows["predictor"][rows["predictor"].duplicated()]
@@ -58,12 +56,12 @@ def evaluation(
             "rows of one data set."
         )
     rows = rows.sort_values("mean")
+    names = shortened(map(str, rows["predictor"]))
     if ax is None:
-        letters = max(map(len, rows["predictor"]))
-        ax = new_axes((4 + _INCHES_PER_LETTER * letters, 1 + _INCHES_PER_ROW * len(rows)))
+        ax = new_axes((4 + INCHES_PER_LETTER * max(map(len, names)), 1 + _INCHES_PER_ROW * len(rows)))
     margins = rows[["lower", "upper"]].sub(rows["mean"], axis=0).abs().to_numpy().T
     ax.errorbar(rows["mean"], np.arange(len(rows)), xerr=margins, fmt="o", capsize=3, color="C0")
-    ax.set_yticks(np.arange(len(rows)), list(rows["predictor"]))
+    ax.set_yticks(np.arange(len(rows)), names)
     ax.set_xlabel(metric.replace("_", " "))
     ax.grid(axis="x", alpha=0.4)
     show_if_asked(show)

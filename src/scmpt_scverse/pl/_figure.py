@@ -1,11 +1,24 @@
-"""Make axes, and show the figure."""
+"""Make axes, show the figure, and what all plots share: how labels are shortened, and which colours names have."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 
+from scmpt_scverse._labels import label_text
+
 if TYPE_CHECKING:
+    from anndata import AnnData
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+
+#: Width of a letter of a label, in inches.
+INCHES_PER_LETTER = 0.08
+_MAX_LETTERS = 32
+#: Entries of a legend below each other, beside axes of the default height.
+_LEGEND_ROWS = 16
+#: The usual modalities have the same colour in every plot, whichever of them are there.
+_MODALITY_COLOURS = {"text": "C0", "expression": "C1", "counts": "C2", "protein": "C3", "niche": "C4"}
 
 
 def new_axes(figsize: tuple[float, float]) -> "Axes":
@@ -21,3 +34,63 @@ def show_if_asked(show: bool | None) -> None:
         show = sc.settings.autoshow
     if show:
         plt.show()
+
+
+def shortened(labels: Iterable[str]) -> list[str]:
+    """Labels of at most 32 letters, cut in the middle; in full where they would no longer be distinct."""
+    labels = list(labels)
+    half = (_MAX_LETTERS - 1) // 2
+    short = [label if len(label) <= _MAX_LETTERS else f"{label[:half]}…{label[-half:]}" for label in labels]
+    return [cut if short.count(cut) == 1 else label for cut, label in zip(short, labels, strict=True)]
+
+
+def modality_colours(names: Iterable[str]) -> dict[str, str]:
+    """Modality to colour."""
+    colours = dict(_MODALITY_COLOURS)
+    for name in names:
+        colours.setdefault(name, f"C{len(colours)}")
+    return colours
+
+
+def group_colours(adata: "AnnData", groupby: str, names: Sequence[str]) -> list[str]:
+    """A colour for each group: those that scanpy keeps for the column, else distinct ones."""
+    from scanpy.plotting import palettes
+
+    column, kept = adata.obs[groupby], adata.uns.get(f"{groupby}_colors")
+    if kept is not None and hasattr(column, "cat") and len(kept) >= len(column.cat.categories):
+        known = dict(zip(map(label_text, column.cat.categories), kept, strict=False))
+        if set(names) <= set(known):
+            return [str(known[name]) for name in names]
+    palette = palettes.default_20 if len(names) <= len(palettes.default_20) else palettes.default_102
+    return [palette[number % len(palette)] for number in range(len(names))]
+
+
+def legend_beside(ax: "Axes", title: str | None = None) -> None:
+    """A legend of everything that has a label, to the right of the axes, in as many columns as it needs."""
+    handles, labels = ax.get_legend_handles_labels()
+    n_columns = max(1, -(-len(labels) // _LEGEND_ROWS))
+    ax.legend(
+        handles,
+        labels,
+        title=title,
+        ncols=n_columns,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+        fontsize="small" if n_columns > 1 else None,
+    )
+
+
+def legend_width(labels: Sequence[str]) -> float:
+    """Room for :func:`legend_beside`, in inches."""
+    n_columns = max(1, -(-len(labels) // _LEGEND_ROWS))
+    return n_columns * (0.6 + INCHES_PER_LETTER * max(map(len, labels), default=0))
+
+
+def distinct_handles(axes: "Iterable[Axes]") -> "tuple[list[Artist], list[str]]":
+    """Handles and labels of a legend over several axes, each label once."""
+    found: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            found.setdefault(str(label), handle)
+    return list(found.values()), list(found)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import list_some, type_name
 from scmpt_scverse.pl._figure import new_axes, show_if_asked
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def training_curve(
     """
     if history is None:
         raise ValueError("Expected the history of a trained model; found `None`. Run `model.train()` first.")
+    if not isinstance(history, Mapping):
+        raise TypeError(f"Expected `model.history`; found {type_name(history)}. Pass `model.history`.")
     training = next((key for key in _TRAINING if key in history), None)
     if training is None and _VALIDATION not in history:
         expected = list_some([*_TRAINING, _VALIDATION])

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_cells, check_key
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse.pl._figure import INCHES_PER_LETTER, new_axes, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 #: With more labels than this the numbers in the fields no longer fit.
 _MAX_ANNOTATED = 15
 _INCHES_PER_LABEL = 0.36
-#: Width of a letter of a label, in inches.
-_INCHES_PER_LETTER = 0.08
 
 
 def confusion_matrix(
@@ -59,6 +57,7 @@ def confusion_matrix(
     ValueError
         No cell has both.
     """
+    check_cells(adata, mudata_ok=True)
     prediction_key = PredictionKeys.from_prefix(key).prediction
     check_key(labels_key, adata.obs.columns, "adata.obs")
     check_key(prediction_key, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
@@ -70,13 +69,14 @@ def confusion_matrix(
         )
     values = counts.div(counts.sum(axis=1), axis=0) if normalize else counts
     n_rows, n_columns = values.shape
+    names = shortened(values.columns)  # the rows first, in the same order
     if ax is None:
-        labels_width = _INCHES_PER_LETTER * max(map(len, values.columns))
+        labels_width = INCHES_PER_LETTER * max(map(len, names))
         ax = new_axes((n_columns * _INCHES_PER_LABEL + labels_width + 2, n_rows * _INCHES_PER_LABEL + labels_width + 1))
     image = ax.imshow(values.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1 if normalize else None)
     ax.figure.colorbar(image, ax=ax, shrink=0.6, label="share of true label" if normalize else "cells")
-    ax.set_xticks(range(n_columns), list(values.columns), rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(n_rows), [f"{label} ({n})" for label, n in counts.sum(axis=1).items()])
+    ax.set_xticks(range(n_columns), names, rotation=45, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(n_rows), [f"{name} ({n})" for name, n in zip(names, counts.sum(axis=1), strict=False)])
     ax.set_xlabel("predicted label")
     ax.set_ylabel("true label (cells)")
     if max(n_rows, n_columns) <= _MAX_ANNOTATED:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, check_positive
+from scmpt_scverse._checks import check_cells, check_key, check_positive
 from scmpt_scverse._labels import labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse._statistics import N_BINS, reliability_bins
@@ -54,6 +54,7 @@ def reliability_diagram(
     ValueError
         No cell has a label, a prediction and a confidence.
     """
+    check_cells(adata, mudata_ok=True)
     keys = PredictionKeys.from_prefix(key)
     check_positive(n_bins, "n_bins")
     check_key(labels_key, adata.obs.columns, "adata.obs")

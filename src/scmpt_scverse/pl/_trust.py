@@ -3,12 +3,19 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_cells, check_key, check_table
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse.pl._figure import (
+    group_colours,
+    legend_beside,
+    legend_width,
+    modality_colours,
+    new_axes,
+    shortened,
+    show_if_asked,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -50,25 +57,35 @@ def contributions(
     ------
     KeyError
         `groupby` is not in `.obs`, or the contributions are not in `.obsm`.
+    ValueError
+        No cell has a group and contributions.
     """
+    check_cells(adata, mudata_ok=True)
     keys = PredictionKeys.from_prefix(key)
     groupby = groupby if groupby is not None else keys.prediction
     check_key(groupby, adata.obs.columns, "adata.obs", hint=_HINT)
     check_key(keys.contributions, adata.obsm.keys(), "adata.obsm", hint=_HINT)
-    table: pd.DataFrame = adata.obsm[keys.contributions]
+    table = check_table(adata.obsm[keys.contributions], (), f"adata.obsm[{keys.contributions!r}]", "`model.annotate`")
     means = table.groupby(labels_or(adata.obs[groupby], "")).mean().reindex(distinct_labels(adata.obs[groupby]))
     means = means.dropna(how="all")
+    if means.empty:
+        raise ValueError(
+            f"Expected cells with a group in `adata.obs[{groupby!r}]` and contributions; found none among "
+            f"{adata.n_obs}. Pass another `groupby=`."
+        )
     n_groups, n_modalities = means.shape
     if ax is None:
         ax = new_axes((6.5, 1.2 + _INCHES_PER_LABEL * n_groups * max(1.0, n_modalities / 2)))
     height = 0.8 / n_modalities
+    colours = modality_colours(means)
     for place, name in enumerate(means):
-        ax.barh(np.arange(n_groups) + (place - (n_modalities - 1) / 2) * height, means[name], height, label=str(name))
-    ax.set_yticks(range(n_groups), list(means.index))
+        rows = np.arange(n_groups) + (place - (n_modalities - 1) / 2) * height
+        ax.barh(rows, means[name], height, label=name, color=colours[name])
+    ax.set_yticks(range(n_groups), shortened(means.index))
     ax.invert_yaxis()
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("contribution to the log-probability of the label")
-    ax.legend(title="modality", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    legend_beside(ax, "modality")
     show_if_asked(show)
     return ax
 
@@ -88,7 +105,8 @@ def novelty(
     adata
         Annotated cells; only `.obs` is read.
     groupby
-        Column of `.obs` with few groups, such as a batch, one line each; `None` draws all cells together.
+        Column of `.obs` with groups, such as a batch, one line each, in the colours that scanpy keeps for the column;
+        `None` draws all cells together.
     key, ax, show
         As in :func:`contributions`.
 
@@ -101,23 +119,37 @@ def novelty(
     ------
     KeyError
         `groupby` or the novelty is not in `.obs`.
+    ValueError
+        No cell has a group and a novelty.
     """
+    check_cells(adata, mudata_ok=True)
     novelty_key = PredictionKeys.from_prefix(key).novelty
     check_key(novelty_key, adata.obs.columns, "adata.obs", hint=_HINT)
     if groupby is not None:
         check_key(groupby, adata.obs.columns, "adata.obs")
         groups, names = labels_or(adata.obs[groupby], ""), distinct_labels(adata.obs[groupby])
+        colours = group_colours(adata, groupby, names)
     else:
-        groups, names = np.full(adata.n_obs, "all cells", dtype=object), ["all cells"]
-    if ax is None:
-        ax = new_axes((5.5, 3.5))
+        groups, names, colours = np.full(adata.n_obs, "all cells", dtype=object), ["all cells"], ["C0"]
+    scores = adata.obs[novelty_key].to_numpy(dtype=float)
     edges = np.linspace(0, 1, _N_BINS + 1)
-    for name in names:
-        shares, _ = np.histogram(adata.obs[novelty_key][groups == name].dropna(), edges)
-        ax.stairs(shares / max(shares.sum(), 1), edges, label=f"{name} ({shares.sum()})", linewidth=1.5)
+    counts = {name: np.histogram(scores[(groups == name) & np.isfinite(scores)], edges)[0] for name in names}
+    drawn = [name for name in names if counts[name].sum()]
+    if not drawn:
+        where = "" if groupby is None else f" and a group in `adata.obs[{groupby!r}]`"
+        raise ValueError(
+            f"Expected cells with a value in `adata.obs[{novelty_key!r}]`{where}; found none among {adata.n_obs}. "
+            "Train with labelled cells and annotate again, or pass another `groupby=`."
+        )
+    legend = [f"{name} ({counts[other].sum()})" for name, other in zip(shortened(drawn), drawn, strict=True)]
+    if ax is None:
+        ax = new_axes((4.3 + legend_width(legend), 3.5))
+    for name, label in zip(drawn, legend, strict=True):
+        shares = counts[name] / counts[name].sum()
+        ax.stairs(shares, edges, label=label, linewidth=1.5, color=colours[names.index(name)])
     ax.axhline(1 / _N_BINS, color="grey", linestyle="--", linewidth=0.8)
     ax.set_xlabel("novelty")
     ax.set_ylabel("share of cells")
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    legend_beside(ax)
     show_if_asked(show)
     return ax

@@ -7,16 +7,19 @@ from scmpt_scverse.pp._cell_sentence import (
     rank_genes as rank_genes,
     sentences_of as sentences_of,
 )
+from scmpt_scverse.pp._column_symbols import gene_symbols_of as gene_symbols_of
 from scmpt_scverse.pp._expression import (
     CHUNK_SIZE as CHUNK_SIZE,
     ExpressionReader as ExpressionReader,
     GeneExpression as GeneExpression,
 )
 from scmpt_scverse.pp._gene_names import (
-    GeneOverlap as GeneOverlap,
-    gene_symbols_of as gene_symbols_of,
-    is_ensembl_id as is_ensembl_id,
+    GeneNames as GeneNames,
     looks_like_mouse as looks_like_mouse,
+    read_gene_names as read_gene_names,
+)
+from scmpt_scverse.pp._gene_overlap import (
+    GeneOverlap as GeneOverlap,
     nearest_cause as nearest_cause,
 )
 from scmpt_scverse.pp._gene_tokens import (
@@ -29,7 +32,9 @@ from scmpt_scverse.pp._gene_tokens import (
 from scmpt_scverse.pp._normalisation import (
     GeneWeights as GeneWeights,
     Normalisation as Normalisation,
+    are_linear as are_linear,
     gene_weights_of as gene_weights_of,
+    log_normalised as log_normalised,
     log_normalised_cells as log_normalised_cells,
 )
 from scmpt_scverse.pp._sentence_forms import (
@@ -37,6 +42,10 @@ from scmpt_scverse.pp._sentence_forms import (
     check_form as check_form,
     read_table as read_table,
     sentences_in_form as sentences_in_form,
+)
+from scmpt_scverse.pp._stored_matrix import (
+    csr_block as csr_block,
+    row_sliceable as row_sliceable,
 )
 
 __all__ = ["cell_sentences"]

@@ -24,7 +24,7 @@ _BLOCK_ROWS, _MAX_COLUMNS = 1 << 8, 1 << 24
 
 @dataclass(frozen=True)
 class CellSentences:
-    """The sentences of some cells, not spelled out.
+    """The sentences of some cells, as indices of genes.
 
     Attributes
     ----------
@@ -79,8 +79,9 @@ def cell_sentences(
     layer
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`. Columns named by an Ensembl id have no symbol and
-        are left out; columns that share a symbol are summed.
+        Column of `.var` with gene symbols; `None` takes `var_names`. What is attached to a symbol, as in `GRCh38_CD3D`,
+        is left out. Columns named by identifiers such as Ensembl ids have no symbol and are left out; columns that
+        share a symbol are summed.
     max_genes
         Keep this many of the most expressed genes; `None` keeps all.
 
@@ -94,7 +95,7 @@ def cell_sentences(
     KeyError
         `layer` or `gene_symbols` is not there.
     ValueError
-        Negative or non-finite expression, fractions in a layer named `counts`, or no gene symbols.
+        Negative or non-finite expression, values that are no numbers, hardly any gene symbol, or genes of two species.
 
     Notes
     -----
@@ -126,7 +127,7 @@ def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> Ce
 def cluster_sentences(
     reader: ExpressionReader, clusters: "IntArray", n_clusters: int, max_genes: int | None = None
 ) -> CellSentences:
-    """One sentence a cluster, from the mean log-normalised expression of its cells, so that none counts for its depth.
+    """One sentence per cluster, from mean log-normalised expression, so that deep cells do not count for more.
 
     Parameters
     ----------

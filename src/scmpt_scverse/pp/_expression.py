@@ -8,18 +8,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._checks import check_key
-from scmpt_scverse.pp._gene_names import gene_symbols_of
+from scmpt_scverse._checks import check_key, warn_user
+from scmpt_scverse.pp._column_symbols import gene_names_of
+from scmpt_scverse.pp._stored_matrix import csr_block, is_backed_sparse, row_sliceable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
 
 #: Cells per chunk: about 15 MB of typical counts, and enough cells to sort by length.
 CHUNK_SIZE = 2048
-#: Layer names that promise raw counts; such a layer is checked for whole numbers.
-_COUNT_LAYERS = frozenset({"counts", "raw_counts", "count"})
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,13 @@ class GeneExpression:
         Non-negative, finite, canonical CSR without explicit zeros, shape `(n_obs, n_genes)`.
     genes
         Distinct gene symbols of the columns, shape `(n_genes,)`.
+    without_symbol
+        Each cell's expression in columns that have no symbol, shape `(n_obs,)`; `None` where there is no such column.
     """
 
     matrix: sparse.csr_matrix
     genes: "StrArray"
+    without_symbol: "FloatArray | None" = None
 
 
 class ExpressionReader:
@@ -46,20 +48,28 @@ class ExpressionReader:
     Parameters
     ----------
     adata
-        In memory, a view, or backed; CSR, CSC, dense or dask.
+        In memory, a view, or backed; CSR, CSC, dense or dask; real numbers of any dtype.
     layer
         Key of `.layers`; `None` reads `.X`. Counts or any transform that keeps zeros and order within a cell.
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
-    reference_var_names
-        Names in the order that their columns should take (those of a reference); other columns follow in their order.
+    reference_genes
+        Gene symbols in the order that their columns should take (those of a reference); other columns follow in their
+        order.
 
     Raises
     ------
     KeyError
         `layer` or `gene_symbols` is not there.
+    TypeError
+        What should be a matrix is none.
     ValueError
-        There is no matrix, no cell, or no gene symbol.
+        There is no matrix, no number in it, no cell, or hardly any gene symbol; or genes are of two species.
+
+    Warns
+    -----
+    UserWarning
+        Something is attached to symbols, as in `GRCh38_CD3D`.
     """
 
     def __init__(
@@ -68,19 +78,22 @@ class ExpressionReader:
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
-        reference_var_names: "StrArray | None" = None,
+        reference_genes: "StrArray | None" = None,
     ) -> None:
         if layer is not None:
             check_key(layer, [key for key in adata.layers if key is not None], "adata.layers")
-        self._where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
-        self._declares_counts = layer is not None and layer.lower() in _COUNT_LAYERS
+        self.where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
         self._raw_hint = " `adata.raw` holds data: `adata.raw.to_adata()` may be what you want." if adata.raw else ""
-        self._matrix = _row_sliceable(adata.X if layer is None else adata.layers[layer], self._where)
+        self._matrix = row_sliceable(adata.X if layer is None else adata.layers[layer], self.where, self._raw_hint)
         self.n_obs: int = adata.n_obs
         if self.n_obs == 0:
             raise ValueError("Expected at least one cell; found an AnnData with 0 observations.")
-        symbols = gene_symbols_of(adata, gene_symbols)
-        self.genes, self._column_of = _distinct_columns(symbols, _column_order(adata.var_names, reference_var_names))
+        self.names = gene_names_of(adata, gene_symbols)
+        where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
+        if (report := self.names.report(where)) is not None:
+            warn_user(report)
+        symbols = self.names.symbols
+        self.genes, self._column_of = _distinct_columns(symbols, _column_order(symbols, reference_genes))
         self.n_without_symbol = int(np.sum(symbols == ""))
         self.n_merged = len(symbols) - self.n_without_symbol - len(self.genes)
         self._is_identity = np.array_equal(self._column_of, np.arange(len(self.genes)))
@@ -96,13 +109,13 @@ class ExpressionReader:
         Raises
         ------
         ValueError
-            Negative or non-finite values, or fractions in a layer whose name promises counts.
+            Negative or non-finite values.
         """
         return self._checked(self._matrix[start:stop])
 
     def take(self, rows: "IntArray") -> GeneExpression:
         """The cells of these ascending row numbers; raises as :meth:`rows`."""
-        if _is_backed_sparse(self._matrix):
+        if is_backed_sparse(self._matrix):
             # One read for each run of neighbours, where row numbers would be read one by one.
             is_taken = np.zeros(self.n_obs, dtype=bool)
             is_taken[rows] = True
@@ -110,13 +123,15 @@ class ExpressionReader:
         return self._checked(self._matrix[rows])
 
     def _checked(self, block: Any) -> GeneExpression:
-        if hasattr(block, "compute"):  # dask
-            block = block.compute()
-        if block.dtype == np.float16:  # which scipy's sparse matrices do not have
-            block = block.astype(np.float32)
-        block = sparse.csr_matrix(block)
+        block = csr_block(block, self.where)
+        self._check_columns(block)
         self._check_values(block.data)
-        return GeneExpression(self._over_genes(block), self.genes)
+        without_symbol = self._without_symbol(block) if self.n_without_symbol else None
+        return GeneExpression(self._over_genes(block), self.genes, without_symbol)
+
+    def _without_symbol(self, block: sparse.csr_matrix) -> "FloatArray":
+        sums: FloatArray = block @ (self._column_of < 0).astype(np.float64)
+        return sums
 
     def _over_genes(self, block: sparse.csr_matrix) -> sparse.csr_matrix:
         if self._is_identity:
@@ -136,48 +151,36 @@ class ExpressionReader:
         mapped.sort_indices()
         return mapped
 
+    def _check_columns(self, block: sparse.csr_matrix) -> None:
+        """Column numbers out of range, as a damaged file has them, make scipy read and write beyond its arrays."""
+        indices = block.indices
+        if indices.size and not 0 <= indices.min() <= indices.max() < block.shape[1]:
+            raise ValueError(
+                f"Expected a valid sparse matrix in `{self.where}`; found column {indices.max()} of {block.shape[1]}. "
+                "The file is damaged: copy or write it again."
+            )
+
     def _check_values(self, values: "np.ndarray[Any, Any]") -> None:
         if values.size == 0:
             return
         if not np.isfinite(values).all():
             raise ValueError(
-                f"Expected finite expression in `{self._where}`; found NaN or infinite values. "
+                f"Expected finite expression in `{self.where}`; found NaN or infinite values. "
                 "Remove them, or pass `layer=` with counts."
             )
         if values.min() < 0:
             raise ValueError(
-                f"Expected non-negative expression in `{self._where}`; found negative values such as "
+                f"Expected non-negative expression in `{self.where}`; found negative values such as "
                 f"{values.min():.4g}, as after scaling. Pass `layer=` with counts or log-normalised data."
                 f"{self._raw_hint}"
             )
-        if self._declares_counts and not np.array_equal(values, np.rint(values)):
-            fraction = values[values != np.rint(values)][0]
-            raise ValueError(
-                f"Expected raw counts in `{self._where}`; found fractions such as {fraction:.4g}, as after "
-                "normalisation. Pass the layer that holds counts, or rename this one: log-normalised data is fine "
-                "in a layer that does not call itself counts."
-            )
 
 
-def _row_sliceable(matrix: Any, where: str) -> Any:
-    """`matrix`, or its CSR form where taking rows of it would be slow (CSC, in memory or on disk)."""
-    if matrix is None:
-        raise ValueError(f"Expected expression in `{where}`; found nothing. Pass `layer=` with expression values.")
-    if getattr(matrix, "format", None) == "csc":
-        return (matrix.to_memory() if _is_backed_sparse(matrix) else matrix).tocsr()
-    return matrix
-
-
-def _is_backed_sparse(matrix: Any) -> bool:
-    """Whether it is a sparse matrix on disk, as anndata opens it."""
-    return hasattr(matrix, "format") and not sparse.issparse(matrix)
-
-
-def _column_order(var_names: "pd.Index[str]", reference_var_names: "StrArray | None") -> "IntArray":
-    if reference_var_names is None:
-        return np.arange(len(var_names))
-    reference = pd.Index(reference_var_names).drop_duplicates()
-    rank = reference.get_indexer(var_names)
+def _column_order(symbols: "StrArray", reference_genes: "StrArray | None") -> "IntArray":
+    if reference_genes is None:
+        return np.arange(len(symbols))
+    reference = pd.Index(reference_genes).drop_duplicates()
+    rank = reference.get_indexer(symbols)
     return np.argsort(np.where(rank < 0, len(reference), rank), kind="stable")
 
 

@@ -1,32 +1,53 @@
-"""Which gene a column is: symbols from `var_names` or a column of `.var`, Ensembl ids recognised as what they are."""
+"""Names of genes, read: symbols, what is attached to them, and identifiers of other systems."""
 
-import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._labels import label_text
+from scmpt_scverse.pp._identifier_systems import (
+    NUMBERS,
+    ROW_NUMBERS,
+    IdentifierSystem,
+    certain_system,
+    is_plain,
+    likely_system,
+)
+from scmpt_scverse.pp._name_parts import (
+    genome_of,
+    identifier_of,
+    without_counters,
+    without_prefix,
+    without_transcripts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    import pandas as pd
-    from anndata import AnnData
+    from scmpt_scverse._types import StrArray
 
-    from scmpt_scverse._types import BoolArray, StrArray
-
-#: Ensembl gene ids of any species, with or without version suffix: ENSG00000156738, ENSMUSG00000026395.7,
-#: ENSG00000182378.15_PAR_Y. The symbol ENSA has no digits and is not one.
-_ENSEMBL_ID = re.compile(r"^ENS[A-Z]{0,6}G\d{11}(\.\d+)?(_PAR_Y)?$")
-#: Names that common pipelines give to the column of symbols (scanpy, CELLxGENE, 10x, Seurat exports).
-_SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "hgnc_symbol")
-_MISSING = frozenset({"", "nan", "NaN", "None", "<NA>"})
-
-
-def is_ensembl_id(name: str) -> bool:
-    """Whether `name` is an Ensembl gene id, with or without version suffix."""
-    return _ENSEMBL_ID.match(name) is not None
+_MISSING = frozenset(
+    {"", "nan", "NaN", "None", "none", "<NA>", "NA", "N/A", "n/a", "null", "NULL", "?", "-", "---", "."}
+)
+#: What R and Python write around text, and what spreadsheets leave at its ends.
+_AROUND = " \t\r\n\"'\u00a0\ufeff"
+#: Where so many names are identifiers, the others are spike-ins, antibodies and the like: not what to read cells by.
+_NEARLY_ALL = 0.9
+#: Share of the names with a genome from which on a second species is more than a transgene.
+_SECOND_SPECIES = 0.01
+#: Not worth a warning: that `CD3D-1` is a second CD3D is how files are usually written.
+_COUNTER = "a counter"
+#: Parts that are told by the other names, in the order in which they are left out.
+_SHARED_PARTS: "dict[str, Callable[[list[str]], list[str]]]" = {
+    "a prefix": without_prefix,
+    "a transcript number": without_transcripts,
+    _COUNTER: without_counters,
+}
 
 
 def looks_like_mouse(symbols: "StrArray") -> bool:
@@ -38,97 +59,166 @@ def _is_capitalised(symbol: str) -> bool:
     return symbol[:1].isupper() and symbol[1:] != symbol[1:].upper() and symbol[1:] == symbol[1:].lower()
 
 
-def gene_symbols_of(adata: "AnnData", gene_symbols: str | None) -> "StrArray":
-    """The symbol of every column of `adata`; `""` where a column has none.
-
-    Parameters
-    ----------
-    adata
-        Cells; only `.var` is read.
-    gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`.
-
-    Returns
-    -------
-    Object array of strings, shape `(n_vars,)`. Ensembl ids and missing values give `""`: they have no symbol.
-
-    Raises
-    ------
-    KeyError
-        `gene_symbols` is not a column of `.var`.
-    ValueError
-        No column has a symbol: all names are Ensembl ids, row numbers or missing.
-    """
-    if gene_symbols is None:
-        values, where = adata.var_names, "adata.var_names"
-    else:
-        check_key(gene_symbols, adata.var.columns, "adata.var")
-        values, where = adata.var[gene_symbols], f"adata.var[{gene_symbols!r}]"
-    names = np.array([str(value).strip() for value in values.astype(object)], dtype=object)
-    is_ensembl = _where(is_ensembl_id, names)
-    is_missing = _where(_MISSING.__contains__, names)
-    symbols = np.where(is_ensembl | is_missing, "", names)
-    usable = symbols != ""
-    if not usable.any():
-        kind = "Ensembl ids" if is_ensembl.any() else "missing"
-        raise ValueError(_no_symbols(where, kind, names, adata.var, gene_symbols))
-    if _where(str.isdecimal, symbols[usable]).all():
-        raise ValueError(_no_symbols(where, "numbers, not names", names, adata.var, gene_symbols))
-    return symbols
-
-
-def _where(condition: "Callable[[str], bool]", names: "StrArray") -> "BoolArray":
-    return np.fromiter((condition(name) for name in names), dtype=bool, count=len(names))
-
-
-def _no_symbols(where: str, kind: str, names: "StrArray", var: "pd.DataFrame", gene_symbols: str | None) -> str:
-    candidates = [column for column in _SYMBOL_COLUMNS if column in var.columns and column != gene_symbols]
-    advice = (
-        f"Pass `gene_symbols={candidates[0]!r}`."
-        if candidates
-        else f"Pass `gene_symbols=` with the column of `adata.var` that holds symbols; found {list_some(var.columns)}."
-    )
-    return f"Expected gene symbols in `{where}`; found {kind} such as {list_some(names, limit=3)}. {advice}"
-
-
 @dataclass(frozen=True)
-class GeneOverlap:
-    """How much of a data set an encoder can read.
+class GeneNames:
+    """The names of the columns of some data, read.
 
     Attributes
     ----------
-    n_genes
-        Distinct gene symbols in the data.
-    n_matched
-        Those that the encoder knows.
-    expression_fraction
-        Median over cells with any expression of the share of a cell's expression in matched genes, in [0, 1].
-    n_without_symbol
-        Columns with an Ensembl id or no name at all: no encoder reads them.
-    n_merged
-        Columns summed into another column of the same symbol.
-    n_empty_cells
-        Cells without expression in any matched gene; their embedding is NaN.
+    given
+        The names as text, shape `(n_vars,)`.
+    symbols
+        Gene symbols, `""` where a name has none, shape `(n_vars,)`.
+    systems
+        How many names are identifiers of each system.
+    parts
+        How many names are longer than their symbol, by the kind of what is attached to it.
+    species
+        How many names tell their species, by species, with the first of them.
     """
 
-    n_genes: int
-    n_matched: int
-    expression_fraction: float
-    n_without_symbol: int
-    n_merged: int
-    n_empty_cells: int
+    given: "StrArray"
+    symbols: "StrArray"
+    systems: Mapping[IdentifierSystem, int]
+    parts: Mapping[str, int]
+    species: Mapping[str, tuple[int, str]]
 
+    @property
+    def n_renamed(self) -> int:
+        """Names that are longer than their symbol."""
+        return int(np.sum((self.symbols != "") & (self.symbols != self.given)))
 
-def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str]) -> str:
-    """Why symbols miss the vocabulary, in words: letter case, version suffixes, or simply other genes."""
-    unmatched = symbols[~known]
-    in_upper_case = sum(name.upper() in vocabulary for name in unmatched)
-    if unmatched.size and in_upper_case > 0.5 * unmatched.size:
+    def report(self, where: str) -> str | None:
+        """What is attached to symbols, in a sentence with an example; `None` where nothing unusual is.
+
+        Parameters
+        ----------
+        where
+            The slot of the names, such as `adata.var_names`.
+        """
+        if set(self.parts) <= {_COUNTER} or not self.n_renamed:
+            return None
+        pairs = [(name, symbol) for name, symbol in zip(self.given, self.symbols, strict=True) if symbol]
+        name, symbol = max(pairs, key=lambda pair: len(pair[0]) - len(pair[1]))
+        kinds = ", ".join(f"{count} with {kind}" for kind, count in self.parts.items())
         return (
-            f"{in_upper_case} of the {unmatched.size} unmatched names match in upper case "
-            f"(for instance {list_some(unmatched, limit=3)}): another species, or symbols in lower case"
+            f"{self.n_renamed} of {len(self.given)} names in `{where}` hold more than a gene symbol ({kinds}). "
+            f"Only the symbol is read, such as {symbol!r} in {name!r}."
         )
-    without_suffix = sum(name.rsplit(".", 1)[0] in vocabulary for name in unmatched)
-    if unmatched.size and without_suffix > 0.5 * unmatched.size:
-        return f"{without_suffix} of the {unmatched.size} unmatched names match without their `.N` suffix"
-    return f"names such as {list_some(unmatched, limit=5)} are not in the encoder's vocabulary"
+
+    def unreadable(self) -> str:
+        """What the names without a symbol are, in words: `Ensembl ids such as 'ENSG00000167286'`."""
+        kinds = " and ".join(system.name for system, _ in Counter(self.systems).most_common(2))
+        return f"{kinds or 'missing names'} such as {list_some(self.given[self.symbols == ''], limit=3)}"
+
+    @property
+    def has_symbols(self) -> bool:
+        """Whether more than a tenth of the names are symbols, missing ones aside."""
+        n_identifiers, n_symbols = sum(self.systems.values()), int(np.sum(self.symbols != ""))
+        return n_symbols > 0 and n_identifiers <= _NEARLY_ALL * (n_identifiers + n_symbols)
+
+    def check(self, where: str, advice: str | None = None) -> None:
+        """Raise `ValueError` where cells cannot be read by these names.
+
+        Parameters
+        ----------
+        where
+            The slot of the names, such as `adata.var_names`.
+        advice
+            What to do about names without symbols; `None` says what to do with such identifiers.
+        """
+        if not self.has_symbols:
+            if advice is None:
+                advice = max(self.systems, key=lambda system: self.systems[system]).advice if self.systems else ""
+            raise ValueError(f"Expected gene symbols in `{where}`; found {self.unreadable()}. {advice}".rstrip())
+        total = sum(count for count, _ in self.species.values())
+        species = [(name, *told) for name, told in self.species.items() if told[0] >= _SECOND_SPECIES * total]
+        if len(species) > 1:
+            found = " and ".join(f"{count} of {name} such as {example!r}" for name, count, example in species)
+            raise ValueError(
+                f"Expected genes of one species in `{where}`; found {found}. Keep the cells and the genes of one "
+                "species, for instance by the prefix of the genes."
+            )
+
+
+def read_gene_names(names: Iterable[object], *, are_unique: bool = True) -> GeneNames:
+    """Read names of genes: leave out what is attached to symbols, and tell identifiers of other systems.
+
+    Parameters
+    ----------
+    names
+        Text, bytes, numbers or missing values, one per column. All of the data, since some forms are told by how many
+        names have them.
+    are_unique
+        Whether they are names of columns, which pipelines make unique by counters (`CD3D-1`). In tables of genes,
+        such a name is an alias (CTLA-4) or another gene.
+    """
+    return _read_texts(tuple(map(_text, names)), are_unique)
+
+
+#: The names of the data in use are read again for every modality of a model.
+@lru_cache(maxsize=4)
+def _read_texts(given: tuple[str, ...], are_unique: bool) -> GeneNames:
+    read = [_read_name(name) for name in given]
+    symbols = [name.symbol for name in read]
+    parts = Counter(part for name in read for part in name.parts)
+    systems = Counter(name.system for name in read if name.system is not None)
+    species: dict[str, tuple[int, str]] = {}
+    for name, found in zip(given, read, strict=True):
+        if found.species is not None:
+            count, first = species.get(found.species, (0, name))
+            species[found.species] = (count + 1, first)
+    for part, shortened in _SHARED_PARTS.items():
+        if part == _COUNTER and not are_unique:
+            continue
+        rests = shortened(symbols)
+        parts[part] += sum(rest != symbol for rest, symbol in zip(rests, symbols, strict=True))
+        symbols = rests
+    likely = likely_system([symbol for symbol in symbols if symbol])
+    if likely is not None:
+        systems[likely] += sum(symbol != "" for symbol in symbols)
+        symbols = [""] * len(symbols)
+    if set(systems) == {NUMBERS} and set(given) <= {*_MISSING, *map(str, range(len(given) + 1))}:
+        systems = Counter({ROW_NUMBERS: systems[NUMBERS]})
+    return GeneNames(_frozen(given), _frozen(symbols), systems, +parts, species)
+
+
+def _frozen(names: "Sequence[str]") -> "StrArray":
+    array = np.array(names, dtype=object)
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True)
+class _ReadName:
+    """One name: its symbol or the system of its identifier, what was attached to it, and the species that it tells."""
+
+    symbol: str = ""
+    system: IdentifierSystem | None = None
+    parts: tuple[str, ...] = ()
+    species: str | None = None
+
+
+def _text(name: object) -> str:
+    text = label_text(name).strip(_AROUND)
+    # Bytes that another program has written as text.
+    return text[2:] if text[:2] in {"b'", 'b"'} else text
+
+
+def _read_name(name: str) -> _ReadName:
+    if is_plain(name) and name not in _MISSING:
+        return _ReadName(name)
+    parts: tuple[str, ...] = ()
+    species = None
+    if (genome := genome_of(name)) is not None:
+        name, species, parts = genome.rest, genome.species, ("a genome",)
+    if name in _MISSING:
+        return _ReadName()
+    if (system := certain_system(name)) is not None:
+        return _ReadName(system=system, species=species)
+    if (pair := identifier_of(name)) is None:
+        return _ReadName(name, None, parts, species)
+    rest = pair.rest.split("|")[0]  # ENSG00000000003|TSPAN6|8eab823, a probe of 10x Genomics
+    if rest in _MISSING or certain_system(rest) is not None or identifier_of(rest) is not None:
+        return _ReadName(system=certain_system(pair.attached), species=species)
+    return _ReadName(rest, None, (*parts, "an identifier"), species or pair.species)

@@ -1,5 +1,6 @@
 """Log-normalised expression from values of unknown scale, and cells as weights of genes made from it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,24 @@ def log_normalised_cells(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < _LARGEST_LOGARITHM)
     values = np.where(is_logarithmic[row], matrix.data, _log_normalised(matrix).data)
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+
+
+def are_linear(chunks: Iterable[sparse.csr_matrix]) -> bool:
+    """Whether values are neither counts nor logarithms: some are fractions, and some larger than any logarithm."""
+    has_fractions, largest = False, 0.0
+    for matrix in chunks:
+        has_fractions |= bool(np.any(matrix.data != np.rint(matrix.data)))
+        largest = max(largest, float(matrix.data.max(initial=0)))
+    return has_fractions and largest >= _LARGEST_LOGARITHM
+
+
+def log_normalised(matrix: sparse.csr_matrix, *, is_linear: bool) -> sparse.csr_matrix:
+    """Log-normalised float32 expression on the scale of training data for which :func:`are_linear` decided.
+
+    Where these are linear, so is every cell, although the values of some may look like logarithms; otherwise each cell
+    is judged by its own values.
+    """
+    return Normalisation(is_logarithmic=False)(matrix) if is_linear else log_normalised_cells(matrix)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from scmpt_scverse._checks import check_choice
 from scmpt_scverse.pp._cell_sentence import CellSentences, rank_genes, sentences_of
+from scmpt_scverse.pp._gene_names import read_gene_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ _Form: TypeAlias = "Callable[[GeneExpression, int | None, pd.Series | None], Cel
 #: Words for expression, from below the median of a cell's expressed genes to its top tenth.
 _LEVELS = ("low", "high", "very high")
 _QUANTILES = (0.5, 0.9)
-#: What stands beside a gene in a table: for these forms one is needed.
+#: What the table of genes holds in its second column, for the forms that need one.
 TABLE_OF = {"tfidf": "the share of cells that express it", "full_names": "its full name"}
 
 
@@ -30,7 +31,7 @@ def sentences_in_form(
 ) -> CellSentences:
     """The cell sentences of one chunk.
 
-    The word `i` of the sentences is of the gene `i % n_genes`, whatever the form.
+    In every form, word `i` belongs to gene `i % n_genes`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ def sentences_in_form(
     max_genes
         Genes per sentence, at most.
     table
-        Gene to what :data:`TABLE_OF` says; genes that are not in it count as the rarest, or keep their symbol.
+        Gene to the value named in :data:`TABLE_OF`; genes that are not in it count as the rarest, or keep their symbol.
     """
     found: CellSentences = _FORMS[form](expression, max_genes, table)
     return found
@@ -53,10 +54,12 @@ def read_table(path: "StrPath", form: str) -> pd.Series:
     if not Path(path).is_file():
         raise FileNotFoundError(f"`sentence={form!r}` needs a table of each gene and {TABLE_OF[form]}; none at {path}.")
     columns = pd.read_csv(path, sep="," if ".csv" in Path(path).suffixes else "\t", usecols=[0, 1]).dropna()
-    table = pd.Series(columns.iloc[:, 1].to_numpy(), index=columns.iloc[:, 0].astype(str))
-    table = table[~table.index.duplicated()]
+    names = read_gene_names(columns.iloc[:, 0], are_unique=False)
+    names.check(str(path))
+    table = pd.Series(columns.iloc[:, 1].to_numpy(), index=names.symbols)
+    table = table[(table.index != "") & ~table.index.duplicated()]
     if form == "tfidf" and not (pd.api.types.is_numeric_dtype(table) and table.between(0, 1).all()):
-        raise ValueError(f"Expected shares from 0 to 1 in the second column of {path}; found others.")
+        raise ValueError(f"Expected shares from 0 to 1 in the second column of {path}; found other values.")
     return table
 
 

@@ -1,7 +1,12 @@
 """Embedding in a stream: chunk by chunk, from the cache where a row is there, here or on workers."""
 
 from scmpt_scverse.streaming._embed_chunks import embed_chunks as embed_chunks, rows_with_bar as rows_with_bar
-from scmpt_scverse.streaming._executors import EncodingTask, Executor, SerialExecutor, executor_for as executor_for
+from scmpt_scverse.streaming._executors import (
+    EncodingTask as EncodingTask,
+    Executor as Executor,
+    SerialExecutor as SerialExecutor,
+    executor_for as executor_for,
+)
 from scmpt_scverse.streaming._ray import RayExecutor
 
-__all__ = ["EncodingTask", "Executor", "RayExecutor", "SerialExecutor"]
+__all__ = ["RayExecutor"]

@@ -9,6 +9,7 @@ from scmpt_scverse.tl._linear_probe import linear_probe
 from scmpt_scverse.tl._marker_overlap import compare_attributions, marker_overlap
 from scmpt_scverse.tl._second_opinion import (
     cells_as_subjects as cells_as_subjects,
+    check_second_opinion as check_second_opinion,
     cluster_codes as cluster_codes,
     clusters_as_subjects as clusters_as_subjects,
     write_second_opinion as write_second_opinion,

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scmpt_scverse import llm
-from scmpt_scverse._checks import list_some
-from scmpt_scverse._labels import label_text
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, check_writable
+from scmpt_scverse._checks import check_cells, list_some
+from scmpt_scverse._labels import label_text, labels_or
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, Slot
 from scmpt_scverse.llm import DEFAULT_MAX_CALLS, DEFAULT_N_GENES, AskOptions, ask_about
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.tl._second_opinion import (
     cells_as_subjects,
+    check_second_opinion,
     cluster_codes,
     clusters_as_subjects,
     write_second_opinion,
@@ -21,7 +22,7 @@ from scmpt_scverse.tl._second_opinion import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import StrPath
+    from scmpt_scverse._types import StrArray, StrPath
 
 
 def annotate_with_llm(
@@ -72,8 +73,8 @@ def annotate_with_llm(
     dry_run
         Ask and write nothing; the report gives the calls, tokens and price that it would take.
     cache_path
-        File of answers (:class:`scmpt_scverse.llm.AnswerCache`); questions in it are not asked again. `None` takes the
-        one in the cache folder.
+        File of answers, one JSON object per line; questions in it are not asked again. `None` takes the one in the
+        cache folder.
     key_added
         Prefix of the slots; of a mixture that :meth:`SCMPT.refine` wrote under it before, nothing is left.
     seed
@@ -101,16 +102,15 @@ def annotate_with_llm(
     TypeError
         `client` is no client, or cannot be made without options.
     ValueError
-        Fewer than two labels or one twice, a limit out of range, no gene symbols, or data that cannot be written to.
+        Fewer than two labels, one twice, a missing one or `unlabeled_category` among them; a limit out of range, no
+        gene symbols, or data that cannot be written to.
     PermissionError, ConnectionError
         As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
     """
-    check_writable(adata, key_added)
-    names = np.array([label_text(label) for label in labels], dtype=object)
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(
-            f"Expected at least two different `labels`; found {list_some(names)}. Pass every label that occurs, once."
-        )
+    check_cells(adata)
+    check_second_opinion(adata, key_added, () if cluster_key is None else (Slot("obs", cluster_key),))
+    unlabeled_category = label_text(unlabeled_category)
+    names = _checked_candidates(labels, unlabeled_category)
     client = llm.get(client)
     options = AskOptions(
         n_genes=n_genes,
@@ -135,3 +135,19 @@ def annotate_with_llm(
         settings = {**options.content, "cluster_key": cluster_key, "layer": layer, "labels": names.tolist()}
         write_second_opinion(adata, key_added, opinion, settings)
     return opinion.report
+
+
+def _checked_candidates(labels: Sequence[str], unlabeled_category: str) -> "StrArray":
+    """The labels to choose from, as text."""
+    names = labels_or([labels] if isinstance(labels, str) else list(labels), "")
+    if len(names) < 2 or len(set(names)) < len(names) or "" in names:
+        raise ValueError(
+            f"Expected at least two different `labels`, none missing or blank; found {list_some(names)}. Pass every "
+            "label that occurs, once."
+        )
+    if unlabeled_category in names:
+        raise ValueError(
+            f"`labels` are what the model chooses among, and {unlabeled_category!r} is written where it abstains; "
+            f"found it among {list_some(names)}. Remove it from `labels`, or pass another `unlabeled_category=`."
+        )
+    return names

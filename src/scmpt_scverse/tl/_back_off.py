@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scmpt_scverse import knowledge
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_cells, check_key
 from scmpt_scverse._labels import label_text
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, OntologyKeys, PredictionKeys, check_writable, storable_names
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, OntologyKeys, PredictionKeys, Slot, check_writable, write_slots
+from scmpt_scverse._storable import storable_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -59,7 +60,9 @@ def back_off(
         `cellxgene-ontology-guide`, from the extra `ontology`, is not installed.
     """
     key_added = key if key_added is None else key_added
-    check_writable(adata, key_added)
+    check_cells(adata)
+    keys = OntologyKeys.from_prefix(key_added)
+    check_writable(adata, key_added, keys.slots)
     probabilities_key = PredictionKeys.from_prefix(key).probabilities
     check_key(probabilities_key, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
     probabilities = adata.obsm[probabilities_key]
@@ -68,8 +71,10 @@ def back_off(
     named = knowledge.back_off(
         probabilities, knowledge.map_labels(probabilities.columns, overrides=stored), threshold=threshold
     )
-    keys = OntologyKeys.from_prefix(key_added)
-    adata.obs[keys.identifier] = pd.Categorical(named["ontology_id"])
-    adata.obs[keys.term] = pd.Categorical(named["ontology_term"])
-    adata.obs[keys.probability] = named["probability"].to_numpy()
-    adata.obs[keys.is_backed_off] = named["is_backed_off"].to_numpy()
+    values = {
+        Slot("obs", keys.identifier): pd.Categorical(named["ontology_id"]),
+        Slot("obs", keys.term): pd.Categorical(named["ontology_term"]),
+        Slot("obs", keys.probability): named["probability"].to_numpy(),
+        Slot("obs", keys.is_backed_off): named["is_backed_off"].to_numpy(),
+    }
+    write_slots(adata, keys.slots, values)

@@ -3,7 +3,15 @@
 from typing import TYPE_CHECKING, Literal
 
 from scmpt_scverse import encoders
-from scmpt_scverse._slots import check_key_is_ours, check_writable, embedding_key, write_embedding
+from scmpt_scverse._checks import check_cells
+from scmpt_scverse._slots import (
+    Slot,
+    check_key_is_ours,
+    check_records,
+    check_writable,
+    embedding_key,
+    write_embedding,
+)
 from scmpt_scverse.modalities import compute_embedding
 
 if TYPE_CHECKING:
@@ -74,8 +82,8 @@ def embed(
     ImportError
         Ray is asked for and not installed.
     ValueError
-        Negative or non-finite expression, fractions in a layer named `counts`, gene names that the encoder does not
-        know, a slot of that name that this function did not write, or data that cannot be written to (a view of a
+        Negative or non-finite expression, fractions for an encoder that needs counts, gene names that the encoder does
+        not know, a slot of that name that this function did not write, or data that cannot be written to (a view of a
         backed file).
 
     Examples
@@ -86,9 +94,11 @@ def embed(
     >>> adata.obsm["X_minilm"].shape
     (700, 384)
     """
+    check_cells(adata)
     encoder = encoders.get(encoder)
     key = key_added if key_added is not None else embedding_key(encoder.name)
-    check_writable(adata, key)
+    check_writable(adata, key, [Slot("obsm", key)])
+    check_records(adata)
     check_key_is_ours(adata, key)
     embedding, record = compute_embedding(
         adata,

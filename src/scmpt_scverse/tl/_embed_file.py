@@ -11,8 +11,17 @@ import h5py
 from anndata.io import read_elem, write_elem
 
 from scmpt_scverse import encoders
+from scmpt_scverse._checks import type_name
 from scmpt_scverse._h5ad import read_cells, written_whole
-from scmpt_scverse._slots import UNS_KEYS, check_key_is_ours, check_writable, embedding_key, with_record
+from scmpt_scverse._slots import (
+    UNS_KEYS,
+    Slot,
+    check_key_is_ours,
+    check_records,
+    check_writable,
+    embedding_key,
+    with_record,
+)
 from scmpt_scverse.modalities import stream_embedding
 
 if TYPE_CHECKING:
@@ -64,14 +73,23 @@ def embed_file(
     OSError
         `output` cannot be written, for instance because the disk is full.
     """
+    for argument, path in (("source", source), ("output", output)):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"Expected the path of a file as `{argument}`; found {type_name(path)}. For cells in memory use "
+                "`tl.embed(adata, encoder)`."
+            )
     source, output = Path(source), Path(output)
     encoder = encoders.get(encoder)
     key = key_added if key_added is not None else embedding_key(encoder.name)
     adata = read_cells(source, backed=True)
     try:
-        check_writable(adata, key)
+        check_writable(adata, key, [Slot("obsm", key)])
+        check_records(adata)
         check_key_is_ours(adata, key)
         n_bytes = source.stat().st_size + 4 * adata.n_obs * encoder.embedding_dim
+        if is_legacy := _has_legacy_obsm(source):
+            n_bytes += sum(values.nbytes for values in adata.obsm.values())
         _check_room(output.parent, n_bytes)
         chunks, record = stream_embedding(
             adata,
@@ -89,6 +107,9 @@ def embed_file(
             shutil.copyfile(source, partial)
             _reserve(partial, n_bytes + _RECORDS_BYTES)
             with h5py.File(partial, "r+") as file:
+                if is_legacy:
+                    del file["obsm"]
+                    write_elem(file, "obsm", dict(adata.obsm))
                 rows = _new_array(file.require_group("obsm"), key, (adata.n_obs, encoder.embedding_dim))
                 done = 0
                 for chunk in chunks:
@@ -117,6 +138,12 @@ def _reserve(path: Path, n_bytes: int) -> None:
     if hasattr(os, "posix_fallocate"):  # not on macOS
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
+
+
+def _has_legacy_obsm(source: Path) -> bool:
+    """Whether `.obsm` is one array with a field for each key, as anndata before 0.7 kept it."""
+    with h5py.File(source, "r") as file:
+        return isinstance(file.get("obsm"), h5py.Dataset)
 
 
 def _new_array(group: h5py.Group, key: str, shape: tuple[int, int]) -> h5py.Dataset:

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from scmpt_scverse import encoders, metrics
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_cells, check_key
 from scmpt_scverse._labels import labels_or
 from scmpt_scverse.encoders import ScGPTEncoder
 from scmpt_scverse.metrics import mean_interval
@@ -71,6 +71,7 @@ def linear_probe(
     -----
     The components are computed without labels, but on all cells, including held-out ones, which favours them.
     """
+    check_cells(adata)
     check_key(labels_key, adata.obs.columns, "adata.obs")
     encoder = encoders.get(encoder)
     labels = labels_or(adata.obs[labels_key], "")

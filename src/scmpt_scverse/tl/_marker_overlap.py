@@ -1,6 +1,5 @@
 """Compare rankings of genes with known markers, and with one another."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -9,11 +8,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY
+from scmpt_scverse._checks import check_cells, check_key, check_positive, list_some, warn_user
+from scmpt_scverse._labels import label_text
+from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY, is_ranking
 from scmpt_scverse.attribution import MIN_MARKERS, overlap
-from scmpt_scverse.knowledge import marker_sets
-from scmpt_scverse.pp import looks_like_mouse
+from scmpt_scverse.knowledge import marker_sets, normal_form
+from scmpt_scverse.pp import gene_symbols_of, looks_like_mouse, read_gene_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -68,26 +68,28 @@ def marker_overlap(
         Groups have no cell type, or fewer than 3 markers among their genes.
     """
     check_positive(n_top, "n_top")
-    rankings, table = _read_rankings(adata, key), marker_sets(markers)
-    matched = {group: _types_of(group, cell_types or {}, table) for group in rankings}
+    rankings = _read_rankings(adata, key)
+    table = _symbols_of_table(marker_sets(markers))
+    given = {label_text(group): types for group, types in (cell_types or {}).items()}
+    matched = {group: _types_of(group, given, table) for group in rankings}
     unknown = [group for group, types in matched.items() if not types]
     if len(unknown) == len(matched):
         raise ValueError(
             f"None of the groups {list_some(matched)} is a cell type of the table, such as "
             f"{list_some(table, limit=3)}. Pass `cell_types=`, group to cell type."
         )
-    symbols = None
-    if gene_symbols is not None:
-        check_key(gene_symbols, adata.var.columns, "adata.var")
-        symbols = adata.var[gene_symbols].astype(object)
-    _check_genes(next(iter(rankings.values())).index if symbols is None else pd.Index(symbols), table)
+    if gene_symbols is None:
+        names = pd.Index(dict.fromkeys(name for ranking in rankings.values() for name in ranking.index))
+        symbols = pd.Series(read_gene_names(names).symbols, index=names)
+    else:
+        symbols = pd.Series(gene_symbols_of(adata, gene_symbols), index=adata.var_names)
+    _check_genes(pd.Index(symbols), table)
     rows: dict[str, dict[str, Any]] = {}
     for group, types in matched.items():
         if not types:
             continue
         scores = rankings[group][rankings[group] != 0]
-        names = scores.index if symbols is None else symbols[scores.index]
-        is_marker = np.isin(np.asarray(names, dtype=object), list(frozenset().union(*(table[name] for name in types))))
+        is_marker = np.isin(symbols[scores.index].to_numpy(), list(frozenset().union(*(table[name] for name in types))))
         rows[group] = {"cell_types": ", ".join(types), **overlap(scores.to_numpy(), is_marker, n_top)}
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
     few = found.index[found["n_markers"] < MIN_MARKERS]
@@ -151,9 +153,10 @@ def compare_attributions(adata: "AnnData", keys: Sequence[str], *, n_top: int = 
 
 def _read_rankings(adata: "AnnData", key: str) -> dict[str, pd.Series]:
     """Scores by gene, best first, for every group of `adata.uns[key]`, in the form of `sc.tl.rank_genes_groups`."""
+    check_cells(adata)
     check_key(key, adata.uns, "adata.uns", hint=" Run `model.rank_attributions(adata)` first.")
     record = adata.uns[key]
-    if not isinstance(record, Mapping) or not {"names", "scores"} <= set(record):
+    if not is_ranking(record):
         raise ValueError(
             f"Expected a ranking of genes in `adata.uns[{key!r}]`; found {list_some(record) if record else 'nothing'}. "
             "Run `model.rank_attributions(adata)`."
@@ -177,7 +180,7 @@ def _types_of(
 ) -> list[str]:
     if group in cell_types:
         given = cell_types[group]
-        types = [given] if isinstance(given, str) else list(given)
+        types = [label_text(name) for name in ([given] if isinstance(given, str) else given)]
         missing = [name for name in types if name not in table]
         if missing:
             raise ValueError(
@@ -190,8 +193,14 @@ def _types_of(
 
 def _core_name(name: str) -> str:
     """`b` for `B cells`, `B cell` and `b`."""
-    bare = name.casefold().replace("_", " ").strip().removesuffix("s")
-    return bare.removesuffix(" cell").strip().removesuffix("s")
+    return " ".join(word for word in normal_form(name).split() if word != "cell") or name
+
+
+def _symbols_of_table(table: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """The gene symbols of each cell type, read as those of data are."""
+    genes = sorted(frozenset().union(*table.values()))
+    symbol_of = dict(zip(genes, read_gene_names(genes, are_unique=False).symbols, strict=True))
+    return {name: frozenset(symbol_of[gene] for gene in of_type) - {""} for name, of_type in table.items()}
 
 
 def _check_genes(names: "pd.Index[str]", table: Mapping[str, frozenset[str]]) -> None:
@@ -215,4 +224,4 @@ def _warn_of_skipped(unknown: list[str], few: list[str]) -> None:
     if few:
         reasons.append(f"{list_some(few)} have fewer than {MIN_MARKERS} markers among their genes")
     if reasons:
-        warnings.warn(f"Groups without a result: {'; '.join(reasons)}.", UserWarning, stacklevel=3)
+        warn_user(f"Groups without a result: {'; '.join(reasons)}.")

@@ -1,7 +1,7 @@
 """Second opinions and AnnData: sentences of the cells or clusters to ask about, and the slots of the answers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,9 @@ import pandas as pd
 
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._labels import as_categorical
-from scmpt_scverse._slots import UNS_KEYS, LLMKeys, storable_names, write_record
+from scmpt_scverse._labels import as_categorical, labels_or
+from scmpt_scverse._slots import UNS_KEYS, LLMKeys, Slot, check_records, check_writable, write_record, write_slots
+from scmpt_scverse._storable import storable_names
 from scmpt_scverse.llm import SecondOpinion, Subjects, subjects_of
 from scmpt_scverse.pp import cluster_sentences, sentences_of
 
@@ -39,8 +40,15 @@ def clusters_as_subjects(reader: "ExpressionReader", codes: "IntArray", chosen: 
 def cluster_codes(adata: "AnnData", cluster_key: str) -> "IntArray":
     """The number of each cell's cluster, shape `(n_obs,)`; -1 where it has none."""
     check_key(cluster_key, adata.obs.columns, "adata.obs")
-    codes, _ = pd.factorize(adata.obs[cluster_key].astype(object))
+    names = labels_or(adata.obs[cluster_key], "")
+    codes, _ = pd.factorize(pd.Series(names).mask(names == ""))
     return np.asarray(codes, dtype=np.int64)
+
+
+def check_second_opinion(adata: "AnnData", key_added: str, reads: Iterable[Slot]) -> None:
+    """Refuse, before any question, data or a `key_added` that :func:`write_second_opinion` could not write to."""
+    check_writable(adata, key_added, LLMKeys.from_prefix(key_added).slots, reads=tuple(reads))
+    check_records(adata)
 
 
 def write_second_opinion(
@@ -69,17 +77,16 @@ def write_second_opinion(
     """
     keys = LLMKeys.from_prefix(key_added)
     categories = [*opinion.labels, opinion.abstention]
-    adata.obs[keys.prediction] = as_categorical(opinion.prediction, categories)
-    adata.obs[keys.rationale] = opinion.rationale
     columns = storable_names(opinion.labels, reserved=adata.obs_names.name)
-    adata.obsm[keys.probabilities] = pd.DataFrame(opinion.probabilities, index=adata.obs_names, columns=columns)
-    if mixed is None:
-        for name in (keys.mixed_prediction, keys.mixed_confidence):
-            if name in adata.obs:
-                del adata.obs[name]
-    else:
-        adata.obs[keys.mixed_prediction] = as_categorical(mixed[0], categories)
-        adata.obs[keys.mixed_confidence] = mixed[1]
+    values = {
+        Slot("obs", keys.prediction): as_categorical(opinion.prediction, categories),
+        Slot("obs", keys.rationale): opinion.rationale,
+        Slot("obsm", keys.probabilities): pd.DataFrame(opinion.probabilities, adata.obs_names, columns),
+    }
+    if mixed is not None:
+        values[Slot("obs", keys.mixed_prediction)] = as_categorical(mixed[0], categories)
+        values[Slot("obs", keys.mixed_confidence)] = mixed[1]
+    write_slots(adata, keys.slots, values)
     record = {
         **opinion.provenance,
         "settings": json.dumps(dict(settings), default=str),

@@ -9,8 +9,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
-from scmpt_scverse._checks import check_choice
-from scmpt_scverse.trust._label_sets import ROUNDING, cross_conformal_sets, log_odds
+from scmpt_scverse._checks import check_choice, check_share, warn_user
+from scmpt_scverse.trust._label_sets import ROUNDING, cells_for, cross_conformal_sets, log_odds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Reject: TypeAlias = float | Mapping[str, float]
 
 _REJECT_BY = ("error", "coverage")
+#: With fewer cells, one more wrong prediction changes the error rate by more than a fifth.
+_FEW_CELLS = 5
 #: The logarithm of a temperature is sought between minus this and this.
 _LARGEST_LOGARITHM = 4.0
 
@@ -56,7 +58,20 @@ class Calibration:
     def fit(
         cls, logits: "Tensor", codes: "Tensor", folds: "IntArray", fold_states: "Sequence[dict[str, Tensor]]" = ()
     ) -> Self:
-        """From logits `(n_cells, n_labels)` and the codes of the true labels, shape `(n_cells,)`; at least one cell."""
+        """From logits `(n_cells, n_labels)` and the codes of the true labels, shape `(n_cells,)`; at least one cell.
+
+        Warns
+        -----
+        UserWarning
+            There are fewer than 5 cells.
+        """
+        warn_of_few_cells(
+            len(codes),
+            "Probabilities are calibrated on",
+            "say how often they are right",
+            "Train on more cells, with a smaller `train_size`, or with `fusion='stacked'`, which calibrates on all "
+            "training cells.",
+        )
         temperature = fit_temperature(logits, codes)
         confidence, predicted = (logits.double() / temperature).softmax(dim=-1).max(dim=-1)
         scores = log_odds(logits / temperature).gather(1, codes[:, None])[:, 0]
@@ -70,17 +85,29 @@ class Calibration:
         )
 
     def least_confidence(self, reject: Reject) -> float:
-        """The confidence below which cells are rejected; see :func:`check_reject` for `reject`."""
+        """The confidence below which cells are rejected, infinite if all are; see :func:`check_reject` for `reject`.
+
+        Warns
+        -----
+        UserWarning
+            No limit keeps errors as rare as was asked for: there are too few cells, or too many errors among them.
+        """
         by, share = check_reject(reject)
-        order = np.argsort(-self.confidence, kind="stable")
-        n = len(order)
+        confidence = self.confidence.astype(np.float32)  # as predictions are, which have the same ties then
+        order = np.argsort(-confidence, kind="stable")
+        confidence, n = confidence[order], len(order)
         if by == "coverage":
             n_kept = max(1, int(np.ceil(share * n - ROUNDING)))
-            return float(self.confidence[order[n_kept - 1]]) if share > 0 else float("inf")
+            return float(confidence[n_kept - 1]) if share > 0 else float("inf")
         # One error more than was seen, so that few cells do not promise too much.
         errors = (np.cumsum(~self.is_correct[order]) + 1) / (np.arange(n) + 2)
-        kept = np.flatnonzero(errors <= share)
-        return float(self.confidence[order[kept[-1]]]) if kept.size else float("inf")
+        # Cells of equal confidence are kept or rejected together.
+        is_last_of_equals = np.append(confidence[:-1] != confidence[1:], True)
+        kept = np.flatnonzero((errors <= share + ROUNDING) & is_last_of_equals)
+        if kept.size:
+            return float(confidence[kept[-1]])
+        _warn_of_no_cell(share, n, float(errors[is_last_of_equals].min()))
+        return float("inf")
 
     def label_sets(self, logits: "Tensor", alpha: float, draws: "FloatArray") -> "BoolArray":
         """Which labels belong to the set of each new cell, shape `(n_obs, n_labels)`.
@@ -125,9 +152,35 @@ def check_reject(reject: Reject) -> tuple[str, float]:
         raise ValueError(f"`reject` must be a share of errors, or one of {_REJECT_BY} with a share; found {reject!r}.")
     ((by, share),) = given.items()
     check_choice(by, _REJECT_BY, "reject")
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-        raise ValueError(f"`reject` must be a share from 0 to 1; found {share!r}.")
+    check_share(share, "reject")
     return by, float(share)
+
+
+def warn_of_few_cells(n_cells: int, what: str, purpose: str, advice: str) -> None:
+    """Warn where a measure of trust is learned from so few cells that it says little.
+
+    `what` begins the sentence before the number of cells, `purpose` follows "too few to".
+    """
+    if n_cells < _FEW_CELLS:
+        warn_user(
+            f"{what} {n_cells} cell{'' if n_cells == 1 else 's'}, too few to {purpose}; at least {_FEW_CELLS} are "
+            f"needed. {advice}"
+        )
+
+
+def _warn_of_no_cell(share: float, n: int, least: float) -> None:
+    """Say why a share of errors leaves no cell; `least` is the least share that some limit reaches."""
+    needed = cells_for(share)
+    if needed is None:
+        why = "no number of calibration cells shows that there are no errors at all"
+    elif n < needed:
+        why = f"it takes at least {needed} calibration cells, all of them right; found {n}"
+    else:
+        why = f"the surest of the {n} calibration cells are wrong more often"
+    warn_user(
+        f"`reject={share:g}` keeps no cell: {why}. Train with more cells to calibrate on (a smaller `train_size`, or "
+        f"`fusion='stacked'`, which takes all), or pass {least:.3g} or more, or `{{'coverage': share}}`."
+    )
 
 
 def fit_temperature(logits: "Tensor", codes: "Tensor") -> float:

@@ -1,11 +1,12 @@
 """Conformal prediction: sets of labels that hold the true one as often as was asked for, and the score they use."""
 
-import warnings
 from numbers import Real
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from scmpt_scverse._checks import warn_user
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,11 +86,9 @@ def cross_conformal_sets(
         raise ValueError(f"`folds` must be numbers of the {n_folds} models in `scores`; found others.")
     rank = (n + 1) * float(alpha) + ROUNDING
     if rank < 1:
-        warnings.warn(
-            f"{n} calibration cells are too few for alpha={alpha}: it takes {int(np.ceil(1 / alpha - ROUNDING)) - 1}. "
-            f"{1 - rank:.0%} of sets will hold every label.",
-            UserWarning,
-            stacklevel=2,
+        warn_user(
+            f"{n} calibration cells are too few for alpha={alpha}: it takes {cells_for(float(alpha))}. "
+            f"{1 - rank:.0%} of sets will hold every label."
         )
     n_below = np.zeros((len(scores), scores.shape[2]), dtype=np.int64)
     for fold in range(n_folds):
@@ -97,6 +96,14 @@ def cross_conformal_sets(
     sets: BoolArray = n_below >= np.floor(rank + draws)[:, None]
     sets |= np.isnan(scores).any(axis=1)
     return sets
+
+
+def cells_for(share: float) -> int | None:
+    """The fewest calibration cells with which a share of errors, or of missed labels, can be kept; `None` for 0.
+
+    The least :math:`n` with :math:`1 / (n + 1)` at most that share.
+    """
+    return None if share <= 0 else max(1, int(np.ceil(1 / share - ROUNDING)) - 1)
 
 
 def check_alpha(alpha: object) -> None:

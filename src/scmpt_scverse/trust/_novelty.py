@@ -8,6 +8,8 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.covariance import LedoitWolf
 
+from scmpt_scverse.trust._calibration import warn_of_few_cells
+
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
 
@@ -48,7 +50,19 @@ class Novelty:
 
     @classmethod
     def fit(cls, inputs: "Mapping[str, FloatArray]", codes: "IntArray") -> Self:
-        """From standardised modalities of reference cells, `{modality: (n_obs, dim)}`, and their label codes."""
+        """From standardised modalities of reference cells, `{modality: (n_obs, dim)}`, and their label codes.
+
+        Warns
+        -----
+        UserWarning
+            There are fewer than 5 cells.
+        """
+        warn_of_few_cells(
+            len(codes),
+            "Novelty is learned from",
+            "say what is usual",
+            "Train on more cells, or do not rely on novelty.",
+        )
         axes = {}
         for name, values in inputs.items():
             squares, directions = _principal_axes(values)

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray, StrPath
 
-#: A file must share this many genes with the rest, or a tenth of its genes where it has few.
+#: A file must share this many genes with the others, or a tenth of its genes if it has few.
 _MIN_SHARED_GENES = 50
-#: Cells with fewer known genes are left out: there is nothing to hide and predict.
+#: Cells with fewer known genes are left out: nothing can be hidden and predicted.
 _MIN_CELL_GENES = 20
-#: A gene that varies less does not vary but for rounding.
+#: A smaller standard deviation is rounding error.
 _LEAST_STD = 1e-6
-#: Neighbouring rows that are read together: fast on disk, and enough runs a batch to mix a file sorted by cell type.
+#: Neighbouring rows that are read together: fast on disk, and a batch has enough runs to mix a file sorted by type.
 _RUN_ROWS = 16
 
 
@@ -43,7 +43,7 @@ class Study:
     Attributes
     ----------
     name
-        Of the file, for messages.
+        Name of the file, for messages.
     reader
         Reads its expression.
     gene_ids
@@ -51,7 +51,7 @@ class Study:
     training_rows, heldout_rows
         Ascending row numbers; cells with too few known genes are in neither.
     summary
-        Statistics of its genes, and what a cell's expression amounts to in this study.
+        Statistics of its genes, and of the expression of a cell in this study.
     """
 
     name: str
@@ -62,13 +62,13 @@ class Study:
     summary: ExpressionSummary
 
     def draw_genes(self, n_genes: int, rng: np.random.Generator) -> "IntArray":
-        """Different known genes of the study at random, as columns of `reader`; those that vary more are likelier."""
+        """Different known genes of the study at random, as columns of `reader`; more variable ones are more likely."""
         likelihood = np.where(self.gene_ids >= 0, self.summary.genes.std, 0)
         n_genes = min(n_genes, int(np.count_nonzero(likelihood)))
         return rng.choice(len(likelihood), n_genes, replace=False, p=likelihood / likelihood.sum())
 
     def digest(self) -> str:
-        """Hexadecimal sha256 that tells whether a study is the one that a run began with."""
+        """Hexadecimal sha256 by which a resumed run recognises the study."""
         content = hashlib.sha256(f"{self.reader.n_obs} cells ".encode())
         content.update(" ".join(self.reader.genes).encode())
         content.update(np.ascontiguousarray(self.summary.genes.n_cells).tobytes())
@@ -86,7 +86,7 @@ class Corpus:
     def epoch(self, number: int, *, batch_size: int, seed: int) -> "list[tuple[int, IntArray]]":
         """The batches of a pass over the training cells: index of a study, and ascending rows of it.
 
-        A batch mixes runs of neighbouring rows; what is left over at the end of a study waits for the next epoch.
+        A batch mixes runs of neighbouring rows; cells left over at the end of a study are used in another epoch.
         """
         rng = np.random.default_rng([seed, number])
         batches = [
@@ -173,7 +173,7 @@ def _open(
 
 @contextmanager
 def _naming(name: str) -> Iterator[None]:
-    """Say which of several files an error is about."""
+    """Name the file in errors that are raised inside."""
     try:
         yield
     except (KeyError, ValueError) as error:
@@ -181,7 +181,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _check_shared_genes(names: list[str], readers: list[ExpressionReader], known: Collection[str] | None) -> None:
-    """Refuse a file that shares hardly any gene with the known ones or, where none are, with the other files."""
+    """Refuse a file that shares hardly any gene with the known ones or, where there are none, with the other files."""
     what = "the vocabulary"
     for name, reader in zip(names, readers, strict=True):
         if known is not None:
@@ -228,10 +228,10 @@ def _study(
         raise ValueError(
             f"{name}: expected cells that differ; found the same expression in all {reader.n_obs}. Leave this file out."
         )
-    # Whole runs are held out, so that what is left is still read in runs.
+    # Whole runs are held out, so that the other cells are still read in runs.
     run = usable // _RUN_ROWS
     runs, n_cells = np.unique(run, return_counts=True)
-    # A batch has at least two cells, so a run of one is never all that is held out, or all that is left.
+    # A batch has at least two cells, so a run of one cell is never all that is held out, or all that trains.
     candidates = runs[n_cells > 1]
     n_heldout = max(0, min(ceil(heldout_size * len(runs)), len(candidates) - 1))
     heldout = np.isin(run, np.random.default_rng(seed).choice(candidates, n_heldout, replace=False))
@@ -241,7 +241,7 @@ def _study(
 def _shuffled_batches(rows: "IntArray", batch_size: int, rng: np.random.Generator) -> "list[IntArray]":
     if len(rows) <= batch_size:
         return [rows]
-    # Runs begin elsewhere in every epoch: the same neighbours are not always together.
+    # Runs start at other rows in every epoch, so that the same neighbours are not always together.
     runs = np.split(rows, np.arange(rng.integers(_RUN_ROWS), len(rows), _RUN_ROWS)[1:])
     mixed = np.concatenate([runs[i] for i in rng.permutation(len(runs))])
     return [np.sort(batch) for batch in mixed[: len(rows) // batch_size * batch_size].reshape(-1, batch_size)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse import __version__
+from scmpt_scverse._folders import check_folder
 from scmpt_scverse._hardware import check_accelerator
 from scmpt_scverse.encoders._get import get
 from scmpt_scverse.encoders._scgpt import ScGPTEncoder
@@ -155,8 +156,7 @@ def pretrain(
 def _check_out(out: Path) -> None:
     if out.exists():
         raise FileExistsError(f"The output {out} exists. Choose another name, or remove it.")
-    if not out.absolute().parent.is_dir():
-        raise FileNotFoundError(f"The folder {out.absolute().parent} does not exist. Make it, or choose another one.")
+    check_folder(out.absolute().parent)
 
 
 def _record(

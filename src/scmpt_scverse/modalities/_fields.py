@@ -12,10 +12,11 @@ from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
 
 from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import labels_or
-from scmpt_scverse.modalities import finite_embedding
+from scmpt_scverse.modalities._obsm import finite_embedding
+from scmpt_scverse.pp import gene_symbols_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from anndata import AnnData
     from scvi.data.fields import BaseAnnDataField
@@ -27,17 +28,41 @@ _UNSEEN_BATCH = "unseen"
 
 
 class GenesField(LayerField):
-    """The genes of the training data; a query keeps its own, and the model keeps these as the reference order."""
+    """The genes of the training data; a query keeps its own, and the model keeps these as the reference order.
 
-    def __init__(self, registry_key: str, layer: str | None) -> None:
+    Parameters
+    ----------
+    registry_key
+        Key of the registry.
+    layer
+        Key of `.layers`; `None` is `.X`.
+    gene_symbols
+        Column of `.var` with gene symbols; `None` takes `var_names`.
+    """
+
+    #: Under which key of its registry the gene symbols stand.
+    GENE_SYMBOLS_KEY = "gene_symbols"
+
+    def __init__(self, registry_key: str, layer: str | None, gene_symbols: str | None) -> None:
         # Values are checked when they are read; scvi-tools' check draws from the global random state and refuses
         # sparse arrays, and its correction replaces the user's matrix.
         super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
+        self._gene_symbols = gene_symbols
 
     def validate_field(self, adata: "AnnData") -> None:
         """The layer must exist; `.X` may be empty where all modalities come from `.obsm`."""
         if self.attr_key is not None:
             check_key(self.attr_key, [key for key in adata.layers if key is not None], "adata.layers")
+        if self._gene_symbols is not None:
+            check_key(self._gene_symbols, adata.var.columns, "adata.var")
+
+    def register_field(self, adata: "AnnData") -> dict[str, Any]:
+        """Remember the gene symbols in the order of columns, for queries that name their columns otherwise."""
+        try:
+            symbols = gene_symbols_of(adata, self._gene_symbols)
+        except ValueError:  # there are none, which matters only to what reads expression
+            symbols = adata.var_names.astype(str).to_numpy(dtype=object)
+        return {**super().register_field(adata), self.GENE_SYMBOLS_KEY: symbols}
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """Keep the reference genes; a query without the layer is refused only if it has to be embedded."""
@@ -53,30 +78,32 @@ class TolerantCategoricalField(CategoricalObsField):
         Key of the registry; codes are written to `.obs["_scvi_<registry_key>"]`, nothing else is.
     obs_key
         Column of `.obs`.
-    other_category
-        What missing values, and in a query new values or a missing column, count as. Its code is the last one.
+    other_categories
+        The first is what missing values, and in a query new values or a missing column, count as. Its code is the last
+        one. Further ones count as the first.
     """
 
-    def __init__(self, registry_key: str, obs_key: str, other_category: str) -> None:
+    def __init__(self, registry_key: str, obs_key: str, other_categories: "Sequence[str]") -> None:
         super().__init__(registry_key, obs_key)
-        self.other_category = other_category
+        self.other_categories = other_categories
 
     def validate_field(self, adata: "AnnData") -> None:
         """Accept any query: codes are there once it is registered."""
 
     def register_field(self, adata: "AnnData") -> dict[str, Any]:
-        """Take the categories from `adata`, in alphabetical order, then `other_category`."""
+        """Take the categories from `adata`, in alphabetical order, then the one for others."""
         check_key(self._original_attr_key, adata.obs.columns, "adata.obs")
-        known = sorted(set(labels_or(adata.obs[self._original_attr_key], self.other_category)) - {self.other_category})
+        other = self.other_categories[0]
+        known = sorted(set(labels_or(adata.obs[self._original_attr_key], self.other_categories)) - {other})
         self._check_categories(known)
-        return self._write_codes(adata, np.array([*known, self.other_category], dtype=object))
+        return self._write_codes(adata, np.array([*known, other], dtype=object))
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """Apply the categories of the training data."""
         return self._write_codes(adata_target, state_registry[self.CATEGORICAL_MAPPING_KEY])
 
     def get_summary_stats(self, state_registry: dict[str, Any]) -> dict[str, Any]:
-        """Number of categories without `other_category`."""
+        """Number of categories without the one for others."""
         return {self.count_stat_key: len(state_registry[self.CATEGORICAL_MAPPING_KEY]) - 1}
 
     def _check_categories(self, known: list[str]) -> None:
@@ -95,7 +122,8 @@ class LabelsField(TolerantCategoricalField):
             found = f"only {known[0]!r}" if known else "no labelled cell"
             raise ValueError(
                 f"Expected at least two labels in `adata.obs[{self._original_attr_key!r}]`; found {found} beside the "
-                f"unlabeled category {self.other_category!r}. Pass the column that holds cell types as `labels_key=`."
+                f"unlabeled category {self.other_categories[0]!r}. Pass the column that holds cell types as "
+                "`labels_key=`."
             )
 
 
@@ -129,17 +157,18 @@ def category_codes(adata: "AnnData", obs_key: str, categories: "StrArray") -> "I
 
 def registered_fields(
     labels_key: str,
-    unlabeled_category: str,
+    unlabeled: "Sequence[str]",
     layer: str | None,
+    gene_symbols: str | None,
     batch_key: str | None,
     obsm_keys: "Mapping[str, str] | None",
 ) -> "list[BaseAnnDataField]":
     """What is registered; fields that only check come first, so that a refusal leaves nothing behind."""
-    fields: list[BaseAnnDataField] = [GenesField("X", layer)]
+    fields: list[BaseAnnDataField] = [GenesField("X", layer, gene_symbols)]
     fields += [EmbeddingField(embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
-    fields.append(LabelsField("labels", labels_key, unlabeled_category))
+    fields.append(LabelsField("labels", labels_key, unlabeled))
     if batch_key is not None:
-        fields.append(TolerantCategoricalField("batch", batch_key, _UNSEEN_BATCH))
+        fields.append(TolerantCategoricalField("batch", batch_key, [_UNSEEN_BATCH]))
     return fields
 
 

@@ -1,0 +1,275 @@
+"""Measure annotation without a labelled reference on studies that were not trained on: `make bench-zero-shot`.
+
+Every predictor chooses among the labels of the test set, cell by cell, as it is, smoothed and refined on the query.
+"""
+
+import argparse
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import torch
+from _machine import machine_record
+from scipy.special import softmax
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from scmpt_scverse import SCMMGPT, datasets, encoders, knowledge, metrics
+from scmpt_scverse.encoders import TextEncoder
+from scmpt_scverse.module import TowerOptions, ridge_weights, unit_profiles
+from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.zero_shot import (
+    REFINEMENTS,
+    MarkerProfiles,
+    Query,
+    candidates_of,
+    label_probabilities,
+    label_scores,
+    query_components,
+    refined,
+    smoothed,
+)
+
+RESULTS = Path(__file__).parent / "results"
+DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
+FILES = {
+    "zheng": "pbmc_zheng_facs",
+    "kang": "pbmc_kang_ifnb",
+    "xin": "pancreas_xin",
+    "brain": "brain_allen_neun_facs",
+    "pbmc3k": "pbmc3k_clustifyr",
+    "headneck": "headneck_puram",
+    "wang": "pancreas_wang",
+}
+TRAIN = ("zheng", "kang", "xin", "brain")
+#: Test set to the studies that are trained on.
+TESTS = {
+    "pbmc3k": TRAIN,
+    "headneck": TRAIN,
+    "wang": TRAIN,
+    "scanpy PBMC": ("kang", "xin", "brain", "pbmc3k"),
+}
+#: Development sets, each with the others; what is chosen is chosen here.
+DEVELOPMENT = {name: tuple(other for other in TRAIN if other != name) for name in ("zheng", "kang", "xin")}
+#: Which names of a table the labels have, one column per table of the map of labels.
+TABLES = {"panglao": "markers_panglaodb.tsv.gz", "cellmarker": "markers_cellmarker2_human.tsv.gz"}
+SCTYPE = "markers_sctype.tsv"
+N_MARKERS = 50
+#: What scores of peers, at unit variance, are multiplied by before they are refined.
+SHARPNESS = 3.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """Cells whose labels are mapped to terms by hand."""
+
+    cells: ad.AnnData
+    terms: np.ndarray
+
+
+def read_study(name: str, folder: Path, names: pd.DataFrame) -> Study:
+    """One study, cells without a mapped label left out."""
+    if name == "scanpy PBMC":
+        cells, key, rows = datasets.pbmc68k_reduced(), "bulk_labels", names[names["study"].isin(["zheng", "demo68k"])]
+    else:
+        cells, key, rows = ad.read_h5ad(folder / f"{FILES[name]}.h5ad"), "cell_type", names[names["study"] == name]
+    terms = cells.obs[key].astype(str).map(dict(zip(rows["label"], rows["cl"], strict=True)))
+    kept = terms.notna().to_numpy()
+    return Study(cells[kept].copy(), terms[kept].to_numpy(dtype=object))
+
+
+def fitted(train: dict[str, Study], markers: pd.DataFrame, encoder: "RememberedTexts", seed: int) -> SCMMGPT:
+    """A model of some studies."""
+    cells = ad.concat({name: study.cells for name, study in train.items()}, join="outer", label="study", fill_value=0)
+    cells.obs_names_make_unique()
+    cells.obs["term"] = np.concatenate([study.terms for study in train.values()])
+    SCMMGPT.setup_anndata(cells, "term", batch_key="study")
+    model = SCMMGPT(cells, text_encoder=encoder)
+    model.train(markers=markers, options=TowerOptions(seed=seed), progress=False)
+    return model
+
+
+class RememberedTexts:
+    """A text encoder that reads each text once."""
+
+    def __init__(self, encoder: TextEncoder) -> None:
+        self._encoder, self._rows = encoder, {}
+        self.name, self.embedding_dim, self.fingerprint = encoder.name, encoder.embedding_dim, encoder.fingerprint
+
+    def encode_texts(self, texts: list[str], *, precision: str = "auto") -> np.ndarray:
+        """As the encoder."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        if new:
+            self._rows |= dict(zip(new, self._encoder.encode_texts(new, precision=precision), strict=True))
+        return np.stack([self._rows[text] for text in texts])
+
+
+def own_scores(query: Query, model: SCMMGPT, known: MarkerProfiles, terms: list[str]) -> dict:
+    """Scores of the model, of its parts, and of the ridge."""
+    alignment = model.alignment
+    candidates = candidates_of(terms, alignment, known.types, known.genes, model.embed_text)
+    unit = known.values / np.linalg.norm(known.values, axis=1, keepdims=True)
+    ridge = candidates.texts @ ridge_weights(alignment.type_texts, unit)
+    used = query.is_used
+    return {
+        "SCMMGPT": label_scores(query, alignment, candidates),
+        "its text tower": query.scores(unit_profiles(alignment.written(candidates.texts), used)),
+        "its markers": query.scores(unit_profiles(candidates.markers, used)),
+        "ridge": query.scores(unit_profiles(ridge, used)),
+    }
+
+
+def marker_scores(query: Query, genes: np.ndarray, sets: dict[str, dict[str, float]]) -> dict:
+    """Plain marker scoring with names mapped by hand: mean z, UCell-like ranks, and weights by specificity."""
+    matrix = np.zeros((len(sets), len(genes)))
+    for row, weights in enumerate(sets.values()):
+        columns = pd.Index(genes).get_indexer(list(weights))
+        matrix[row, columns[columns >= 0]] = 1
+    matrix *= query.is_used
+    sizes = np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # As ScType: a gene of few types weighs more.
+    n_types = matrix.sum(axis=0)
+    specificity = 1 - (np.maximum(n_types, 1) - 1) / max(len(sets) - 1, 1)
+    z = np.vstack([query.standardisation.dense(chunk) for chunk in query.chunks()])
+    shares = []
+    for chunk in query.chunks():
+        dense = chunk.toarray()[:, query.is_used]
+        ranks = (-dense).argsort(axis=1, kind="stable").argsort(axis=1)
+        top = np.minimum(ranks, 1500)
+        inside = matrix[:, query.is_used].astype(bool)
+        shares.append(
+            np.stack([1 - top[:, row].mean(axis=1) / 1500 if row.any() else top[:, 0] * 0 for row in inside], 1)
+        )
+    return {
+        "marker mean z": z @ (matrix / sizes).T,
+        "marker UCell-like": np.vstack(shares),
+        "marker ScType-weighted": z @ (matrix * specificity / np.sqrt(sizes)).T,
+    }
+
+
+def hand_sets(terms: list[str], names: pd.DataFrame, tables: dict[str, pd.DataFrame]) -> dict[str, dict[str, float]]:
+    """The most agreed markers of each term over all tables, by the names that were mapped by hand."""
+    sets = {}
+    for term in terms:
+        counts: dict[str, int] = {}
+        rows = names[names["cl"] == term]
+        for column, table in tables.items():
+            wanted = {each.strip() for cell in rows[column].dropna() for each in cell.split(";")}
+            for gene in table.loc[table["type"].str.strip().isin(wanted), "gene"]:
+                counts[gene] = counts.get(gene, 0) + 1
+        best = sorted(counts, key=lambda gene: (-counts[gene], gene))[:N_MARKERS]
+        sets[term] = {gene: float(counts[gene]) for gene in best}
+    return sets
+
+
+def rows_of(test: str, study: Study, model: SCMMGPT, known: MarkerProfiles, names, tables) -> list[dict]:
+    """Metrics of every predictor on one test set."""
+    terms = sorted(set(study.terms))
+    query = Query(ExpressionReader(study.cells), known.genes)
+    truth = np.array([terms.index(term) for term in study.terms])
+    components = query_components(query)
+    rows = []
+    scores = own_scores(query, model, known, terms)
+    peers = marker_scores(query, known.genes, hand_sets(terms, names, tables))
+    rng = np.random.default_rng(0)
+    peers["random profiles"] = query.scores(
+        unit_profiles(rng.normal(size=(len(terms), len(known.genes))), query.is_used)
+    )
+    for name, each in (scores | peers).items():
+        for refine in REFINEMENTS:
+            if name == "SCMMGPT":
+                soft = label_probabilities(each, model.alignment.scale, refine, components)
+            else:
+                soft = peer_probabilities(np.nan_to_num(each), refine, components)
+            rows.append({"set": test, "predictor": name, "refine": refine, **measured(truth, soft)})
+    majority = np.bincount(truth).argmax()
+    rows.append(
+        {
+            "set": test,
+            "predictor": "majority",
+            "refine": "none",
+            **measured(truth, np.eye(len(terms))[np.full(len(truth), majority)]),
+        }
+    )
+    return rows
+
+
+def peer_probabilities(scores: np.ndarray, refine: str, components: np.ndarray) -> np.ndarray:
+    """As for the model, with scores at unit variance."""
+    if refine != "none":
+        scores = smoothed(scores, components)
+    soft = softmax(SHARPNESS * (scores - scores.mean()) / max(scores.std(), 1e-12), axis=1)
+    return refined(soft, components) if refine == "self-train" else soft
+
+
+def measured(truth: np.ndarray, soft: np.ndarray) -> dict[str, float]:
+    """Metrics of one predictor."""
+    predicted, confidence = soft.argmax(axis=1), soft.max(axis=1)
+    correct = predicted == truth
+    surest = np.argsort(-confidence, kind="stable")[: int(0.8 * len(truth))]
+    top3 = np.argsort(-soft, axis=1)[:, :3]
+    columns = [str(number) for number in range(soft.shape[1])]
+    calibration = metrics.calibration_metrics(truth.astype(str), pd.DataFrame(soft, columns=columns))
+    return {
+        "macro_f1": float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0)),
+        "accuracy": float(accuracy_score(truth, predicted)),
+        "recall_at_3": float((top3 == truth[:, None]).any(axis=1).mean()),
+        "accuracy_at_80": float(correct[surest].mean()),
+        "ece": float(calibration["ece"]),
+        "error_auroc": float(roc_auc_score(~correct, -confidence)) if 0 < correct.mean() < 1 else float("nan"),
+    }
+
+
+def main() -> None:
+    """Measure, store and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help=f"folder, or ${DATA_VARIABLE}")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--development", action="store_true", help="score the development sets, and store nothing")
+    parser.add_argument("--save", type=Path, help="folder for the model of the first training sets and seed 0")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    arguments = parser.parse_args()
+    if arguments.data is None:
+        parser.error(f"pass --data or set {DATA_VARIABLE}")
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    start = time.perf_counter()
+    folder = Path(arguments.data)
+    names = pd.read_csv(folder / "labels_cl.tsv", sep="\t")
+    encoder = RememberedTexts(encoders.get("minilm"))
+    symbols = encoders.get("scgpt-mini").vocabulary
+    read = [knowledge.match_genes(knowledge.read_markers(folder / file), symbols) for file in TABLES.values()]
+    markers = knowledge.merge_markers(read)
+    known = MarkerProfiles.of(markers, "human")
+    tables = dict(zip(TABLES, read, strict=True))
+    tables["sctype"] = knowledge.match_genes(knowledge.read_markers(folder / SCTYPE), symbols)
+    print(f"{len(known.types.names)} types, {len(known.genes)} genes", flush=True)
+    tests = DEVELOPMENT if arguments.development else TESTS
+    wanted = {name for test, train in tests.items() for name in (test, *train)}
+    studies = {name: read_study(name, folder, names) for name in sorted(wanted)}
+    rows = []
+    for seed in range(arguments.seeds):
+        models: dict[tuple[str, ...], SCMMGPT] = {}
+        for test, train in tests.items():
+            if train not in models:
+                models[train] = fitted({name: studies[name] for name in train}, markers, encoder, seed)
+                print(train, models[train].alignment.scale, f"{time.perf_counter() - start:.0f} s", flush=True)
+                if arguments.save is not None and train == TRAIN and seed == 0:
+                    models[train].save(str(arguments.save), overwrite=True, half_precision=True)
+            for row in rows_of(test, studies[test], models[train], known, names, tables):
+                rows.append({"seed": seed, **row})
+    table = pd.DataFrame(rows)
+    mean = table.pivot_table(index=["refine", "predictor"], columns="set", values="macro_f1", sort=False)
+    print(mean.assign(mean=mean.mean(axis=1)).round(3).to_string())
+    own = table[table["predictor"] == "SCMMGPT"]
+    print(own.groupby("refine")[["accuracy", "accuracy_at_80", "ece", "error_auroc", "recall_at_3"]].mean().round(3))
+    if not arguments.development:
+        record = {"rows": rows, "seconds": time.perf_counter() - start, **machine_record(("scmpt-scverse", "torch"))}
+        (arguments.results / "zero_shot.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

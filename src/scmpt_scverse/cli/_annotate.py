@@ -1,0 +1,162 @@
+"""The commands that write what a saved model says of cells. What is heavy to import is imported inside them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scmpt_scverse._h5ad import check_storable, read_cells
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, Slot, TextLabelKeys, check_writable
+from scmpt_scverse.cli._files import check_output, save_cells
+from scmpt_scverse.cli._group import is_interactive
+from scmpt_scverse.cli._labels_file import given_labels
+from scmpt_scverse.cli._models import check_text_model, is_text_model, read_model, read_text_model
+from scmpt_scverse.cli._options import (
+    Force,
+    InFile,
+    Model,
+    OutFile,
+    QueryGeneSymbols,
+    QueryLayer,
+    checked_choice,
+)
+
+_TEXT_KEY_ADDED = "scmmgpt"
+#: A text fits a cell well that scores above: better than those of 19 in 20 cell types.
+_HIGH_SCORE = 0.95
+
+
+def annotate(
+    model: Model,
+    source: InFile,
+    output: OutFile,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Text models: a cell type to choose from; repeatable.", show_default="all types that it knows"
+        ),
+    ] = None,
+    labels_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Text models: cell types, one per line, with a description or markers after a tab if you like.",
+            show_default=False,
+        ),
+    ] = None,
+    tissue: Annotated[
+        str | None, typer.Option(help="Text models: choose from the types of a tissue.", show_default=False)
+    ] = None,
+    refine: Annotated[
+        str | None,
+        typer.Option(
+            help="Text models: what other cells may add: none, smooth or self-train.", show_default="self-train"
+        ),
+    ] = None,
+    min_confidence: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Text models: below it, cells stay Unknown.", show_default="0")
+    ] = None,
+    key_added: Annotated[
+        str | None,
+        typer.Option(help="Prefix of what is written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"),
+    ] = None,
+    layer: QueryLayer = None,
+    gene_symbols: QueryGeneSymbols = None,
+    force: Force = False,
+) -> None:
+    """Predict cell types; adds prediction and confidence to .obs, probabilities to .obsm.
+
+    The cells need no label column, and their genes may be others, or in another order, than those learned from. A text
+    model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
+
+    Examples: `scmpt annotate my_model query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
+    --labels "B cell" --labels monocyte --labels "T cell"`
+    """
+    check_output(output, source=source, force=force)
+    is_text = is_text_model(model)
+    of_text = {
+        "--labels": labels,
+        "--labels-file": labels_file,
+        "--tissue": tissue,
+        "--refine": refine,
+        "--min-confidence": min_confidence,
+    }
+    given = [option for option, value in of_text.items() if value is not None]
+    options: dict[str, Any] = {}
+    if is_text:
+        options = _text_options(labels, labels_file, tissue, refine, min_confidence)
+    elif given:
+        raise typer.BadParameter(
+            f"Only for a text model; {model} learned its labels from cells and has no others.",
+            param_hint=", ".join(given),
+        )
+    if key_added is None:
+        key_added = _TEXT_KEY_ADDED if is_text else DEFAULT_KEY_ADDED
+    keys = TextLabelKeys.from_prefix(key_added) if is_text else PredictionKeys.from_prefix(key_added)
+    adata = read_cells(source)
+    check_writable(adata, key_added, keys.slots)
+    check_storable(adata)
+    where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
+    if is_text:
+        read_text_model(model).annotate(adata, key_added=key_added, **options, **where)
+    else:
+        trained = read_model(model)
+        trained.embed(adata, progress=is_interactive(), **where)
+        trained.annotate(adata, key_added=key_added, **where)
+    save_cells(adata, output)
+    typer.echo(f"Annotated {adata.n_obs} cells: {output}")
+    for label, count in adata.obs[keys.prediction].value_counts().items():
+        typer.echo(f"{count:8d}  {label}")
+
+
+def search(
+    model: Model,
+    source: InFile,
+    output: OutFile,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in quotes.", show_default=False)],
+    key_added: Annotated[str, typer.Option(help="Column of .obs that is written.")] = "scmmgpt_search",
+    layer: QueryLayer = None,
+    gene_symbols: QueryGeneSymbols = None,
+    force: Force = False,
+) -> None:
+    """Score cells by how well a text fits them; adds a column from 0 to 1 to .obs.
+
+    The score is the share of the cell types that the text model knows whose text fits the cell less well.
+
+    Example: `scmpt search scmmgpt-mini query.h5ad found.h5ad "cells that secrete insulin"`
+    """
+    if not text.strip():
+        raise typer.BadParameter("Expected a text to search for; found a blank one.", param_hint="TEXT")
+    check_output(output, source=source, force=force)
+    check_text_model(model)
+    adata = read_cells(source)
+    check_writable(adata, key_added, [Slot("obs", key_added)])
+    check_storable(adata)
+    read_text_model(model).search(adata, text, key_added=key_added, layer=layer, gene_symbols=gene_symbols)
+    save_cells(adata, output)
+    n_found = int((adata.obs[key_added] > _HIGH_SCORE).sum())
+    typer.echo(f"{n_found} of {adata.n_obs} cells score above {_HIGH_SCORE}: {output}")
+
+
+def _text_options(
+    labels: list[str] | None,
+    labels_file: Path | None,
+    tissue: str | None,
+    refine: str | None,
+    min_confidence: float | None,
+) -> dict[str, Any]:
+    """Options of `SCMMGPT.annotate`, where they were given."""
+    from scmpt_scverse.zero_shot import REFINEMENTS
+
+    if tissue is not None and (labels is not None or labels_file is not None):
+        raise typer.BadParameter(
+            "It stands for the types that a tissue has; drop it, or --labels and --labels-file.", param_hint="--tissue"
+        )
+    checked_choice(refine, REFINEMENTS, "--refine")
+    options = {
+        "labels": given_labels(labels, labels_file),
+        "tissue": tissue,
+        "refine": refine,
+        "min_confidence": min_confidence,
+    }
+    return {name: value for name, value in options.items() if value is not None}

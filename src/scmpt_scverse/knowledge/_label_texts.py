@@ -1,0 +1,94 @@
+"""Wordings of a cell type for a text encoder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from scmpt_scverse.knowledge._cell_ontology import ROOT, CellOntology, Term, cell_ontology
+from scmpt_scverse.knowledge._mapping import term_of
+from scmpt_scverse.knowledge._own_words import own_words
+
+#: How many synonyms a wording lists.
+_MAX_SYNONYMS = 8
+
+
+def label_texts(
+    labels: Iterable[object] | Mapping[str, str | Sequence[str]], *, ontology: CellOntology | None = None
+) -> dict[str, list[str]]:
+    """Several wordings for each label.
+
+    Parameters
+    ----------
+    labels
+        Names of cell types or ids of the Cell Ontology; or a mapping of names to a description in your own words or to
+        a list of marker genes.
+    ontology
+        As in :func:`map_labels`.
+
+    Returns
+    -------
+    Label, as given, to at least one wording, in this order and without repeats: the name; the name and its definition
+    (your own words or markers, if you gave them); the name and its synonyms; the name and what it is a kind of. For a
+    label that is no term of the Cell Ontology, only those that the label itself gives.
+
+    Raises
+    ------
+    ValueError
+        There is no label, or a label is missing or blank.
+    ImportError
+        As in :func:`cell_ontology`.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import knowledge
+    >>> knowledge.label_texts(["NK"])["NK"][0]
+    'natural killer cell'
+    >>> knowledge.label_texts({"my type": ["FOO", "BAR"]})
+    {'my type': ['my type', 'my type: expresses FOO and BAR.']}
+    """
+    words = own_words(labels)
+    ontology = ontology or cell_ontology()
+    texts = {}
+    for label, own in words.items():
+        identifier = term_of(label, ontology)
+        term = None if identifier is None else ontology.terms[identifier]
+        texts[label] = _wordings(label, own, term, ontology)
+    return texts
+
+
+def _wordings(label: str, own: str | list[str], term: Term | None, ontology: CellOntology) -> list[str]:
+    name = label if term is None else term.name
+    texts = [name]
+    if own:
+        texts.append(f"{name}: {own if isinstance(own, str) else _expression(own)}")
+    elif term is not None and term.definition:
+        texts.append(f"{name}: {term.definition}")
+    if term is not None:
+        others = [other for other in dict.fromkeys([label, *term.synonyms]) if other not in (name, term.id)]
+        if others:
+            texts.append(f"{name}, also called {_listed(others[:_MAX_SYNONYMS], 'or')}")
+        kinds = _chain(term, ontology)
+        if kinds:
+            texts.append(f"{name}, a kind of {', '.join(kinds)}")
+    return texts
+
+
+def _chain(term: Term, ontology: CellOntology) -> list[str]:
+    """Names of a parent, its parent and so on, without the root; of several parents, the most specific."""
+    names = []
+    while term.parents:
+        parent = max(term.parents, key=lambda identifier: (len(ontology.ancestors(identifier)), identifier))
+        term = ontology.terms[parent]
+        if term.id == ROOT:
+            break
+        names.append(term.name)
+    return names
+
+
+def _expression(genes: Sequence[str]) -> str:
+    has, lacks = ([gene.rstrip("+-") for gene in genes if gene.endswith("-") is denied] for denied in (False, True))
+    parts = [f"expresses {_listed(has)}"] if has else []
+    parts += [f"does not express {_listed(lacks, 'or')}"] if lacks else []
+    return f"{', '.join(parts)}."
+
+
+def _listed(names: Sequence[str], last: str = "and") -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"

@@ -1,0 +1,129 @@
+"""Merge tables of marker genes: types that mean the same become one, and agreement becomes weight."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_choice
+from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
+from scmpt_scverse.knowledge._mapping import term_of
+from scmpt_scverse.knowledge._marker_columns import MARKER_COLUMNS
+from scmpt_scverse.knowledge._markers import read_markers
+from scmpt_scverse.knowledge._normal_form import normal_form
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+
+#: Share of its rows from one tissue, from which a type is taken as one of that tissue.
+_MIN_SHARE = 0.8
+
+
+def merge_markers(
+    tables: "StrPath | pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+    *,
+    by: Literal["term", "name"] = "term",
+    ontology: CellOntology | None = None,
+) -> pd.DataFrame:
+    """One table of marker genes from several.
+
+    Parameters
+    ----------
+    tables
+        Each as :func:`read_markers` takes or gives it.
+    by
+        What makes two types one: their term of the Cell Ontology (`"term"`; by name where there is none), or their
+        names up to case, plural and word order (`"name"`).
+    ontology
+        As in :func:`map_labels`; used for `by="term"` only.
+
+    Returns
+    -------
+    One row per type, gene and organism; types in alphabetical order, genes by weight. Columns as in
+    :func:`read_markers`, with
+
+    `type`
+        Name of the term, or the most frequent spelling.
+    `weight`
+        `log1p` of the number of rows that name the pair. Rows with a negative weight count against it: where they
+        are more, the weight is negative, and where they are as many, the pair is left out.
+    `source`, `tissue`
+        All of them, separated by `"; "`.
+    `term`
+        Id in the Cell Ontology, missing where there is none or with `by="name"`.
+
+    Raises
+    ------
+    ValueError
+        `tables` is empty or `by` unknown; and as in :func:`read_markers`.
+    ImportError
+        As in :func:`cell_ontology`.
+    """
+    check_choice(by, ("term", "name"), "by")
+    given = [tables] if isinstance(tables, pd.DataFrame | Mapping | str | PathLike) else list(tables)
+    if not given:
+        raise ValueError("Expected at least one table of markers in `tables`; found none. Pass a list of tables.")
+    rows = pd.concat([read_markers(table) for table in given], ignore_index=True)
+    types = _types(rows, ontology or cell_ontology()) if by == "term" else _types_by_name(rows)
+    rows = rows.drop(columns="term", errors="ignore").join(types, on="type", rsuffix="_merged")
+    groups = rows.groupby(["key", "organism", "gene"], sort=True)
+    rows["group"] = groups.ngroup()
+    merged = groups.agg(type=("name", "first"), term=("term", "first"), group=("group", "first")).reset_index()
+    agreement = np.sign(rows["weight"]).groupby(rows["group"]).sum().reindex(merged["group"]).to_numpy()
+    merged["weight"] = np.sign(agreement) * np.log1p(np.abs(agreement))
+    for column in ("source", "tissue"):
+        values = _all_values(rows, column).reindex(merged["group"])
+        merged[column] = values.where(values.notna(), None).to_numpy()
+    merged = merged[merged["weight"] != 0]
+    merged = merged.sort_values(["type", "organism", "weight", "gene"], ascending=[True, True, False, True])
+    return merged[[*MARKER_COLUMNS, "term"]].reset_index(drop=True)
+
+
+def _types_by_name(rows: pd.DataFrame) -> pd.DataFrame:
+    """For every spelling of a type: what it is merged by, its name, and no term."""
+    spellings = rows["type"].value_counts(sort=False).rename("n").to_frame()
+    spellings["key"] = [normal_form(text) or text for text in spellings.index]
+    spellings = spellings.reset_index(names="type").sort_values(["n", "type"], ascending=[False, True])
+    spellings["name"] = spellings.groupby("key")["type"].transform("first")
+    return spellings.set_index("type")[["key", "name"]].assign(term=None)
+
+
+def _types(rows: pd.DataFrame, ontology: CellOntology) -> pd.DataFrame:
+    """As `_types_by_name`, but merged by term: the one that the table gives most often, else the one of that name."""
+    types = _types_by_name(rows)
+    tissues = types["key"].map(_main_tissues(rows["tissue"], rows["type"].map(types["key"])))
+    terms = pd.Series(
+        [term_of(text, ontology, None if pd.isna(tissue) else tissue) for text, tissue in tissues.items()],
+        index=types.index,
+        dtype=object,
+    )
+    if "term" in rows:
+        given = rows[rows["term"].isin(list(ontology.terms))]
+        most = given.groupby("type")["term"].agg(lambda column: column.value_counts().sort_index().idxmax())
+        terms = most.reindex(types.index).where(lambda column: column.notna(), terms)
+    found = terms.notna()
+    types.loc[found, "key"] = terms[found]
+    types.loc[found, "name"] = [ontology.terms[identifier].name for identifier in terms[found]]
+    return types.assign(term=terms.where(found, None))
+
+
+def _main_tissues(tissues: pd.Series, keys: pd.Series) -> pd.Series:
+    """The tissue of types that are found in hardly any other: there, `Alpha cells` are those of the pancreas."""
+    named = tissues.dropna().str.split(";").str[0]
+    shares = named.groupby(keys.reindex(named.index)).value_counts(normalize=True)
+    main = shares[shares >= _MIN_SHARE].reset_index(level=-1)
+    return main[named.name]
+
+
+def _all_values(rows: pd.DataFrame, column: str) -> pd.Series:
+    """By group, the distinct values of a column; missing where there is none."""
+    values = rows.loc[rows[column].notna(), ["group", column]].drop_duplicates()
+    is_repeated = values["group"].duplicated(keep=False)
+    several = (
+        values[is_repeated]
+        .groupby("group")[column]
+        .agg(lambda texts: "; ".join(dict.fromkeys(part for text in texts for part in text.split("; "))))
+    )
+    return pd.concat([values[~is_repeated].set_index("group")[column], several]).astype(object)

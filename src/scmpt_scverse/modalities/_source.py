@@ -1,0 +1,86 @@
+"""Where the expression of cells is: as `setup_anndata` was told, or elsewhere in a query."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from scmpt_scverse._checks import list_some
+from scmpt_scverse.pp import ExpressionReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from anndata import AnnData
+
+    from scmpt_scverse._types import StrArray
+
+#: What a query passes for `.X` and `var_names`, since `None` stands for what the model was set up with.
+IN_X, AS_VAR_NAMES = "X", "var_names"
+
+
+@dataclass(frozen=True)
+class ExpressionSource:
+    """Where expression is read.
+
+    Attributes
+    ----------
+    layer
+        Key of `.layers`; `None` reads `.X`.
+    gene_symbols
+        Column of `.var` with gene symbols; `None` takes `var_names`.
+    genes
+        Gene symbols of the training data: columns are read in this order, so that ties between genes are broken as they
+        were there.
+    set_up
+        The source of the training data, where this one is of a query that is organised otherwise.
+    """
+
+    layer: str | None
+    gene_symbols: str | None
+    genes: "StrArray"
+    set_up: "ExpressionSource | None" = None
+
+    def of_query(self, layer: str | None, gene_symbols: str | None) -> Self:
+        """The source of a query; `None` as in the training data, `"X"` for `.X`, `"var_names"` for the names."""
+        for argument, value in (("layer", layer), ("gene_symbols", gene_symbols)):
+            if value is not None and not isinstance(value, str):
+                raise TypeError(f"`{argument}` must be a text or None; found {value!r}.")
+        return replace(
+            self,
+            layer=self.layer if layer is None else None if layer == IN_X else layer,
+            gene_symbols=(
+                self.gene_symbols if gene_symbols is None else None if gene_symbols == AS_VAR_NAMES else gene_symbols
+            ),
+            set_up=self.set_up or self,
+        )
+
+    @property
+    def arguments(self) -> dict[str, str | None]:
+        """Layer and gene symbols as arguments of `setup_anndata`."""
+        return {"layer": self.layer, "gene_symbols": self.gene_symbols}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Layer and gene symbols in words that the provenance of an embedding records."""
+        return {"layer": self.layer or IN_X, "gene_symbols": self.gene_symbols or AS_VAR_NAMES}
+
+    def reader(self, adata: "AnnData") -> ExpressionReader:
+        """Reads the expression of some data; raises as :meth:`check` and :class:`scmpt_scverse.pp.ExpressionReader`."""
+        self.check(adata)
+        return ExpressionReader(adata, layer=self.layer, gene_symbols=self.gene_symbols, reference_genes=self.genes)
+
+    def check(self, adata: "AnnData") -> None:
+        """Raise `KeyError` where the layer or the column of gene symbols is not there: how the model was set up."""
+        layers = [key for key in adata.layers if key is not None]
+        if self.layer is not None and self.layer not in layers:
+            raise KeyError(self._not_there("layer", self.layer, "adata.layers", layers, f"{IN_X!r} for `adata.X`"))
+        if self.gene_symbols is not None and self.gene_symbols not in adata.var:
+            others = f"{AS_VAR_NAMES!r} for `adata.var_names`"
+            raise KeyError(self._not_there("gene_symbols", self.gene_symbols, "adata.var", adata.var, others))
+
+    def _not_there(self, argument: str, name: str, where: str, present: "Iterable[object]", others: str) -> str:
+        set_up = (self.set_up or self).names
+        return (
+            f"No {name!r} in `{where}`; found {list_some(present)}. "
+            f"The model was set up with layer={set_up['layer']!r} and gene_symbols={set_up['gene_symbols']!r}. For "
+            f"data that are organised otherwise pass `{argument}=`: a key of `{where}`, or {others}."
+        )

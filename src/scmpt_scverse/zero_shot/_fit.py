@@ -1,0 +1,139 @@
+"""Learn an alignment from texts, markers and labelled studies, and its scale from studies that were left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from scmpt_scverse.module import LabelledStudy, Scale, TextAlignment, unit_profiles
+from scmpt_scverse.trust import fit_temperature
+from scmpt_scverse.zero_shot._annotate import REFINEMENTS, calibratable, query_components
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse.module import TowerOptions
+    from scmpt_scverse.zero_shot._query import Query
+
+#: Cells of each label that a study teaches with, and cells of a study that the scale is learned from.
+_MAX_CELLS_PER_LABEL, _MAX_CELLS = 500, 2000
+
+
+@dataclass(frozen=True)
+class TrainingStudy:
+    """A study with labels.
+
+    Attributes
+    ----------
+    query
+        Its cells.
+    codes
+        Label of each cell, -1 for none, shape `(n_obs,)`.
+    types
+        Row of each label among the texts, shape `(n_labels,)`.
+    """
+
+    query: "Query"
+    codes: "IntArray"
+    types: "IntArray"
+
+
+def fit_alignment(
+    texts: "FloatArray",
+    markers: "FloatArray",
+    studies: Sequence[TrainingStudy],
+    options: "TowerOptions | None" = None,
+    *,
+    accelerator: str = "auto",
+    progress: bool = False,
+) -> TextAlignment:
+    """Train, and learn the scale by leaving each study out once.
+
+    Parameters
+    ----------
+    texts
+        Embeddings of several wordings, registered types first, then labels of the studies that are none, shape
+        `(n_texts, n_wordings, dim)`.
+    markers
+        Marker profiles of the registered types, shape `(n_types, n_genes)`.
+    studies
+        At least one.
+    options, accelerator, progress
+        As for :meth:`scmpt_scverse.module.TextAlignment.fit`.
+    """
+    n_types = len(markers)
+    markers = np.pad(markers, ((0, len(texts) - n_types), (0, 0)))
+    labelled = [_labelled(study, seed=number) for number, study in enumerate(studies)]
+    held_out = []
+    for number, study in enumerate(studies):
+        others = [each for position, each in enumerate(labelled) if position != number]
+        without = TextAlignment.fit(texts, markers, others, options, accelerator=accelerator, progress=progress)
+        held_out.append((without, study))
+    scale = _scale(held_out, texts)
+    alignment = TextAlignment.fit(texts, markers, labelled, options, accelerator=accelerator, progress=progress)
+    return replace(
+        alignment,
+        type_texts=alignment.type_texts[:n_types],
+        type_markers=alignment.type_markers[:n_types],
+        scale=scale,
+    )
+
+
+def _labelled(study: TrainingStudy, seed: int) -> LabelledStudy:
+    """Some cells of each label, standardised over all cells of the study."""
+    rng = np.random.default_rng(seed)
+    chosen = []
+    for code in range(len(study.types)):
+        rows = np.flatnonzero(study.codes == code)
+        chosen.append(rng.choice(rows, min(len(rows), _MAX_CELLS_PER_LABEL), replace=False))
+    rows = np.sort(np.concatenate(chosen))
+    genes = np.flatnonzero(study.query.is_used)
+    parts, start = [], 0
+    for matrix in study.query.chunks():
+        inside = rows[(rows >= start) & (rows < start + matrix.shape[0])] - start
+        parts.append(study.query.standardisation.dense(matrix[inside])[:, genes])
+        start += matrix.shape[0]
+    return LabelledStudy(np.vstack(parts), genes, study.codes[rows], study.types)
+
+
+def _scale(held_out: Sequence[tuple[TextAlignment, TrainingStudy]], texts: "FloatArray") -> Scale:
+    """Spread of both parts, then the temperature of each way to refine, each by studies that were left out."""
+    towers, markers, candidates = [], [], []
+    for alignment, study in held_out:
+        mean_texts = texts[study.types].mean(axis=1) - alignment.center
+        known = alignment.type_markers[study.types] @ alignment.axes.T
+        candidates.append((mean_texts, known))
+        used = study.query.is_used
+        towers.append(np.nanstd(study.query.scores(unit_profiles(alignment.written(mean_texts), used))))
+        has_markers = unit_profiles(known, used).any(axis=1)
+        if has_markers.sum() > 1:
+            markers.append(np.nanstd(study.query.scores(unit_profiles(known, used)[has_markers])))
+    tower = float(np.mean(towers))
+    # Without a label that has markers, both parts are taken to be alike.
+    scale = Scale(tower=tower, markers=float(np.mean(markers)) if markers else tower)
+    cells = []
+    for (alignment, study), (mean_texts, known) in zip(held_out, candidates, strict=True):
+        profiles = replace(alignment, scale=scale).profiles(mean_texts, known, study.query.is_used)
+        scores = study.query.scores(profiles)
+        rows = np.flatnonzero((study.codes >= 0) & np.isfinite(scores).all(axis=1))
+        cells.append((scores[rows], query_components(study.query)[rows], study.codes[rows]))
+    for refine, name in zip(REFINEMENTS, ("raw", "smoothed", "refined"), strict=True):
+        logits = [(calibratable(scores, scale, refine, components), codes) for scores, components, codes in cells]
+        scale = replace(scale, **{name: _temperature(logits)})
+    return scale
+
+
+def _temperature(studies: "Sequence[tuple[FloatArray, IntArray]]") -> float:
+    """One temperature for studies of different labels, which weigh alike."""
+    n_labels = max(logits.shape[1] for logits, _ in studies)
+    n_cells = min(_MAX_CELLS, min(len(codes) for _, codes in studies))
+    rng = np.random.default_rng(0)
+    padded, codes = [], []
+    for logits, true in studies:
+        rows = rng.choice(len(true), n_cells, replace=False)
+        wide = np.full((n_cells, n_labels), -np.inf)
+        wide[:, : logits.shape[1]] = logits[rows]
+        padded.append(wide)
+        codes.append(true[rows])
+    return fit_temperature(torch.from_numpy(np.vstack(padded)), torch.from_numpy(np.concatenate(codes)))

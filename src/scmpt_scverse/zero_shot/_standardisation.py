@@ -1,0 +1,81 @@
+"""Cells against gene profiles: how far each cell is from the mean of its query, in the direction of a profile."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from scipy import sparse
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import BoolArray, FloatArray
+
+
+#: A cell at the mean of its query points nowhere.
+_SMALLEST_SQUARE = 1e-12
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """Mean and scale of each gene over the cells of a query.
+
+    Attributes
+    ----------
+    mean
+        Shape `(n_genes,)`.
+    scale
+        Standard deviation plus the median one, so that a gene in three cells does not outweigh all others
+        :cite:p:`tusher2001sam`; 0 for a gene that does not vary. Shape `(n_genes,)`.
+    """
+
+    mean: "FloatArray"
+    scale: "FloatArray"
+
+    @classmethod
+    def of(cls, chunks: "Iterable[sparse.csr_matrix]") -> Self:
+        """From log-normalised expression, chunk by chunk, each of shape `(n_obs, n_genes)`."""
+        n_obs = 0
+        sums: FloatArray = np.zeros(1)
+        squares: FloatArray = np.zeros(1)
+        for matrix in chunks:
+            n_obs += matrix.shape[0]
+            sums = sums + np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel()
+            squares = squares + np.asarray(matrix.power(2).sum(axis=0, dtype=np.float64)).ravel()
+        mean = sums / n_obs
+        deviation = np.sqrt(np.maximum(squares / n_obs - mean**2, 0))
+        varies = deviation > 1e-6 * np.maximum(mean, 1)
+        floor = np.median(deviation[varies]) if varies.any() else 0.0
+        return cls(mean, np.where(varies, deviation + floor, 0.0))
+
+    @property
+    def varies(self) -> "BoolArray":
+        """Which genes tell cells apart, shape `(n_genes,)`."""
+        return self.scale > 0
+
+    def dense(self, matrix: sparse.csr_matrix) -> "FloatArray":
+        """Standardised expression, float32 of shape `(n_obs, n_genes)`; 0 where a gene does not vary."""
+        values = (matrix.toarray() - self.mean) * self._inverse
+        return values.astype(np.float32)
+
+    def scores(self, matrix: sparse.csr_matrix, profiles: "FloatArray") -> "FloatArray":
+        """Products of profiles `(n_profiles, n_genes)` with standardised cells of length 1; no cell becomes dense.
+
+        Returns
+        -------
+        float64, shape `(n_obs, n_profiles)`; the cosine, where a profile has length 1. Linear in the standardised cell
+        but for its length, so a gene's share of a score is its standardised value times its weight in the profile.
+        """
+        weights = np.asarray(profiles, dtype=np.float64) * self._inverse
+        products = matrix @ weights.T - weights @ self.mean
+        return np.divide(products, self.lengths(matrix)[:, None])
+
+    def lengths(self, matrix: sparse.csr_matrix) -> "FloatArray":
+        """Length of each standardised cell, shape `(n_obs,)`."""
+        precision = self._inverse**2
+        squares = matrix.power(2) @ precision - 2 * (matrix @ (self.mean * precision)) + self.mean**2 @ precision
+        lengths: FloatArray = np.sqrt(np.maximum(squares, _SMALLEST_SQUARE))
+        return lengths
+
+    @property
+    def _inverse(self) -> "FloatArray":
+        return np.divide(1.0, self.scale, out=np.zeros_like(self.scale), where=self.varies)

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from tests._zero_shot import TYPES, WordEncoder
+
+from scmpt_scverse.module import LabelledStudy, Scale, TextAlignment, TowerOptions, ridge_weights, unit_profiles
+
+SMALL = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
+
+
+@pytest.fixture(scope="module")
+def texts() -> np.ndarray:
+    """Two wordings of eight types."""
+    encode = WordEncoder().encode_texts
+    return np.stack([encode(TYPES), encode([f"{name}, a kind of cell" for name in TYPES])], axis=1)
+
+
+@pytest.fixture(scope="module")
+def markers() -> np.ndarray:
+    """Each type has ten genes of its own."""
+    return np.kron(np.eye(8), np.ones(10)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def alignment(texts: np.ndarray, markers: np.ndarray) -> TextAlignment:
+    return TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+
+
+def test_the_tower_writes_the_markers_of_a_text(alignment: TextAlignment, markers: np.ndarray) -> None:
+    written = unit_profiles(alignment.written(alignment.type_texts), np.ones(80, dtype=bool))
+    similarity = written @ unit_profiles(markers, np.ones(80, dtype=bool)).T
+    np.testing.assert_array_equal(similarity.argmax(axis=1), np.arange(8))
+    assert np.diag(similarity).min() > 0.8
+
+
+def test_cells_teach_what_no_marker_says(texts: np.ndarray, markers: np.ndarray) -> None:
+    """The last type has no markers, only labelled cells, which express genes 70 to 79."""
+    without = markers.copy()
+    without[7] = 0
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.3, (60, 80)).astype(np.float32)
+    codes = np.repeat([0, 1], 30)
+    values[:30, :10] += 1
+    values[30:, 70:] += 1
+    study = LabelledStudy(values, np.arange(80), codes, np.array([0, 7]))
+    share = {}
+    for name, studies in {"without cells": (), "with cells": (study,)}.items():
+        fit = TextAlignment.fit(texts, without, studies, SMALL, accelerator="cpu")
+        profile = fit.written(fit.type_texts)[7]
+        share[name] = profile[70:].mean() - profile[:70].mean()
+    assert share["with cells"] > share["without cells"] + 0.05
+
+
+def test_the_same_seed_gives_the_same_tower(texts: np.ndarray, markers: np.ndarray, alignment: TextAlignment) -> None:
+    state = torch.get_rng_state()
+    again = TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+    assert torch.equal(state, torch.get_rng_state())  # of the user
+    for name, values in alignment.arrays().items():
+        np.testing.assert_array_equal(again.arrays()[name], values, err_msg=name)
+    other = TextAlignment.fit(texts, markers, (), TowerOptions(**{**vars(SMALL), "seed": 1}), accelerator="cpu")
+    assert not np.allclose(other.written(other.type_texts), alignment.written(alignment.type_texts))
+
+
+def test_parts_weigh_the_same_and_a_lone_one_takes_the_place_of_both(alignment: TextAlignment) -> None:
+    scaled = TextAlignment(
+        alignment.center,
+        alignment.tower,
+        alignment.axes,
+        alignment.type_texts,
+        alignment.type_markers,
+        Scale(tower=0.5, markers=0.25),
+    )
+    used = np.ones(80, dtype=bool)
+    used[75:] = False
+    known = np.eye(2, 80)
+    known[1] = 0
+    profiles = scaled.profiles(alignment.type_texts[:2], known, used)
+    written = unit_profiles(alignment.written(alignment.type_texts[:2]), used)
+    np.testing.assert_allclose(profiles[0], written[0] / 0.5 + known[0] / 0.25)
+    np.testing.assert_allclose(profiles[1], np.sqrt(2) * written[1] / 0.5)
+    assert not profiles[:, 75:].any()
+
+
+def test_arrays_round_trip(alignment: TextAlignment) -> None:
+    again = TextAlignment.from_arrays(alignment.arrays())
+    np.testing.assert_array_equal(again.written(alignment.type_texts), alignment.written(alignment.type_texts))
+    np.testing.assert_allclose(list(vars(again.scale).values()), list(vars(alignment.scale).values()), rtol=1e-6)
+
+
+def test_ridge_weights_solve_the_normal_equations(texts: np.ndarray, markers: np.ndarray) -> None:
+    centred = texts[:, 0] - texts[:, 0].mean(axis=0)
+    weights = ridge_weights(centred, markers, penalty=0.3)
+    gram = centred.T @ centred + 0.3 * np.eye(centred.shape[1])
+    np.testing.assert_allclose(gram @ weights, centred.T @ markers, atol=1e-4)
