@@ -49,6 +49,7 @@ def test_every_command_shows_an_example(runner: CliRunner, command: str) -> None
     assert f"scmpt {command}" in result.output.split("Example", 1)[1]
 
 
+@pytest.mark.filterwarnings("default:315 of 350 cells were trained on")
 def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, model_dir: Path) -> None:
     query, annotated, csv = (cells_file.with_name(name) for name in ("query.h5ad", "annotated.h5ad", "scores.csv"))
     cells = anndata.read_h5ad(cells_file)
@@ -68,8 +69,13 @@ def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, 
     others = cells[350:].copy()
     others.obs["bulk_labels"] = truth[350:]
     others.write_h5ad(cells_file.with_name("others.h5ad"))
-    for source, n_cells in ((cells_file, 70), (cells_file.with_name("others.h5ad"), 350)):  # 70 were held out
+    for source, n_cells, said in (
+        (cells_file, 70, ""),  # 70 were held out
+        (cells_file.with_name("others.h5ad"), 350, "warning: 315 of 350 cells were trained on"),
+    ):
         result = runner.invoke(app, ["evaluate", str(model_dir), str(source), "--csv", str(csv), "--force"])
+        assert said in result.stderr
+        assert ("trained on" in result.stderr) == bool(said)
         assert result.exit_code == 0, result.output
         scores = pd.read_csv(csv, index_col="predictor")
         assert scores.loc["scmpt", "n_cells"] == n_cells

@@ -92,7 +92,7 @@ def test_columns_of_a_frame_go_by_name(pbmc: AnnData) -> None:
 
 
 def test_embeddings_from_another_layer_are_pointed_out(trained: SCMPT, pbmc: AnnData) -> None:
-    query = pbmc[1:64:3].copy()
+    query = pbmc[1:84:4].copy()
     query.layers["other"] = query.X.copy()
     tl.embed(query, encoders.get("minilm", max_genes=10), layer="other", progress=False)
     with pytest.warns(UserWarning, match="was made from layer 'other'; the model was set up with layer 'X'"):

@@ -143,6 +143,7 @@ def test_cells_that_cannot_be_read_are_counted_each_time(trained: SCMPT, part: A
     assert not np.isin([177, 182], model.train_indices).any()
 
 
+@pytest.mark.filterwarnings("ignore:158 of 196 cells were trained on")
 def test_the_warning_points_at_the_caller(trained: SCMPT, part: AnnData) -> None:
     for call in (trained.predict, trained.annotate, trained.evaluate, trained.get_latent_representation):
         with pytest.warns(UserWarning, match="2 of 196 cells have no expr") as caught:

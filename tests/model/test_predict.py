@@ -22,7 +22,7 @@ from scmpt_scverse.modalities import _compute
 @pytest.fixture
 def query(pbmc: AnnData) -> AnnData:
     """21 cells that the model did not see, without embeddings from the encoder."""
-    return pbmc[1:64:3].copy()
+    return pbmc[1:84:4].copy()
 
 
 def test_shapes_and_probabilities(trained: SCMPT, embedded: AnnData) -> None:

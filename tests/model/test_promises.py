@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, trust
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._training import TrainingRecord, cells_digest
+from scmpt_scverse.model._training import TrainingRecord, cell_keys
 from scmpt_scverse.module import in_batches
 
 
@@ -148,15 +149,7 @@ SAME: dict[str, Any] = {
 #: Cells of the same names, or the same cells by other names.
 OTHER: dict[str, Any] = {
     "content": lambda cells: AnnData(cells.X[::-1], cells.obs, cells.var),
-    "one value": lambda cells: AnnData(
-        cells.X + sparse.coo_matrix(([1.0], ([0], [0])), cells.shape), cells.obs, cells.var
-    ),
-    "last cell": lambda cells: AnnData(
-        cells.X + sparse.coo_matrix(([1.0], ([699], [0])), cells.shape), cells.obs, cells.var
-    ),
     "names": lambda cells: AnnData(cells.X, cells.obs.set_axis([f"x{name}" for name in cells.obs_names]), cells.var),
-    "order": lambda cells: cells[::-1].copy(),
-    "fewer": lambda cells: cells[:-1].copy(),
 }
 
 
@@ -187,29 +180,60 @@ def test_other_data_of_the_same_names_are_no_training_data(known: tuple[SCMPT, A
     assert not model.is_training_cell(OTHER[change](cells)).any()
 
 
-def test_the_digest_reads_the_layer_of_the_model(pbmc: AnnData) -> None:
+@pytest.mark.parametrize("row", [0, 123, 699])
+def test_a_cell_that_was_changed_is_another_one(known: tuple[SCMPT, AnnData], row: int) -> None:
+    model, cells = known
+    spoilt = sparse.coo_matrix(([1.0], ([row], [0])), cells.shape)
+    found = np.flatnonzero(model.is_training_cell(AnnData(cells.X + spoilt, cells.obs, cells.var)))
+    assert found.tolist() == sorted(set(model.train_indices.tolist()) - {row})
+
+
+def test_keys_read_the_layer_of_the_model(pbmc: AnnData) -> None:
     pbmc.layers["other"] = pbmc.X[::-1].copy()
     names = pbmc.var_names.to_numpy()
-    of_x, of_layer = (cells_digest(pbmc, ExpressionSource(layer, None, names)) for layer in (None, "other"))
-    assert of_x != of_layer
-    assert of_x == cells_digest(pbmc, ExpressionSource("not there", None, names))
-    assert of_x == cells_digest(pbmc.copy(), ExpressionSource(None, None, names))
+    of_x, of_layer = (cell_keys(pbmc, ExpressionSource(layer, None, names)) for layer in (None, "other"))
+    assert (of_x != of_layer).mean() > 0.99
+    np.testing.assert_array_equal(of_x, cell_keys(pbmc, ExpressionSource("not there", None, names)))
+    np.testing.assert_array_equal(of_x, cell_keys(pbmc.copy(), ExpressionSource(None, None, names)))
+    assert len(np.unique(of_x)) == pbmc.n_obs
 
 
 def test_further_training_unions_rows_of_the_same_data_only() -> None:
     labels = np.array(["B", "T", "", "T", "", "B", "", "NK"], dtype=object)
-    first = TrainingRecord().extended("a", np.array([5, 1]), labels)
+    one, other = np.arange(8, dtype=np.uint64), np.arange(50, 58, dtype=np.uint64)
+    first = TrainingRecord().extended(one, np.array([5, 1]), labels)
     assert first.label_counts == {"B": 1, "T": 1}
-    further = first.extended("a", np.array([7, 5]), labels)
+    further = first.extended(one, np.array([7, 5]), labels)
     assert further.rows.tolist() == [1, 5, 7]
     assert further.label_counts == {"B": 1, "NK": 1, "T": 1}
-    assert further.rows_in("a").tolist() == [1, 5, 7]
-    assert further.rows_in("b").tolist() == []
-    elsewhere = further.extended("b", np.array([3]), labels)
+    assert further.rows_in(one).tolist() == [1, 5, 7]
+    assert further.rows_in(other).tolist() == []
+    assert further.rows_in(one[::-1]).tolist() == [0, 2, 6]
+    elsewhere = further.extended(other, np.array([3]), labels)
     assert elsewhere.rows.tolist() == [3]
     assert elsewhere.label_counts == {"T": 1}
-    assert elsewhere.rows_in("a").tolist() == []
+    assert elsewhere.rows_in(one).tolist() == [1, 5, 7]  # which it has seen, too
     assert TrainingRecord(**elsewhere.state()).rows.tolist() == [3]
+
+
+def test_training_cells_are_known_again_in_part_in_any_order_and_among_others(
+    known: tuple[SCMPT, AnnData], pbmc: AnnData
+) -> None:
+    model, cells = known
+    trained = np.zeros(cells.n_obs, dtype=bool)
+    trained[model.train_indices] = True
+    order = np.random.default_rng(0).permutation(cells.n_obs)[: cells.n_obs // 2]
+    np.testing.assert_array_equal(model.is_training_cell(cells[order].copy()), trained[order])
+    others = cells.copy()
+    others.obs_names = [f"other{number}" for number in range(others.n_obs)]
+    joined = anndata.concat([others, cells])
+    expected = np.concatenate([np.zeros(cells.n_obs, dtype=bool), trained])
+    np.testing.assert_array_equal(model.is_training_cell(joined), expected)
+    n_trained = int(trained[order].sum())
+    part = cells[order].copy()
+    part.obsm["X_first"], part.obsm["X_second"] = part.obsm["X_pca"][:, :5], part.obsm["X_pca"][:, 5:]
+    with pytest.warns(UserWarning, match=f"{n_trained} of {len(order)} cells were trained on"):
+        model.evaluate(part, baselines=("majority",))
 
 
 def test_class_weights_of_whole_numbers(pbmc: AnnData) -> None:

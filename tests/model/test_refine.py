@@ -58,7 +58,7 @@ class Oracle(llm.LLMClient):
 @pytest.fixture
 def query(pbmc: AnnData) -> AnnData:
     """140 labelled cells that the model did not see."""
-    return pbmc[1::5].copy()
+    return pbmc[1::4][:140].copy()
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_loaded_model_refuses_a_changed_encoder(saved: Path, pbmc: AnnData, monk
     monkeypatch.setattr(SentenceTransformerEncoder, "_compute_fingerprint", lambda self: "0" * 64)
     model = SCMPT.load(str(saved), adata=False)
     with pytest.raises(ValueError, match="comes from 'minilm' with fingerprint .*; found 'minilm' with 000000000000"):
-        model.predict(pbmc[1:64:3].copy())
+        model.predict(pbmc[1:84:4].copy())
 
 
 def test_encoder_folder_may_be_gone(pbmc: AnnData, tmp_path: Path) -> None:

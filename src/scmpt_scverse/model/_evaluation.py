@@ -18,6 +18,7 @@ from scmpt_scverse.evaluation import (
 )
 from scmpt_scverse.metrics import per_class_metrics
 from scmpt_scverse.model._predictions import rows_of
+from scmpt_scverse.model._training import cell_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,6 +41,9 @@ def evaluate(
     predictions = {model._own_name: _soft(model, adata, modalities, rows)}
     train, reads_train, train_rows = adata, modalities, model._trained_rows(adata, modalities)
     own = model._training_cells()
+    # Part of the training cells is not what the model learned from.
+    if len(train_rows) < len(model.record.rows):
+        train_rows = train_rows[:0]
     if not train_rows.size and own is not None:
         train, reads_train, train_rows = own, model.modalities, model._trained_rows(own, model.modalities)
     if train_rows.size:
@@ -80,8 +84,9 @@ def _labelled(
 ) -> "tuple[IntArray, StrArray]":
     """Rows of cells to compare, and their labels; warns where they were trained on."""
     check_key(model.labels_key, adata.obs.columns, "adata.obs")
-    trained_on = model._trained_rows(adata, modalities)
-    rows = _held_out(model) if trained_on.size and indices is None else rows_of(adata, indices)
+    keys = cell_keys(adata, modalities.source)
+    trained_on = model.record.rows_in(keys)
+    rows = _held_out(model) if model.record.is_of(keys) and indices is None else rows_of(adata, indices)
     n_trained_on = int(np.isin(rows, trained_on).sum())
     if n_trained_on:
         warn_user(f"{n_trained_on} of {len(rows)} cells were trained on; metrics on them say little about new cells.")

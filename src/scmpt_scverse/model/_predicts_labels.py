@@ -12,7 +12,7 @@ from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writab
 from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
 from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
 from scmpt_scverse.model._predictions import draws_of, predictions_of, rows_of, write_predictions
-from scmpt_scverse.model._training import TrainingRecord, cells_digest
+from scmpt_scverse.model._training import TrainingRecord, cell_keys
 from scmpt_scverse.module import in_batches
 from scmpt_scverse.trust import check_alpha, check_reject
 
@@ -401,14 +401,14 @@ class PredictsLabelsMixin:
 
     def _trained_rows(self, adata: "AnnData", modalities: "Modalities") -> "IntArray":
         """The cells of some data that the model was trained on; the one place that tells."""
-        return self.record.rows_in(cells_digest(adata, modalities.source))
+        return self.record.rows_in(cell_keys(adata, modalities.source))
 
     def is_training_cell(
         self, adata: "AnnData | None" = None, *, layer: str | None = None, gene_symbols: str | None = None
     ) -> "BoolArray":
         """Which cells the model was trained on, shape `(n_obs,)`.
 
-        Data are recognised by the names of their cells and by what some of these express; arguments as for
+        Cells are recognised by their names and what they express, in any order and among any others; arguments as for
         :meth:`predict`.
         """
         adata, modalities = self._query(adata, layer, gene_symbols)

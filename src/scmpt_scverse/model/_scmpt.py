@@ -50,7 +50,7 @@ from scmpt_scverse.model._explains import ExplainsMixin
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._second_opinion import SecondOpinionMixin
-from scmpt_scverse.model._training import TrainingRecord, TrainingRequest, appended, cells_digest, seed_or_default
+from scmpt_scverse.model._training import TrainingRecord, TrainingRequest, appended, cell_keys, seed_or_default
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty
 
@@ -465,10 +465,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             inputs |= self.modalities.fit_expression(adata, split.train)
         fit = self.module.fit(inputs, codes, split, request.options, keeps_scale=is_further)
         self.modalities.record_encoders(adata)
-        digest = cells_digest(adata, self.modalities.source)
+        keys = cell_keys(adata, self.modalities.source)
         batches = labels_or(adata.obs[self.batch_key], "")[split.train] if self.batch_key else ()
         labels = np.where(codes >= 0, self.labels[codes], "")
-        self.record = self.record.extended(digest, split.train, labels, batches)
+        self.record = self.record.extended(keys, split.train, labels, batches)
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
         self.history_ = appended(self.history_, fit.history) if is_further else fit.history
         self.is_trained_ = True

@@ -18,17 +18,15 @@ from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, li
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
-from scmpt_scverse.pp import csr_block, row_sliceable
+from scmpt_scverse.pp import CHUNK_SIZE, csr_block, row_sliceable
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from scipy import sparse
 
     from scmpt_scverse._types import IntArray, StrArray
     from scmpt_scverse.modalities import ExpressionSource
     from scmpt_scverse.module import FusionClassifier
-
-#: Cells whose content tells data apart that have the same names.
-_N_SAMPLED = 64
 
 
 @dataclass(frozen=True)
@@ -38,41 +36,52 @@ class TrainingRecord:
     Attributes
     ----------
     digest
-        Of the data that held them, see :func:`cells_digest`.
+        Of the data that held them, see :func:`digest_of`.
     rows
         Their row numbers in these data, ascending.
+    cells
+        Their keys, see :func:`cell_keys`, ascending: they are known again in any other data.
     label_counts
-        Number of these cells with each label.
+        Number of the cells in `rows` with each label.
     batches
         Batches that training cells came from, where the model knows of batches.
     """
 
     digest: str = ""
     rows: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    cells: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     label_counts: Mapping[str, int] = field(default_factory=dict)
     batches: tuple[str, ...] = ()
 
     def extended(
-        self, digest: str, rows: "IntArray", labels: "StrArray", batches: "StrArray | tuple[str, ...]" = ()
+        self, keys: "IntArray", rows: "IntArray", labels: "StrArray", batches: "StrArray | tuple[str, ...]" = ()
     ) -> Self:
-        """The record after a (further) training on some cells; `labels` are those of all cells, blank for none.
+        """The record after a (further) training on some cells.
 
-        Cells of an earlier training on the same data stay: the model has seen them. `batches` are those of the cells.
+        Cells of an earlier training stay: the model has seen them. `keys` and `labels` are those of all cells of the
+        data, labels blank for none; `batches` are those of the training cells.
         """
-        every = np.union1d(self.rows_in(digest), rows).astype(np.int64)
+        every = np.union1d(self.rows if self.is_of(keys) else [], rows).astype(np.int64)
         names, counts = np.unique(labels[every], return_counts=True)
         label_counts = {name: n for name, n in zip(names.tolist(), counts.tolist(), strict=True) if name}
-        return type(self)(digest, every, label_counts, tuple(sorted({*self.batches, *batches})))
+        cells = np.union1d(self.cells, keys[rows]).astype(np.uint64)
+        return type(self)(digest_of(keys), every, cells, label_counts, tuple(sorted({*self.batches, *batches})))
 
-    def rows_in(self, digest: str) -> "IntArray":
-        """Rows of data that were trained on; none where the data are other ones."""
-        return self.rows if digest == self.digest else np.empty(0, dtype=np.int64)
+    def rows_in(self, keys: "IntArray") -> "IntArray":
+        """Rows of some data that were trained on, in whatever order, and among whatever others, they stand there."""
+        # In the very data that were trained on, rows tell cells of one name and content apart.
+        return self.rows if self.is_of(keys) else np.flatnonzero(np.isin(keys, self.cells))
+
+    def is_of(self, keys: "IntArray") -> bool:
+        """Whether data are the very ones that were trained on, cell by cell."""
+        return digest_of(keys) == self.digest
 
     def state(self) -> dict[str, Any]:
         """All that there is, as plain values and arrays."""
         return {
             "digest": self.digest,
             "rows": self.rows,
+            "cells": self.cells,
             "label_counts": dict(self.label_counts),
             "batches": list(self.batches),
         }
@@ -156,22 +165,43 @@ class TrainingRequest:
         )
 
 
-def cells_digest(adata: "AnnData", source: "ExpressionSource") -> str:
-    """Hexadecimal sha256 of the names of all cells, in order, and of what some of them express.
+def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
+    """A number for each cell, from its name and from what it expresses; uint64 of shape `(n_obs,)`.
 
-    It recognises data however often they were copied, with genes in another order or stored in another way; data of
-    other cells that happen to have the same names (`"0"`, `"1"`, ...) are told apart.
+    It is the same however often the data were copied, cut or shuffled, with genes in another order or stored in another
+    way. Other cells that happen to have the same names (`"0"`, `"1"`, ...) have other numbers.
     """
-    digest = hashlib.sha256("\n".join(map(str, adata.obs_names)).encode())
+    keys: IntArray = pd.util.hash_array(np.asarray(adata.obs_names, dtype=object), categorize=False)
     matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
-    if matrix is not None and adata.n_obs:
-        rows = np.unique(np.linspace(0, adata.n_obs - 1, _N_SAMPLED).astype(np.int64))
-        block = csr_block(row_sliceable(matrix, "adata.X")[rows], "adata.X")
-        block.eliminate_zeros()
-        for row in range(block.shape[0]):
-            values = block.data[block.indptr[row] : block.indptr[row + 1]]
-            digest.update(np.sort(values.astype(np.float32)).tobytes() + b"|")
-    return digest.hexdigest()
+    if matrix is None or not adata.n_obs:
+        return keys
+    matrix = row_sliceable(matrix, "adata.X")
+    contents = [
+        _content_keys(csr_block(matrix[start : start + CHUNK_SIZE], "adata.X"))
+        for start in range(0, adata.n_obs, CHUNK_SIZE)
+    ]
+    return _mixed(keys ^ np.concatenate(contents))
+
+
+def digest_of(keys: "IntArray") -> str:
+    """Hexadecimal sha256 of the cells of some data, in their order."""
+    return hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
+
+
+def _content_keys(block: "sparse.csr_matrix") -> "IntArray":
+    """A number for the values of each row, whatever their order; zeros do not count."""
+    values = block.data.astype(np.float32)
+    numbers = np.where(values != 0, _mixed(values.view(np.uint32).astype(np.uint64)), np.uint64(0))
+    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(numbers, dtype=np.uint64)])  # overflow wraps around
+    return sums[block.indptr[1:]] - sums[block.indptr[:-1]]
+
+
+def _mixed(numbers: "IntArray") -> "IntArray":
+    """Numbers spread over all 64 bits, each always to the same one (splitmix64)."""
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _checked_class_weight(
