@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-explanations numbers mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-cell-to-text bench-explanations numbers mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,15 @@ bench-encoders: $(VENV)/.offline ## measure what a linear classifier reads from 
 
 bench-zero-shot: $(VENV)/.offline ## measure annotation without a reference on new studies; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/zero_shot.py $(BENCH_ARGS)
+
+bench-unseen-types: $(VENV)/.offline ## measure annotation of types that were never trained on; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/unseen_types.py $(BENCH_ARGS)
+
+bench-few-shot: $(VENV)/.offline ## measure what texts add where labelled cells are few; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/few_shot.py $(BENCH_ARGS)
+
+bench-cell-to-text: $(VENV)/.offline ## measure what a network from cells to texts adds; BENCH_ARGS="--data FOLDER --tokens FOLDER"
+	$(BIN)/python benchmarks/cell_to_text.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)

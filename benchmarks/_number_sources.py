@@ -8,22 +8,37 @@ from typing import Any
 import pandas as pd
 from _accuracy_numbers import accuracy_numbers, headline, parts, summary
 from _accuracy_page import predictors, tables as accuracy_tables
+from _cell_to_text_numbers import cell_to_text_numbers, cell_to_text_table
 from _code_constants import constants
 from _encoder_numbers import corpus_table, encoder_numbers, mini_table, variants_table
 from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
+from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
 from _speed_numbers import MACHINES, speed_numbers, speed_table
-from _zero_shot_numbers import trust_table, zero_shot_numbers, zero_shot_table
+from _zero_shot_numbers import (
+    levels_table,
+    missing_table,
+    seeds_table,
+    sets_table,
+    trust_table,
+    unseen_numbers,
+    unseen_table,
+    zero_shot_numbers,
+    zero_shot_table,
+)
 
 #: Stored results that documents draw on.
 _STORED = (
     "accuracy",
+    "cell_to_text",
     "demo",
     "encoder_probes",
     "explanations",
+    "few_shot",
     "mutation",
     "pretraining_leak",
+    "unseen_types",
     "zero_shot",
     *MACHINES.values(),
 )
@@ -41,13 +56,16 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
     return dict(
         [
             *accuracy_numbers(results["accuracy"]),
+            *cell_to_text_numbers(results["cell_to_text"]),
             *leak_numbers(results["pretraining_leak"]),
             *encoder_numbers(results["encoder_probes"]),
             *_demo(results["demo"]),
             *explanation_numbers(results["explanations"]["sets"]),
+            *few_shot_numbers(results["few_shot"]),
             *_mutation(results["mutation"]),
             *speed_numbers(results),
             *zero_shot_numbers(results["zero_shot"]),
+            *unseen_numbers(results["unseen_types"]),
             *((f"code.{name}", value) for name, value in constants().items()),
         ]
     )
@@ -61,6 +79,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "accuracy.summary": summary(results["accuracy"]),
         "accuracy.predictors": predictors(),
         "accuracy": accuracy_tables(results["accuracy"]),
+        "cell_to_text": cell_to_text_table(results["cell_to_text"]),
         "parts": parts(results["accuracy"]),
         "pretraining_leak": leak_table(results["pretraining_leak"]),
         "scgpt-mini.data": corpus_table(),
@@ -73,9 +92,18 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "explanations.faithfulness": faithfulness_table(explained),
         "explanations.order": order_table(explained),
         "explanations.markers": markers_table(explained),
+        "few_shot.unseen": few_shot_table(results["few_shot"], "unseen"),
+        "few_shot.seen": few_shot_table(results["few_shot"], "seen"),
+        "few_shot.groups": few_shot_table(results["few_shot"], "groups"),
+        "few_shot.gains": few_shot_gains(results["few_shot"]),
         "speed": speed_table(results),
         "zero_shot": zero_shot_table(results["zero_shot"]),
+        "zero_shot.seeds": seeds_table(results["zero_shot"]),
+        "unseen_types": unseen_table(results["unseen_types"]),
         "zero_shot.trust": trust_table(results["zero_shot"]),
+        "zero_shot.missing": missing_table(results["zero_shot"]),
+        "zero_shot.levels": levels_table(results["zero_shot"]),
+        "zero_shot.sets": sets_table(results["zero_shot"]),
     }
     return {name: f"\n{text.strip()}\n\n" for name, text in found.items()}
 

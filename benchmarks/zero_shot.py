@@ -8,21 +8,26 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+import scanpy as sc
 import torch
 from _machine import machine_record
+from _open_labels import levels, missing_types
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from scmpt_scverse import SCMMGPT, datasets, encoders, knowledge, metrics
+from scmpt_scverse import SCMMGPT, datasets, encoders, knowledge, metrics, tl
 from scmpt_scverse.encoders import TextEncoder
-from scmpt_scverse.module import TowerOptions, ridge_weights, unit_profiles
+from scmpt_scverse.module import TowerOptions, unit_profiles
 from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.trust import cumulative_sets
 from scmpt_scverse.zero_shot import (
+    BACKGROUND_SHARE,
     REFINEMENTS,
     MarkerProfiles,
     Query,
@@ -59,6 +64,8 @@ DEVELOPMENT = {name: tuple(other for other in TRAIN if other != name) for name i
 TABLES = {"panglao": "markers_panglaodb.tsv.gz", "cellmarker": "markers_cellmarker2_human.tsv.gz"}
 SCTYPE = "markers_sctype.tsv"
 N_MARKERS = 50
+#: Probability that sets of labels leave out.
+ALPHA = 0.1
 #: What scores of peers, at unit variance, are multiplied by before they are refined.
 SHARPNESS = 3.0
 
@@ -80,6 +87,17 @@ def read_study(name: str, folder: Path, names: pd.DataFrame) -> Study:
     terms = cells.obs[key].astype(str).map(dict(zip(rows["label"], rows["cl"], strict=True)))
     kept = terms.notna().to_numpy()
     return Study(cells[kept].copy(), terms[kept].to_numpy(dtype=object))
+
+
+def read_tables(folder: Path) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], pd.DataFrame]:
+    """The map of labels, every table of markers, and those that may be shipped, merged."""
+    symbols = encoders.get("scgpt-mini").vocabulary
+    tables = {
+        name: knowledge.match_genes(knowledge.read_markers(folder / file), symbols)
+        for name, file in (TABLES | {"sctype": SCTYPE}).items()
+    }
+    merged = knowledge.merge_markers([tables[name] for name in TABLES])
+    return pd.read_csv(folder / "labels_cl.tsv", sep="\t"), tables, merged
 
 
 def fitted(train: dict[str, Study], markers: pd.DataFrame, encoder: "RememberedTexts", seed: int) -> SCMMGPT:
@@ -109,17 +127,15 @@ class RememberedTexts:
 
 
 def own_scores(query: Query, model: SCMMGPT, known: MarkerProfiles, terms: list[str]) -> dict:
-    """Scores of the model, of its parts, and of the ridge."""
+    """Scores of the model and of its parts."""
     alignment = model.alignment
     candidates = candidates_of(terms, alignment, known.types, known.genes, model.embed_text)
-    unit = known.values / np.linalg.norm(known.values, axis=1, keepdims=True)
-    ridge = candidates.texts @ ridge_weights(alignment.type_texts, unit)
     used = query.is_used
     return {
         "SCMMGPT": label_scores(query, alignment, candidates),
         "its text tower": query.scores(unit_profiles(alignment.written(candidates.texts), used)),
         "its markers": query.scores(unit_profiles(candidates.markers, used)),
-        "ridge": query.scores(unit_profiles(ridge, used)),
+        "its ridge": query.scores(unit_profiles(alignment.guessed(candidates.texts), used)),
     }
 
 
@@ -166,33 +182,67 @@ def hand_sets(terms: list[str], names: pd.DataFrame, tables: dict[str, pd.DataFr
     return sets
 
 
-def rows_of(test: str, study: Study, model: SCMMGPT, known: MarkerProfiles, names, tables) -> list[dict]:
+def decoupler_scores(study: Study, sets: dict[str, dict[str, float]]) -> dict:
+    """Univariate linear models of decoupler as in its tutorials: log-normalised expression, all genes, no scaling."""
+    try:
+        import decoupler
+    except ImportError:
+        print("decoupler is left out; install scmpt-scverse[markers]")
+        return {}
+    cells = study.cells.copy()
+    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.log1p(cells)
+    net = pd.DataFrame([(name, gene, 1.0) for name, genes in sets.items() for gene in genes])
+    decoupler.mt.ulm(cells, net.set_axis(["source", "target", "weight"], axis=1), tmin=1)
+    return {"decoupler ulm": cells.obsm["score_ulm"].reindex(columns=list(sets), fill_value=0.0).to_numpy()}
+
+
+def bridge_scores(study: Study, texts: np.ndarray) -> dict:
+    """Gene-text bridge: the mean text embedding of expressed genes against that of the label, both centred."""
+    cells = study.cells.copy()
+    tl.embed(cells, "minilm-genes", progress=False)
+    both = [each - each.mean(axis=0) for each in (np.nan_to_num(cells.obsm["X_minilm-genes"]), texts)]
+    unit_cells, unit_texts = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in both)
+    return {"gene-text bridge": unit_cells @ unit_texts.T}
+
+
+def rows_of(
+    test: str, study: Study, model: SCMMGPT, known: MarkerProfiles, names, tables, trained_on: set[str]
+) -> list[dict]:
     """Metrics of every predictor on one test set."""
     terms = sorted(set(study.terms))
-    query = Query(ExpressionReader(study.cells), known.genes)
+    own = Query(ExpressionReader(study.cells), known.genes)
+    query = own.against(model.alignment.background, BACKGROUND_SHARE)
     truth = np.array([terms.index(term) for term in study.terms])
     components = query_components(query)
+    measured = partial(metrics_of, truth, distances=distances(terms), is_seen=[term in trained_on for term in terms])
     rows = []
     scores = own_scores(query, model, known, terms)
-    peers = marker_scores(query, known.genes, hand_sets(terms, names, tables))
+    sets = hand_sets(terms, names, tables)
+    texts = candidates_of(terms, model.alignment, known.types, known.genes, model.embed_text).texts
+    peers = marker_scores(own, known.genes, sets) | decoupler_scores(study, sets) | bridge_scores(study, texts)
     rng = np.random.default_rng(0)
     peers["random profiles"] = query.scores(
         unit_profiles(rng.normal(size=(len(terms), len(known.genes))), query.is_used)
     )
+    open_labels = [each(query, model, terms, truth, components) for each in (missing_types, levels)]
     for name, each in (scores | peers).items():
         for refine in REFINEMENTS:
             if name == "SCMMGPT":
                 soft = label_probabilities(each, model.alignment.scale, refine, components)
             else:
                 soft = peer_probabilities(np.nan_to_num(each), refine, components)
-            rows.append({"set": test, "predictor": name, "refine": refine, **measured(truth, soft)})
+            found = measured(soft)
+            if name == "SCMMGPT":
+                found |= {metric: value for each in open_labels for metric, value in each[refine].items()}
+            rows.append({"set": test, "predictor": name, "refine": refine, **found})
     majority = np.bincount(truth).argmax()
     rows.append(
         {
             "set": test,
             "predictor": "majority",
             "refine": "none",
-            **measured(truth, np.eye(len(terms))[np.full(len(truth), majority)]),
+            **measured(np.eye(len(terms))[np.full(len(truth), majority)]),
         }
     )
     return rows
@@ -206,19 +256,34 @@ def peer_probabilities(scores: np.ndarray, refine: str, components: np.ndarray) 
     return refined(soft, components) if refine == "self-train" else soft
 
 
-def measured(truth: np.ndarray, soft: np.ndarray) -> dict[str, float]:
-    """Metrics of one predictor."""
+def distances(terms: list[str]) -> np.ndarray:
+    """Steps between terms in the Cell Ontology, shape `(n_terms, n_terms)`."""
+    ontology = knowledge.cell_ontology()
+    return np.array([[ontology.distance(one, other) for other in terms] for one in terms], dtype=float)
+
+
+def metrics_of(truth: np.ndarray, soft: np.ndarray, distances: np.ndarray, is_seen: list[bool]) -> dict[str, float]:
+    """Metrics of one predictor; types are seen where a training study has cells of them."""
     predicted, confidence = soft.argmax(axis=1), soft.max(axis=1)
     correct = predicted == truth
     surest = np.argsort(-confidence, kind="stable")[: int(0.8 * len(truth))]
     top3 = np.argsort(-soft, axis=1)[:, :3]
     columns = [str(number) for number in range(soft.shape[1])]
+    sets = cumulative_sets(soft, ALPHA)
     calibration = metrics.calibration_metrics(truth.astype(str), pd.DataFrame(soft, columns=columns))
+    present = np.unique(truth)
+    of_each = f1_score(truth, predicted, average=None, labels=present, zero_division=0)
+    seen = np.array(is_seen)[present]
     return {
-        "macro_f1": float(f1_score(truth, predicted, average="macro", labels=np.unique(truth), zero_division=0)),
+        "macro_f1": float(of_each.mean()),
+        "macro_f1_seen": float(of_each[seen].mean()) if seen.any() else float("nan"),
+        "macro_f1_unseen": float(of_each[~seen].mean()) if (~seen).any() else float("nan"),
+        "ontology_distance": float(distances[truth, predicted].mean()),
         "accuracy": float(accuracy_score(truth, predicted)),
         "recall_at_3": float((top3 == truth[:, None]).any(axis=1).mean()),
         "accuracy_at_80": float(correct[surest].mean()),
+        "set_coverage": float(sets[np.arange(len(truth)), truth].mean()),
+        "set_size": float(sets.sum(axis=1).mean()),
         "ece": float(calibration["ece"]),
         "error_auroc": float(roc_auc_score(~correct, -confidence)) if 0 < correct.mean() < 1 else float("nan"),
     }
@@ -231,6 +296,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--development", action="store_true", help="score the development sets, and store nothing")
     parser.add_argument("--save", type=Path, help="folder for the model of the first training sets and seed 0")
+    parser.add_argument("--models", type=Path, help="folder of trained models: those in it are not trained again")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -238,14 +304,9 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
     start = time.perf_counter()
     folder = Path(arguments.data)
-    names = pd.read_csv(folder / "labels_cl.tsv", sep="\t")
+    names, tables, markers = read_tables(folder)
     encoder = RememberedTexts(encoders.get("minilm"))
-    symbols = encoders.get("scgpt-mini").vocabulary
-    read = [knowledge.match_genes(knowledge.read_markers(folder / file), symbols) for file in TABLES.values()]
-    markers = knowledge.merge_markers(read)
     known = MarkerProfiles.of(markers, "human")
-    tables = dict(zip(TABLES, read, strict=True))
-    tables["sctype"] = knowledge.match_genes(knowledge.read_markers(folder / SCTYPE), symbols)
     print(f"{len(known.types.names)} types, {len(known.genes)} genes", flush=True)
     tests = DEVELOPMENT if arguments.development else TESTS
     wanted = {name for test, train in tests.items() for name in (test, *train)}
@@ -255,17 +316,26 @@ def main() -> None:
         models: dict[tuple[str, ...], SCMMGPT] = {}
         for test, train in tests.items():
             if train not in models:
-                models[train] = fitted({name: studies[name] for name in train}, markers, encoder, seed)
+                stored = arguments.models and arguments.models / f"{'-'.join(train).replace(' ', '-')}-{seed}"
+                if stored and stored.is_dir():
+                    models[train] = SCMMGPT.load(str(stored), adata=False, text_encoder=encoder)
+                else:
+                    models[train] = fitted({name: studies[name] for name in train}, markers, encoder, seed)
+                    if stored:
+                        models[train].save(str(stored))
                 print(train, models[train].alignment.scale, f"{time.perf_counter() - start:.0f} s", flush=True)
                 if arguments.save is not None and train == TRAIN and seed == 0:
                     models[train].save(str(arguments.save), overwrite=True, half_precision=True)
-            for row in rows_of(test, studies[test], models[train], known, names, tables):
+            trained_on = {term for name in train for term in studies[name].terms}
+            for row in rows_of(test, studies[test], models[train], known, names, tables, trained_on):
                 rows.append({"seed": seed, **row})
     table = pd.DataFrame(rows)
     mean = table.pivot_table(index=["refine", "predictor"], columns="set", values="macro_f1", sort=False)
     print(mean.assign(mean=mean.mean(axis=1)).round(3).to_string())
     own = table[table["predictor"] == "SCMMGPT"]
-    print(own.groupby("refine")[["accuracy", "accuracy_at_80", "ece", "error_auroc", "recall_at_3"]].mean().round(3))
+    trust = ["accuracy", "accuracy_at_80", "ece", "error_auroc", "recall_at_3", "set_coverage", "set_size"]
+    trust += ["missing_by_novelty", "missing_by_confidence", "leaf_right", "level_right", "level_is_any_cell"]
+    print(own.groupby("refine")[trust].mean().round(3).to_string())
     if not arguments.development:
         record = {"rows": rows, "seconds": time.perf_counter() - start, **machine_record(("scmpt-scverse", "torch"))}
         (arguments.results / "zero_shot.json").write_text(json.dumps(record, indent=1) + "\n")

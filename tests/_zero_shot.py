@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scipy import sparse
+
+from scmpt_scverse.module import TowerOptions
 
 #: Types of the Cell Ontology, each with fifteen genes of its own.
 TYPES = (
@@ -19,6 +22,11 @@ TYPES = (
     "endothelial cell",
     "hepatocyte",
 )
+#: Types that studies to train on have, others, and what cells of :func:`study` are usually labelled with.
+SEEN, UNSEEN = TYPES[:5], TYPES[5:]
+LABELS = [*UNSEEN, SEEN[0]]
+#: A tower that trains in a second.
+OPTIONS = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
 N_MARKERS = 15
 GENES = [f"{name.replace(' ', '').upper()}{number}" for name in TYPES for number in range(N_MARKERS)] + [
     f"OTHER{number}" for number in range(60)
@@ -70,3 +78,8 @@ def study(types: Sequence[str], n_each: int = 40, seed: int = 0, dropout: float 
     counts = rng.poisson(rates * rng.uniform(0.6, 1.6, (len(labels), 1))) * (rng.random(rates.shape) > dropout)
     obs = pd.DataFrame({"cell_type": labels}, index=[f"cell{number}" for number in range(len(labels))])
     return AnnData(sparse.csr_matrix(counts.astype(np.float32)), obs=obs, var=pd.DataFrame(index=GENES))
+
+
+def two_studies() -> AnnData:
+    """Cells of two studies of five of the eight types, in `.obs["study"]`."""
+    return ad.concat({"one": study(SEEN[:3], seed=1), "two": study(SEEN[2:], seed=2)}, label="study", index_unique="-")

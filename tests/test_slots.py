@@ -20,7 +20,7 @@ from scmpt_scverse._slots import (
     write_embedding,
     write_slots,
 )
-from scmpt_scverse._storable import check_groups_fit, storable, storable_names
+from scmpt_scverse._storable import MOST_COLUMNS, check_columns_fit, check_groups_fit, storable, storable_names
 
 COLUMN = Slot("obs", "scmpt_prediction")
 COLOURS = "scmpt_prediction_colors"
@@ -163,7 +163,8 @@ def test_rankings_and_layers_of_others_are_not_overwritten(cells: AnnData) -> No
     cells.layers["counts"] = cells.X
     with pytest.raises(ValueError, match=r"`adata.layers\['counts'\]` exists and was not written by"):
         check_ranking_is_ours(cells, AttributionKeys.from_key("counts"))
-    cells.uns["counts"] = {"names": 1, "scores": 1}  # of scanpy
+    ranking = np.array([("CD3D",)], dtype=[("T", object)])
+    cells.uns["counts"] = {"names": ranking, "scores": ranking}  # of scanpy
     with pytest.raises(ValueError, match=r"`adata.layers\['counts'\]` exists and was not written by"):
         check_ranking_is_ours(cells, AttributionKeys.from_key("counts"))
 
@@ -187,6 +188,36 @@ def test_groups_are_refused_exactly_where_hdf5_refuses_them(n_groups: int, n_let
         with pytest.raises(ValueError, match="header message is too large"):
             cells.write_h5ad(tmp_path / "cells.h5ad")
     assert fits == ((n_groups, n_letters) in {(500, 40), (900, 10), (3, 10)})
+
+
+@pytest.mark.parametrize("n_letters", [5, 200])
+def test_columns_are_refused_where_hdf5_refuses_them(n_letters: int) -> None:
+    """Their number counts, not the length of their names; a few columns are kept in reserve."""
+
+    def write(n_columns: int) -> None:
+        names = [f"{number:05}".ljust(n_letters, "x") for number in range(n_columns)]
+        with h5py.File("columns", "w", driver="core", backing_store=False) as file:
+            group = file.create_group("obsm/scmpt_probabilities")
+            group.attrs.update({"encoding-type": "dataframe", "encoding-version": "0.2.0", "_index": "_index"})
+            group.attrs["column-order"] = np.array(names, dtype=object)
+
+    write(MOST_COLUMNS)
+    check_columns_fit(range(MOST_COLUMNS), "adata.obsm['x']")
+    with pytest.raises(OSError, match="header message is too large"):
+        write(MOST_COLUMNS + 2)
+    with pytest.raises(ValueError, match=r"at most 4,090 labels, .*`adata.obsm\['x'\]`.* found 4,091. Merge"):
+        check_columns_fit(range(MOST_COLUMNS + 1), "adata.obsm['x']")
+
+
+def test_a_full_table_of_cells_is_refused(cells: AnnData) -> None:
+    columns = {f"c{number}": np.zeros(cells.n_obs, dtype=bool) for number in range(MOST_COLUMNS - 4)}
+    cells.obs = pd.DataFrame(columns, index=cells.obs_names)
+    check_writable(cells, "mine", PredictionKeys.from_prefix("mine").slots)
+    cells.obs["one more"] = 1
+    with pytest.raises(ValueError, match=r"room in `adata.obs` for 4 columns, .* found 4,087 there. Remove some"):
+        check_writable(cells, "mine", PredictionKeys.from_prefix("mine").slots)
+    cells.obs["mine_prediction"] = cells.obs.pop("one more")  # is replaced
+    check_writable(cells, "mine", PredictionKeys.from_prefix("mine").slots)
 
 
 def test_names_of_columns() -> None:

@@ -1,5 +1,7 @@
 """Input checks; the one place where error sentences are shaped: what was wrong, what was found, what to do."""
 
+import json
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -7,12 +9,17 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from scmpt_scverse._types import FloatArray
+
 _HERE = Path(__file__).parent
+#: No file of ours has brackets nested deeper.
+MOST_LEVELS = 100
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 def list_some(values: Iterable[object], limit: int = 8) -> str:
@@ -33,6 +40,8 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
 
 def check_choice(value: str, choices: Sequence[str], argument: str) -> None:
     """Raise `ValueError` unless `value` is one of `choices`."""
+    if not len(choices):
+        raise ValueError(f"Expected a choice for `{argument}={value!r}`; found none. Pass data that is not empty.")
     if value not in choices:
         raise ValueError(
             f"Unknown `{argument}={value!r}`. Choose one of {list_some(choices)}.{did_you_mean(str(value), choices)}"
@@ -43,7 +52,7 @@ def check_key(key: str, present: Iterable[str], where: str, *, hint: str = "") -
     """Raise `KeyError` unless `key` is among the `present` keys of `where` (for instance `adata.obs`)."""
     keys = [str(name) for name in present]
     if key not in keys:
-        raise KeyError(f"No {key!r} in `{where}`; found {list_some(keys)}.{did_you_mean(key, keys)}{hint}")
+        raise KeyError(f"No {key!r} in `{where}`; found {list_some(keys)}.{did_you_mean(str(key), keys)}{hint}")
 
 
 def check_cells(adata: object, *, mudata_ok: bool = False) -> None:
@@ -65,15 +74,113 @@ def check_cells(adata: object, *, mudata_ok: bool = False) -> None:
     raise TypeError(f"Expected an AnnData{' or a MuData' if mudata_ok else ''}; found {type_name(adata)}. {advice}")
 
 
-def check_table(table: object, columns: Iterable[str], argument: str, source: str) -> "pd.DataFrame":
-    """`table`; `TypeError` unless it is a DataFrame, `KeyError` unless it has the columns that `source` gives."""
+def check_table(
+    table: object, columns: Iterable[str], argument: str, source: str, *, numbers: Iterable[str] = ()
+) -> "pd.DataFrame":
+    """`table`, its columns of Python numbers as arrays; an error unless it has the columns that `source` gives.
+
+    Raises
+    ------
+    TypeError
+        It is no DataFrame, or a column of `numbers` holds something else.
+    KeyError
+        It does not have one of `columns` or `numbers`.
+    ValueError
+        Two columns have one name.
+    """
     import pandas as pd
 
+    advice = f" Pass what {source} returns."
     if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"Expected a DataFrame as `{argument}`; found {type_name(table)}. Pass what {source} returns.")
-    for column in columns:
-        check_key(column, table.columns, argument, hint=f" Pass what {source} returns.")
-    return table
+        raise TypeError(f"Expected a DataFrame as `{argument}`; found {type_name(table)}.{advice}")
+    for column in (*columns, *numbers):
+        check_key(str(column), table.columns, argument, hint=advice)
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
+        raise ValueError(
+            f"Expected columns of different names in `{argument}`; found {list_some(twice)} twice.{advice}"
+        )
+    found: pd.DataFrame = table.infer_objects()
+    texts = [column for column in numbers if not pd.api.types.is_numeric_dtype(found[column])]
+    if texts:
+        raise TypeError(
+            f"Expected numbers in `{argument}[{texts[0]!r}]`; found {found[texts[0]].dtype} values such as "
+            f"{list_some(found[texts[0]].iloc[:1])}. Convert the column with `pandas.to_numeric`."
+        )
+    return found
+
+
+def check_no_cells(values: object, argument: str) -> None:
+    """Raise `TypeError` for an AnnData or a MuData where an array or a column is expected."""
+    if hasattr(values, "obsm") and hasattr(values, "obs"):
+        raise TypeError(
+            f"Expected an array or a column as `{argument}`; found {type_name(values)}. Pass what it holds, such as "
+            "`adata.obs['cell_type']` or `adata.obsm['X_pca']`."
+        )
+
+
+def checked_numbers(values: object, argument: str, *, ndim: int) -> "FloatArray":
+    """Numbers as doubles, in an array of `ndim` dimensions; NaN where one is missing or masked.
+
+    Raises
+    ------
+    TypeError
+        `values` is, or holds, something else than numbers.
+    ValueError
+        It has another number of dimensions, or rows of different lengths.
+    """
+    import numpy as np
+    import pandas as pd
+
+    check_no_cells(values, argument)
+    advice = f"Pass {'a table' if ndim == 2 else 'a column'} of numbers: a NumPy array, or one of pandas."
+    if hasattr(values, "toarray"):  # a sparse matrix
+        values = values.toarray()
+    try:
+        is_masked = np.ma.getmaskarray(values) if isinstance(values, np.ma.MaskedArray) else None
+        array = np.asarray(values.to_numpy() if isinstance(values, pd.DataFrame | pd.Series | pd.Index) else values)
+        if array.dtype == object:
+            array = np.where(pd.isna(array), np.nan, array)
+            is_number = all(isinstance(value, Real) for value in array.flat)
+            array = array.astype(np.float64) if is_number else array
+    except (ValueError, RuntimeError, TypeError) as error:  # rows of different lengths; tensors that are not free
+        why = str(error).rstrip(".")
+        raise ValueError(f"Expected numbers in `{argument}`; found {type_name(values)}: {why}. {advice}") from error
+    if array.dtype.kind not in "biuf":
+        example = f" such as {str(array.flat[0])!r}" if array.ndim and array.size else ""
+        raise TypeError(
+            f"Expected numbers in `{argument}`; found {type_name(values)} of {array.dtype} values{example}. {advice}"
+        )
+    if array.ndim != ndim:
+        raise ValueError(f"Expected {ndim} dimensions in `{argument}`; found shape {array.shape}. {advice}")
+    array = array.astype(np.float64)
+    return array if is_masked is None else np.where(is_masked, np.nan, array)
+
+
+def check_same_cells(first: object, second: object, arguments: tuple[str, str]) -> None:
+    """Raise `ValueError` where two columns or tables of equal length name other cells, or in another order.
+
+    Arrays name none, and neither does an index that only counts rows.
+    """
+    import pandas as pd
+
+    if not isinstance(first, pd.DataFrame | pd.Series) or not isinstance(second, pd.DataFrame | pd.Series):
+        return
+    names, others = (list(map(str, each.index)) for each in (first, second))
+    if names == others or len(names) != len(others):
+        return
+    is_reordered = sorted(names) == sorted(others)
+    counted = list(map(str, range(len(names))))
+    if counted in (names, others) and not is_reordered:
+        return
+    row = next(row for row in range(len(names)) if names[row] != others[row])
+    one, other = arguments
+    found = "the same names in another order" if is_reordered else "other names"
+    raise ValueError(
+        f"Expected the same cells in `{one}` and `{other}`, in the same order; found {found}, such as {names[row]!r} "
+        f"beside {others[row]!r}. Pass `{other}` with `.loc[names]` in the order of `{one}`, or arrays "
+        "(`.to_numpy()`) if the rows are in the same order."
+    )
 
 
 def type_name(value: object) -> str:
@@ -88,6 +195,12 @@ def check_positive(value: object, argument: str) -> None:
         raise ValueError(f"`{argument}` must be a whole number of at least 1; found {value!r}.")
 
 
+def check_seed(value: object) -> None:
+    """Raise `ValueError` unless `value` can be a seed: a whole number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ValueError(f"`seed` must be a whole number of at least 0; found {value!r}.")
+
+
 def check_share(value: object, argument: str) -> None:
     """Raise `ValueError` unless `value` is a number in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
@@ -100,6 +213,29 @@ def check_name(name: str, argument: str) -> None:
         raise ValueError(
             f"`{argument}` names something that is written, so it must be a text without slash and dot; found {name!r}."
         )
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What JSON holds; `ValueError` if it is none, also where brackets are nested so deep that parsers give up."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        level = deepest = 0
+        for found in _TEXT_OR_BRACKET.finditer(text):
+            level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
+            deepest = max(deepest, level)
+        if deepest <= MOST_LEVELS:
+            raise  # it is the call that is nested
+        raise ValueError(f"brackets are nested {deepest} deep") from error
+
+
+def is_of_machine(error: BaseException) -> bool:
+    """Whether an error is about the memory or the depth of calls, so that no file that is being read is at fault."""
+    if isinstance(error, MemoryError | RecursionError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and "allocate memory" in str(error)  # of PyTorch, on the processor
 
 
 def warn_user(message: str) -> None:

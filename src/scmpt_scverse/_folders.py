@@ -1,4 +1,4 @@
-"""Where this package keeps files of its own, and whether a folder can be written to."""
+"""Where this package keeps files of its own, and whether folders and files can be written to."""
 
 import os
 import tempfile
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import platformdirs
 
+#: Text models that come with this package: `model` opens them, and `encoders` reads their profiles.
+TEXT_MODELS = Path(__file__).parent / "model" / "bundled"
 #: Environment variables with the folder of the caches, and with that of downloaded encoders.
 CACHE_VARIABLE, ENCODERS_VARIABLE = "SCMPT_CACHE", "SCMPT_ENCODERS"
 
@@ -49,3 +51,50 @@ def check_folder(folder: Path) -> None:
     finally:
         if probe is not None:
             os.unlink(probe)
+
+
+def check_new_folder(path: Path) -> None:
+    """Refuse a folder that cannot be made, with those above it, or written to."""
+    nearest = path.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise FileExistsError(f"Expected a folder at {nearest}; found a file. Choose another name.")
+    check_folder(nearest)
+
+
+def check_file(path: Path) -> None:
+    """Refuse, before any work, a place where no file can be written; raises as :func:`check_folder`."""
+    if path.is_dir():
+        raise FileExistsError(f"Expected a file at {path}; found a folder. Choose another name.")
+    check_folder(Path(os.path.realpath(path)).parent)  # a link is followed
+
+
+def check_appendable(path: Path) -> None:
+    """Refuse, before any work, a file that nothing can be added to, or made in the place of.
+
+    Raises
+    ------
+    FileExistsError
+        There is a folder of this name, or a file where a folder should be.
+    OSError
+        The file, or the folder that it would be in, cannot be written to.
+    """
+    if path.is_dir():
+        raise FileExistsError(f"Expected a file at {path}; found a folder. Choose another name.")
+    is_there = os.path.lexists(path)
+    if not is_there:
+        check_new_folder(path.parent)
+        if not path.parent.exists():
+            return
+    try:
+        # Tried, as for folders; a file that was not there is removed.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | (0 if is_there else os.O_CREAT | os.O_EXCL)))
+        if not is_there:
+            path.unlink()
+    except FileExistsError:
+        return  # somebody made it meanwhile
+    except OSError as error:
+        raise type(error)(
+            error.errno, f"The file {path} cannot be written to ({error.strerror}). Choose another name."
+        ) from error

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import warn_user
+from scmpt_scverse._checks import check_no_cells, check_same_cells, list_some, type_name, warn_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _MISSING_NAMES = re.compile(
     "nan?|nat|none|null|missing|ambiguous|unresolved|uncertain|"
     "(un(known|assigned|labell?ed|annotated|classified|defined|determined|identified|specified)|"
-    "not?(assigned|available|applicable|annotated|classified|determined|known|label(l?ed)?))(cells?|(cell)?types?)?"
+    "not?(assigned|available|applicable|annotated|classified|determined|known|specified|reported|label(l?ed)?))(cells?|(cell)?types?)?"
 )
 #: How every warning of doubtful labels begins.
 DOUBTFUL = "Doubtful labels in"
@@ -68,6 +69,7 @@ def labels_or(values: "ArrayLike | pd.Series", missing: "str | Sequence[str]") -
 
 def checked_labels(values: "ArrayLike | pd.Series", argument: str) -> "StrArray":
     """Labels as Python strings, shape `(n_obs,)`; `ValueError` where one is missing or blank."""
+    check_no_cells(values, argument)
     texts = labels_or(values, "")
     n_missing = int((texts == "").sum())
     if n_missing:
@@ -75,6 +77,29 @@ def checked_labels(values: "ArrayLike | pd.Series", argument: str) -> "StrArray"
             f"Expected a label for every cell in `{argument}`; found {n_missing} missing of {len(texts)}. "
             "Leave these cells out, on both sides."
         )
+    return texts
+
+
+def paired_labels(y_true: "ArrayLike | pd.Series", y_pred: "ArrayLike | pd.Series") -> "tuple[StrArray, StrArray]":
+    """True and predicted labels of the same cells as text; `ValueError` unless there is one of each for each cell."""
+    truth, predicted = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
+    if len(truth) != len(predicted):
+        raise ValueError(
+            "Expected one prediction for each true label; "
+            f"found {len(truth)} in `y_true` and {len(predicted)} in `y_pred`. Pass the same cells in the same order."
+        )
+    if len(truth) == 0:
+        raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
+    check_same_cells(y_true, y_pred, ("y_true", "y_pred"))
+    return truth, predicted
+
+
+def given_labels(labels: "object | Iterable[object]", argument: str) -> list[str]:
+    """Labels that the user lists, or a single one, as text; `ValueError` where one is missing."""
+    several = [labels] if isinstance(labels, str | bytes) or not isinstance(labels, Iterable) else list(labels)
+    texts = labels_or(several, "").tolist() if several else []
+    if not all(texts):
+        raise ValueError(f"Expected labels in `{argument}`; found a missing one among {list_some(several)}.")
     return texts
 
 
@@ -136,7 +161,7 @@ def warn_of_doubtful_labels(
     known, accepted = set(known), list(unlabeled or [])
     spellings_of_none = {_spelling(name) for name in accepted}
     new = [name for name in counts if name and name not in known and name not in accepted]
-    missing = [name for name in new if _reads_missing(name, counts) or _spelling(name) in spellings_of_none]
+    missing = [name for name in new if reads_missing(name, counts) or _spelling(name) in spellings_of_none]
     sentences = []
     if missing:
         if unlabeled is None:
@@ -166,6 +191,11 @@ def _column(values: "ArrayLike | pd.Series") -> "StrArray":
     if isinstance(values, np.ma.MaskedArray) or (isinstance(values, np.ndarray) and values.dtype.kind in "mM"):
         values = pd.Series(values)  # numpy forgets the mask, and makes numbers of dates
     array = np.asarray(values, dtype=object)
+    if array.ndim == 0:
+        raise TypeError(f"Expected one label per cell; found {type_name(values)}. Pass a list or a column of labels.")
+    nested = next((value for value in array.flat if isinstance(value, list | tuple | np.ndarray)), None)
+    if array.ndim == 1 and nested is not None:
+        raise TypeError(f"Expected one label per cell; found {type_name(nested)} among them. Pass a list of texts.")
     if array.ndim != 1:
         raise ValueError(
             f"Expected one label per cell, a single column; found {type(values).__name__} of shape {array.shape}. Pass "
@@ -174,12 +204,12 @@ def _column(values: "ArrayLike | pd.Series") -> "StrArray":
     return array
 
 
-def _reads_missing(name: str, counts: "dict[str, int]") -> bool:
-    """Whether a label says that nothing is known; -1 is what clusterings and codes of categories hold for that."""
+def reads_missing(name: str, among: "Container[str]" = ()) -> bool:
+    """Whether a label `among` others says that nothing is known; -1 is what clusterings and codes have for that."""
     compact = "".join(letter for letter in unicodedata.normalize("NFKC", name).casefold() if letter.isalnum())
     if not compact:
         # Beside "+", "-" means negative. Dots alone are no custom of tables of cells.
-        return "+" not in counts and set(name.strip()) != {"."}
+        return "+" not in among and set(name.strip()) != {"."}
     return name.strip() == "-1" or _MISSING_NAMES.fullmatch(compact) is not None
 
 

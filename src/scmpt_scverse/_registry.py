@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
 from typing import Any, TypeVar
 
-from scmpt_scverse._checks import check_choice, list_some, warn_user
+from scmpt_scverse._checks import check_choice, is_of_machine, list_some, warn_user
 
 T = TypeVar("T")
 
@@ -84,6 +84,8 @@ class Registry:
         try:
             return self.installed[name].load()
         except Exception as error:
+            if is_of_machine(error):
+                raise
             raise self._broken(
                 name, f"its import raised {type(error).__name__}: {' '.join(str(error).split())}"
             ) from error

@@ -3,7 +3,8 @@
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from scmpt_scverse import __version__
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import MOST_LEVELS, is_of_machine, list_some, parsed_json
 
 #: Raised when older versions cannot read what is written.
 FORMAT = 1
 _JSON, _ARRAYS, _PICKLE = "model.json", "model.safetensors", "model.pt"
 _ARRAY, _FRAME = "__array__", "__frame__"
+#: What building a model of other values raises; a `ValueError` may be for the user.
+_OF_DAMAGE: tuple[type[Exception], ...] = (
+    *(AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError),
+)
 
 
 def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
@@ -52,10 +57,10 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
     content = _read_json(folder, prefix, names)
     try:
         return content, load_file(folder / f"{prefix}{_ARRAYS}")
-    except PermissionError:
-        raise
     # safetensors raises all sorts of things for files that are cut short, none of theirs, or crafted.
     except Exception as error:
+        if _is_of_system(error):
+            raise
         raise damaged(folder, error) from error
 
 
@@ -81,10 +86,10 @@ def _read_json(folder: Path, prefix: str, names: Sequence[str]) -> dict[str, Any
             "`model.save` wrote."
         )
     try:
-        content = _decoded(json.loads(file.read_text(encoding="utf-8")))
-    except PermissionError:
-        raise
+        content = _decoded(parsed_json(file.read_text(encoding="utf-8")))
     except Exception as error:  # as above, of json
+        if _is_of_system(error):
+            raise
         raise damaged(folder, error) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         written = content.get("format") if isinstance(content, dict) else type(content).__name__
@@ -102,6 +107,22 @@ def damaged(folder: Path, reason: object) -> ValueError:
     """The error for a model whose files do not hold what they should."""
     text = " ".join((str(reason) or type(reason).__name__).split())
     return ValueError(f"The model in {folder} cannot be read ({text}). Copy it again, or train it again.")
+
+
+def _is_of_system(error: Exception) -> bool:
+    """Whether the file could not be read whatever it holds: no permission, no memory, too many open files."""
+    return is_of_machine(error) or (isinstance(error, OSError) and error.errno is not None)
+
+
+@contextmanager
+def undamaged(folder: Path, *also: type[Exception]) -> Iterator[None]:
+    """Say that the files of a model are damaged, where what they hold makes no model; `also` are further errors."""
+    try:
+        yield
+    except (*_OF_DAMAGE, *also) as error:
+        if is_of_machine(error):
+            raise
+        raise damaged(folder, error) from error
 
 
 def under(arrays: Mapping[str, Any], prefix: str) -> dict[str, Any]:
@@ -136,10 +157,12 @@ def _encoded(value: Any) -> Any:
     return value
 
 
-def _decoded(value: Any) -> Any:
-    """The inverse of :func:`_encoded`."""
+def _decoded(value: Any, level: int = 0) -> Any:
+    """The inverse of :func:`_encoded`; `ValueError` for what is nested deeper than it writes."""
+    if level > MOST_LEVELS:
+        raise ValueError(f"it is nested more than {MOST_LEVELS} levels deep")
     if isinstance(value, list):
-        return [_decoded(item) for item in value]
+        return [_decoded(item, level + 1) for item in value]
     if not isinstance(value, dict):
         return value
     if _ARRAY in value:
@@ -147,7 +170,7 @@ def _decoded(value: Any) -> Any:
     if _FRAME in value:
         index = pd.Index(value["index"], name="epoch")
         return pd.DataFrame({value["column"]: value[_FRAME]}, index=index).astype(_harmless_type(value["dtype"]))
-    return {key: _decoded(item) for key, item in value.items()}
+    return {key: _decoded(item, level + 1) for key, item in value.items()}
 
 
 def _harmless_type(name: str) -> "np.dtype[Any]":

@@ -1,6 +1,6 @@
 """What `.h5ad` files and zarr stores can hold: names, values of `.uns`, and rankings with one field per group."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,8 @@ import numpy as np
 _MAX_NAME_BYTES = 240
 #: HDF5 keeps the names of all fields in one message of the object header, which has room for 64 kB.
 _MAX_FIELDS_BYTES = 65_530
+#: Of the columns of a table, such a message holds a reference of 16 bytes each, whatever their names.
+MOST_COLUMNS = 4_090
 _RESERVED_NAMES = frozenset({".", "..", "_index"})
 
 
@@ -55,6 +57,15 @@ def why_no_name(name: str) -> str | None:
     if n_bytes > _MAX_NAME_BYTES:
         return f"zarr makes names of folders of them, which can have {_MAX_NAME_BYTES} bytes; found {n_bytes}"
     return None
+
+
+def check_columns_fit(labels: Sized, where: str) -> None:
+    """Refuse more labels than a table with one column per label can have in an `.h5ad` file."""
+    if len(labels) > MOST_COLUMNS:
+        raise ValueError(
+            f"Expected at most {MOST_COLUMNS:,} labels, as many columns as `{where}` can have in an `.h5ad` file; "
+            f"found {len(labels):,}. Merge rare labels, or keep what `predict(..., soft=True)` returns beside the data."
+        )
 
 
 def check_groups_fit(groups: Sequence[str]) -> None:

@@ -139,7 +139,7 @@ def test_mudata_gives_what_an_anndata_with_the_same_arrays_gives(pbmc: AnnData) 
         tables.append(ablation.run(model, data, changes, **options))
     pd.testing.assert_frame_equal(*tables)
     assert set(tables[0]["replicate"]) == {0, 1, 2}  # one for each donor
-    assert tables[0].loc[tables[0]["metric"] == "macro_f1", "value"].nunique() > 4
+    assert tables[0].loc[tables[0]["metric"] == "macro_f1", "value"].nunique() > 3
 
 
 def test_forms_are_options_of_the_encoder(minilm: Encoder, cells: GeneExpression, tmp_path: Path) -> None:

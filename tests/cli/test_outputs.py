@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from scmpt_scverse import datasets, tl
+from scmpt_scverse import datasets
 from scmpt_scverse._h5ad import check_storable, write_cells
 from scmpt_scverse.cli import app
 from scmpt_scverse.cli._files import save_cells, save_or_rescue, save_or_rescue_each
+from scmpt_scverse.modalities import stream_embedding
 
 resource = pytest.importorskip("resource", reason="POSIX only")
 
@@ -131,13 +132,13 @@ def test_what_cannot_take_its_place_is_saved_beside(
     runner: CliRunner, cells_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody makes a folder of that name while the cells are embedded."""
-    out, begin = cells_file.with_name("out.h5ad"), tl.embed_file
+    out = cells_file.with_name("out.h5ad")
 
-    def late(*args: object, **kwargs: object) -> int:
+    def late(*args: Any, **kwargs: Any) -> Any:
         out.mkdir()
-        return begin(*args, **kwargs)  # type: ignore[arg-type]
+        return stream_embedding(*args, **kwargs)
 
-    monkeypatch.setattr(tl, "embed_file", late)
+    monkeypatch.setattr("scmpt_scverse.tl._embed_file.stream_embedding", late)
     result = runner.invoke(app, ["embed", str(cells_file), str(out), "--encoder", "scgpt-mini"])
     beside = cells_file.with_name("out-1.h5ad")
     assert result.exit_code == 1

@@ -117,8 +117,17 @@ def test_options_of_text_models(runner: CliRunner, model: str, query: Path) -> N
     np.testing.assert_array_equal(unknown, cells.obs["mine_confidence"] < 0.6)
     assert 0 < unknown.mean() < 1
     assert not any(name.startswith("scmmgpt") for name in cells.obs)
+    few = [part for label in LABELS[1:] for part in ("--labels", label)]
+    novel = annotated(runner, model, query, *few, "--max-novelty", "0.5")
+    np.testing.assert_array_equal(novel.obs["scmmgpt_prediction"] == "Unknown", novel.obs["scmmgpt_novelty"] > 0.5)
     assert set(annotated(runner, model, query, "--tissue", "liver").obsm["scmmgpt_scores"]) == set(UNSEEN)
     assert set(annotated(runner, model, query).obsm["scmmgpt_scores"]) == set(TYPES)
+    alone = annotated(runner, model, query, *AS_OPTIONS, "--background", "1").obsm["scmmgpt_scores"]
+    text_model = SCMMGPT.from_pretrained(model)
+    text_model.background = 1
+    expected = text_model.predict(anndata.read_h5ad(query), labels=LABELS, soft=True)
+    np.testing.assert_allclose(alone, expected)
+    assert not np.allclose(alone, annotated(runner, model, query, *AS_OPTIONS).obsm["scmmgpt_scores"])
     where = ["--layer", "X", "--gene-symbols", "var_names"]
     same = annotated(runner, model, query, *AS_OPTIONS, *where, *options)
     pd.testing.assert_frame_equal(same.obs, cells.obs)
@@ -199,7 +208,7 @@ def test_a_model_of_the_package_by_its_name(
 ) -> None:
     bundled = query.with_name("bundled")
     shutil.copytree(model, bundled / "scmmgpt-mini")
-    monkeypatch.setattr("scmpt_scverse.model._scmmgpt._BUNDLED", bundled)
+    monkeypatch.setattr("scmpt_scverse.model._scmmgpt.TEXT_MODELS", bundled)
     assert "scmmgpt_prediction" in annotated(runner, "scmmgpt-mini", query, *AS_OPTIONS).obs
     result = runner.invoke(app, ["info", "scmmgpt-mini"])
     assert result.exit_code == 0, result.output
@@ -231,6 +240,8 @@ def test_options_and_commands_of_the_other_kind_of_model(
         (["annotate", other_model, *query_out, *AS_OPTIONS], "--labels"),
         (["annotate", other_model, *query_out, "--tissue", "liver", "--refine", "none"], "--tissue, --refine"),
         (["annotate", other_model, *query_out, "--min-confidence", "0"], "--min-confidence"),
+        (["annotate", other_model, *query_out, "--background", "1"], "--background"),
+        (["annotate", model, *query_out, "--background", "1.5"], "--background"),
         (["search", other_model, *query_out, "B cell"], "Expected a text model"),
         (["evaluate", model, str(query)], "found a text model"),
         (["refine", model, *query_out, "--llm", "x"], "found a text model"),

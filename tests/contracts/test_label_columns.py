@@ -189,9 +189,15 @@ def test_missing_values_of_other_columns(values: Any, expected: list[str]) -> No
     assert labels_or(values, "-").tolist() == expected
 
 
-@pytest.mark.parametrize("values", [np.zeros((3, 1)), pd.DataFrame({"y": ["a"], "z": ["b"]}), "B cell", 3])
+@pytest.mark.parametrize("values", [np.zeros((3, 1)), pd.DataFrame({"y": ["a"], "z": ["b"]}), [["a"], ["b"]]])
 def test_what_is_no_single_column_is_refused(values: Any) -> None:
     with pytest.raises(ValueError, match="Expected one label per cell, a single column; found .* Pass one column"):
+        labels_or(values, "-")
+
+
+@pytest.mark.parametrize("values", ["B cell", 3, None, {"a": "b"}, {"a", "b"}, [["a", "b"], ["c"]]])
+def test_what_is_no_column_is_refused(values: Any) -> None:
+    with pytest.raises(TypeError, match="Expected one label per cell; found .* Pass a list"):
         labels_or(values, "-")
 
 

@@ -279,6 +279,11 @@ def test_types_in_tissue() -> None:
     assert knowledge.types_in_tissue(table, "Islets", min_genes=3) == ["beta"]
     assert knowledge.types_in_tissue(table, "blood", min_genes=1) == ["B"]
     assert knowledge.types_in_tissue(table, "lung", min_genes=1) == ["B"]
+    unknown = table.assign(tissue=["Undefined", "Undefined; Lung", "unknown", "N/A", "Not specified", "nan", "Lung"])
+    assert knowledge.types_in_tissue(unknown, "lung", min_genes=1) == ["B", "alpha"]
+    for none in ("undefined", "Unknown", "n/a", "not specified"):
+        with pytest.raises(ValueError, match="Choose one of 'lung'[.]"):
+            knowledge.types_in_tissue(unknown, none, min_genes=1)
     with pytest.raises(ValueError, match="found 'pancrea'. Did you mean 'pancreas'"):
         knowledge.types_in_tissue(table, "pancrea")
     with pytest.raises(ValueError, match="at least 5 genes from 'pancreas'; the most that one has is 3"):

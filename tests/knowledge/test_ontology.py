@@ -121,7 +121,7 @@ def test_kinship_earns_credit() -> None:
     )
     assert figures["exact"] == 0.25
     assert figures["within_lineage"] == 0.75
-    with pytest.raises(ValueError, match="found 1 true and 2 predicted"):
+    with pytest.raises(ValueError, match="found 1 in `y_true` and 2 in `y_pred`"):
         knowledge.ontology_metrics(["T cell"], ["T cell", "T cell"], mapping, ontology=SMALL)
 
 

@@ -165,6 +165,45 @@ def test_markers_of_labels() -> None:
     assert list(empty.columns) == list(table.columns)
 
 
+@pytest.mark.parametrize(
+    ("text", "unknown"),
+    [
+        ("expresses CD3D, FOXP9 and BLAH", ["FOXP9", "BLAH"]),
+        ("EPCAM+ PDZK9+, negative for CD68", ["PDZK9", "CD68"]),  # of a known protein, too
+        ("cells that secrete IL17A and IL-22", ["IL17A", "IL-22"]),
+        ("express ENSG00000167286", ["ENSG00000167286"]),
+        ("NK cells that express MHC class II, TCR and RNA in the CNS", []),
+        ("Th17 cells of layer L2/3 from donor D1", []),
+        ("A SET OF CELLS THAT EXPRESS CD14", []),
+        ("a cell that secretes insulin and antibodies", []),
+    ],
+)
+def test_genes_that_are_named_in_vain_are_warned_of(text: str, unknown: list[str]) -> None:
+    if not unknown:
+        knowledge.label_markers({"a": text}, GENES)  # warnings are errors
+        return
+    with pytest.warns(UserWarning, match=f"are left out: {', '.join(map(repr, unknown))}[.]"):
+        knowledge.label_markers({"a": text}, GENES)
+
+
+@pytest.mark.parametrize(
+    ("text", "says_only_genes"),
+    [
+        ("expresses CD3D and CD3E", True),
+        ("cells positive for MS4A1, lacking CD3E", True),
+        ("CD3+CD8- cells", True),
+        ("my type: expresses FOXP9 and CD14", True),
+        ("type 2: expresses insulin", True),
+        ("T cells that express CD3E", False),
+        ("B cells of the spleen", False),
+        ("expresses nothing", False),
+        ("", False),
+    ],
+)
+def test_texts_that_say_nothing_beside_genes(text: str, says_only_genes: bool) -> None:
+    assert knowledge.says_only_genes(text, GENES) == says_only_genes
+
+
 @pytest.mark.parametrize("text", ["no " * 20_000, "CD4 no " * 3_000, "no CD4, " * 3_000, "CD4-" * 3_000, "a-" * 20_000])
 def test_long_texts(text: str) -> None:
     start = time.perf_counter()

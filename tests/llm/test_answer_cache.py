@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import pickle
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests._malicious import Malicious, assert_is_harmful
 from scmpt_scverse import llm
 from scmpt_scverse._folders import CACHE_VARIABLE
 from scmpt_scverse.llm import Answer, AnswerCache
+from scmpt_scverse.llm._ask import ask
 
 ANSWER = Answer("answered", (0.5, 0.25, 0.25), "Because.", "", 100, 20, "m-1", ("seed",))
 
@@ -187,3 +189,56 @@ def test_recorded_client_answers_as_the_recorded_one(server: ChatServer, tmp_pat
     assert llm.RecordedClient(path, model="slow").model == "slow"
     with pytest.raises(FileNotFoundError, match="Expected a file of recorded answers"):
         llm.RecordedClient(tmp_path / "nothing")
+
+
+def test_a_file_that_cannot_be_written_to_is_found_before_any_question(
+    client: llm.OpenAICompatibleClient, tmp_path: Path
+) -> None:
+    sent: list[llm.Request] = []
+
+    class Paid(llm.OpenAICompatibleClient):
+        def answer(self, requests: Iterable[llm.Request]) -> Generator[tuple[llm.Request, llm.Answer], None, None]:
+            for request in requests:
+                sent.append(request)
+                yield request, ANSWER
+
+    paid = Paid("m", base_url="http://localhost/v1", api_key=KEY)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "answers.jsonl")
+    for name, words in {
+        "folder": "Expected a file at .*folder; found a folder",
+        "file/new/answers.jsonl": "Expected a folder at .*file; found a file",
+        "link": "link cannot be written to .No such file",
+        "x" * 300: "File name too long",
+    }.items():
+        with pytest.raises(OSError, match=words):
+            AnswerCache(tmp_path / name)
+        options = llm.AskOptions(cache_path=tmp_path / name, progress=False)
+        with pytest.raises(OSError, match=f"{words}|Is a directory|File name too long"):
+            ask(paid, [request_about(paid)], options)
+    assert sent == []
+
+
+def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    AnswerCache(tmp_path / "new" / "answers.jsonl")
+    AnswerCache(tmp_path / "answers.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_answers_that_are_all_there_need_no_permission(
+    client: llm.OpenAICompatibleClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    with AnswerCache(path) as cache:
+        cache.put(client, request_about(client), ANSWER)
+
+    def refuse(self: AnswerCache) -> None:
+        raise PermissionError(f"{self.path} cannot be written to")
+
+    monkeypatch.setattr(AnswerCache, "check_writable", refuse)
+    options = llm.AskOptions(cache_path=path, progress=False)
+    assert ask(client, [request_about(client)], options)[0] == [ANSWER]
+    with pytest.raises(PermissionError):
+        ask(client, [request_about(client, 1)], options)
+    assert ask(client, [request_about(client, 1)], replace(options, dry_run=True))[0] == [None]

@@ -198,7 +198,7 @@ def test_values_of_a_linear_head_are_attributed_as_by_hand(pbmc: AnnData) -> Non
     is_clipped = np.abs((values - standardiser.mean[: len(genes)].numpy()) / standardiser.std[: len(genes)].numpy())
     inside = genes[(is_clipped < standardiser.largest) & (values > 0)]
     assert len(inside) > 50
-    np.testing.assert_allclose(found[inside], of_hand[inside], atol=1e-4)
+    np.testing.assert_allclose(found[inside], of_hand[inside], rtol=2e-3, atol=1e-4)
 
 
 def test_arrays_of_the_user_are_held(trained: SCMPT, embedded: AnnData) -> None:

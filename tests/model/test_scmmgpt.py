@@ -3,44 +3,26 @@
 import json
 from pathlib import Path
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from tests._zero_shot import TYPES, WordEncoder, genes_of, markers, study
+from tests._zero_shot import LABELS, OPTIONS, SEEN, TYPES, UNSEEN, WordEncoder, genes_of, markers, study, two_studies
 
 from scmpt_scverse import SCMMGPT
-from scmpt_scverse.module import TowerOptions
 from scmpt_scverse.zero_shot import Refine
 
 pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
-OPTIONS = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
-SEEN, UNSEEN = TYPES[:5], TYPES[5:]
-
-
-@pytest.fixture(scope="session")
-def _aligned() -> SCMMGPT:
-    cells = ad.concat({"one": study(SEEN[:3], seed=1), "two": study(SEEN[2:], seed=2)}, label="study", index_unique="-")
-    SCMMGPT.setup_anndata(cells, "cell_type", batch_key="study")
-    model = SCMMGPT(cells, text_encoder=WordEncoder())
-    model.train(markers=[markers()], options=OPTIONS, accelerator="cpu", progress=False)
-    return model
 
 
 @pytest.fixture
-def model(_aligned: SCMMGPT) -> SCMMGPT:
-    """Trained on two studies of five of the eight types."""
-    return _aligned
+def model(text_model: SCMMGPT) -> SCMMGPT:
+    return text_model
 
 
 @pytest.fixture
-def query() -> AnnData:
-    """Cells of types that no study had, and of one that some had."""
-    return study([*UNSEEN, SEEN[0]], seed=3)
-
-
-LABELS = [*UNSEEN, SEEN[0]]
+def query(text_query: AnnData) -> AnnData:
+    return text_query
 
 
 def accuracy(model: SCMMGPT, query: AnnData, refine: Refine = "self-train") -> float:
@@ -63,8 +45,9 @@ def test_annotate_writes_its_slots_and_nothing_else(model: SCMMGPT, query: AnnDa
     np.testing.assert_allclose(query.obs["scmmgpt_confidence"], scores.max(axis=1))
     ids = dict(zip(query.obs["scmmgpt_prediction"], query.obs["scmmgpt_ontology_id"], strict=True))
     assert ids["B cell"] == "CL:0000236"
-    new = {"scmmgpt_prediction", "scmmgpt_confidence", "scmmgpt_ontology_id"}
-    assert set(query.obs) - set(before.obs) == new
+    of_labels = ("prediction", "confidence", "ontology_id", "novelty")
+    of_levels = ("backed_off", "backed_off_id", "backed_off_confidence")
+    assert set(query.obs) - set(before.obs) == {f"scmmgpt_{part}" for part in (*of_labels, *of_levels)}
     assert set(query.obsm) == {"scmmgpt_scores"}
     assert not query.uns
     assert (query.X != before.X).nnz == 0
@@ -174,7 +157,7 @@ def test_bad_input_is_refused_in_words(model: SCMMGPT, query: AnnData) -> None:
 
 
 def test_the_query_is_read_where_the_model_was_set_up_to_read(query: AnnData) -> None:
-    cells = ad.concat({"one": study(SEEN[:3], seed=1), "two": study(SEEN[2:], seed=2)}, label="study", index_unique="-")
+    cells = two_studies()
     cells.layers["counts"] = cells.X.copy()
     cells.X = np.zeros(cells.shape, dtype=np.float32)
     SCMMGPT.setup_anndata(cells, "cell_type", batch_key="study", layer="counts")

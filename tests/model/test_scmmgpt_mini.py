@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from anndata import AnnData
+from sklearn.metrics import roc_auc_score
 from tests._adata import LABELS_KEY
 
 import scmpt_scverse
@@ -51,14 +52,53 @@ def test_search(model: SCMMGPT, pbmc: AnnData) -> None:
     by_label = pbmc.obs.groupby(LABELS_KEY, observed=True)["scmmgpt_search"].median()
     assert by_label.idxmax() == "CD19+ B"
     assert by_label["CD19+ B"] > 0.95
-    model.search(pbmc, "cells that secrete insulin")
+    with pytest.warns(UserWarning, match="not in the data, or do not differ between its cells: 'INS'"):
+        model.search(pbmc, "cells that secrete insulin")
     assert (pbmc.obs["scmmgpt_search"] > 0.95).mean() < 0.05
+
+
+def test_genes_that_are_searched_for_decide_alone(model: SCMMGPT, pbmc: AnnData) -> None:
+    is_t_cell = pbmc.obs[LABELS_KEY].str.contains("T |Cytotoxic|Memory")
+    for text in ("expresses CD3D and CD3E", "CD3D+ CD3E+ cells", "cells positive for CD3D"):
+        model.search(pbmc, text)
+        found = pbmc.obs["scmmgpt_search"]
+        assert found[is_t_cell].median() > 0.75, text
+        assert found[~is_t_cell].median() < 0.4, text
+    with pytest.warns(UserWarning, match=r"not among the \d+ genes are left out: 'FOXP9'"):
+        model.search(pbmc, "expresses FOXP9 and CD3D")
+    with pytest.warns(UserWarning, match="not in the data, or do not differ between its cells: 'INS'"):
+        model.search(pbmc, "expresses CD3D and INS")
+
+
+def test_b_cells_are_explained_by_their_markers(model: SCMMGPT, pbmc: AnnData) -> None:
+    labels = list(NAMES.values())
+    is_b_cell = (pbmc.obs[LABELS_KEY] == "CD19+ B").to_numpy()
+    model.annotate(pbmc, labels)
+    model.rank_attributions(pbmc, labels=labels, groups=["B cell"])
+    assert {"MS4A1", "CD79A"} <= set(pbmc.uns["scmmgpt_attributions"]["names"]["B cell"][:5])
+    tops = []
+    for name in pbmc.obs_names[is_b_cell & (pbmc.obs["scmmgpt_prediction"] == "B cell").to_numpy()][:3]:
+        table = model.explain_cell(pbmc, name, labels=labels, refine="none", label="B cell")
+        assert table["total"].sum() == pytest.approx(table.attrs["difference"], abs=1e-5)
+        tops += list(table.index[:10])
+    assert {"MS4A1", "CD79A"} & set(tops)
+
+
+def test_a_missing_type_is_novel(model: SCMMGPT, pbmc: AnnData) -> None:
+    labels = [label for label in NAMES.values() if label != "B cell"]
+    model.annotate(pbmc, labels)
+    is_b_cell = pbmc.obs[LABELS_KEY] == "CD19+ B"
+    assert roc_auc_score(is_b_cell, pbmc.obs["scmmgpt_novelty"]) > 0.9
 
 
 def test_tissue(model: SCMMGPT, pbmc: AnnData) -> None:
     assert "B cell" in model.predict(pbmc, soft=True, tissue="blood")
     with pytest.raises(ValueError, match="Expected a tissue"):
         model.predict(pbmc, tissue="the moon")
+    with pytest.raises(ValueError, match="Expected a tissue") as refusal:
+        model.predict(pbmc, tissue="undefined")
+    assert "Choose from" in str(refusal.value)
+    assert "undefined" not in str(refusal.value).split("Choose from")[1]
 
 
 def test_an_unknown_name_of_a_model_is_an_error() -> None:

@@ -7,6 +7,7 @@ import pytest
 import scvi
 import torch
 from anndata import AnnData
+from sklearn.metrics import balanced_accuracy_score
 from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
@@ -167,3 +168,20 @@ def test_gpu_gives_what_the_cpu_gives(pbmc: AnnData) -> None:
     assert on_gpu.device.type == "cuda"
     on_cpu = train(small_model(pbmc), max_epochs=20, accelerator="cpu", precision="32-true")
     assert (on_gpu.predict() == on_cpu.predict()).mean() > 0.99
+
+
+@pytest.mark.parametrize("n_cells", [1, 2])
+def test_few_cells_per_label_are_enough_to_tell_labels_apart(pbmc: AnnData, n_cells: int) -> None:
+    """With one, no head that is judged out of fold knows the label; all weights were 0, and all cells one label."""
+    labels = pbmc.obs[LABELS_KEY].astype(str)
+    few = labels.groupby(labels).cumcount() < n_cells
+    pbmc.obs["few"] = labels.where(few, "Unknown")
+    SCMPT.setup_anndata(pbmc, "few", obsm_keys=PCA)
+    model = SCMPT(pbmc, encoders={"counts": "counts"})
+    model.train()
+    assert balanced_accuracy_score(labels[~few], model.predict()[~few]) > 0.25
+    soft = model.predict(soft=True).to_numpy()
+    assert np.isfinite(soft).all()
+    assert model.predict_sets(alpha=0.1).shape == soft.shape
+    model.annotate(key_added="mine")
+    assert pbmc.obs["mine_prediction"].nunique() > 5

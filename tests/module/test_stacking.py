@@ -1,5 +1,6 @@
 """What stacking promises: it gives way to the best modality, weighs cells, and bridges what is missing."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def by_definition(modalities: dict[str, FloatArray], labels: IntArray, cell_weig
 
     def loss(weights: FloatArray, which: slice | list[int]) -> float:
         mixed = np.einsum("m,mnl->nl", np.abs(weights), stacked[which])
-        return float(log_loss(labels, softmax(mixed), sample_weight=cell_weights, labels=[0, 1, 2]))
+        prior = ((np.abs(weights) - 1 / len(weights)) ** 2).sum() / len(labels)
+        return float(log_loss(labels, softmax(mixed), sample_weight=cell_weights, labels=[0, 1, 2]) + prior)
 
     def solved(which: slice | list[int], n: int) -> tuple[FloatArray, float]:
         found = minimize(loss, np.full(n, 0.5), args=(which,), method="Nelder-Mead", options={"xatol": 1e-6})
@@ -178,3 +180,45 @@ def test_validation_cells_are_reported_but_not_learned_from() -> None:
     assert history["validation_loss"].iloc[0, 0] == pytest.approx(float(expected), rel=1e-5)
     expected = torch.nn.functional.cross_entropy(fit.held_out.logits, fit.held_out.codes)
     assert history["train_loss"].iloc[0, 0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_labels_of_one_cell_leave_the_weights_equal() -> None:
+    """No head that left such a cell out knows its label, so none can be judged, and none must lose its weight."""
+    rng = np.random.default_rng(0)
+    labels = torch.arange(6)
+    weights = torch.ones(6)
+    heads = {
+        name: fit_head(torch.from_numpy(rng.normal(size=(6, 4))).float(), labels, weights, np.arange(6))
+        for name in ("a", "b", "c")
+    }
+    np.testing.assert_allclose(mixture_weights(heads, labels, weights), 1 / 3)
+
+
+def test_labels_of_one_cell_have_no_say_beside_others() -> None:
+    features, labels, _, weights = mislabelled()
+    folds = stratified_folds(labels.numpy(), 0)
+    noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
+    heads = {name: fit_head(each, labels, weights, folds) for name, each in (("a", features), ("b", noise))}
+    alone = mixture_weights(heads, labels, weights)
+
+    single = int(labels.max()) + 1
+    more = {}
+    for name, head in heads.items():
+        known = torch.nn.functional.pad(head.out_of_fold, (0, 1), value=-50.0)
+        more[name] = replace(head, out_of_fold=torch.cat([known, torch.zeros(1, single + 1)]))
+    more["a"].out_of_fold[-1, single] = -90.0  # the better modality is the surer that this label is not there
+    labels, weights = torch.cat([labels, torch.tensor([single])]), torch.cat([weights, torch.ones(1)])
+    np.testing.assert_allclose(mixture_weights(more, labels, weights), alone, rtol=1e-3)
+
+
+def test_few_cells_leave_the_weights_nearly_equal() -> None:
+    """The same difference between modalities decides where many cells show it."""
+    better, worse = (torch.tensor([[one, 1 - one], [1 - one, one]]).log() for one in (0.8, 0.6))
+    shares = []
+    for n_cells in (4, 400):
+        labels = torch.arange(n_cells) % 2
+        nothing = torch.zeros(1)
+        heads = {name: LinearHead(nothing, nothing, each[labels]) for name, each in (("a", better), ("b", worse))}
+        weights = mixture_weights(heads, labels, torch.ones(n_cells))
+        shares.append(weights[1] / weights.sum())
+    assert shares[1] + 0.05 < shares[0] < 0.5

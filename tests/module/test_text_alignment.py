@@ -1,8 +1,12 @@
+import contextlib
+import logging
+
 import numpy as np
 import pytest
 import torch
 from tests._zero_shot import TYPES, WordEncoder
 
+from scmpt_scverse._loading_bar import no_lightning_notices
 from scmpt_scverse.module import LabelledStudy, Scale, TextAlignment, TowerOptions, ridge_weights, unit_profiles
 
 SMALL = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
@@ -61,14 +65,14 @@ def test_the_same_seed_gives_the_same_tower(texts: np.ndarray, markers: np.ndarr
     assert not np.allclose(other.written(other.type_texts), alignment.written(alignment.type_texts))
 
 
-def test_parts_weigh_the_same_and_a_lone_one_takes_the_place_of_both(alignment: TextAlignment) -> None:
+def test_parts_weigh_the_same_and_others_take_the_place_of_a_missing_one(alignment: TextAlignment) -> None:
     scaled = TextAlignment(
         alignment.center,
         alignment.tower,
         alignment.axes,
         alignment.type_texts,
         alignment.type_markers,
-        Scale(tower=0.5, markers=0.25),
+        Scale(tower=0.5, ridge=0.2, markers=0.25),
     )
     used = np.ones(80, dtype=bool)
     used[75:] = False
@@ -76,8 +80,9 @@ def test_parts_weigh_the_same_and_a_lone_one_takes_the_place_of_both(alignment: 
     known[1] = 0
     profiles = scaled.profiles(alignment.type_texts[:2], known, used)
     written = unit_profiles(alignment.written(alignment.type_texts[:2]), used)
-    np.testing.assert_allclose(profiles[0], written[0] / 0.5 + known[0] / 0.25)
-    np.testing.assert_allclose(profiles[1], np.sqrt(2) * written[1] / 0.5)
+    guessed = unit_profiles(alignment.guessed(alignment.type_texts[:2]), used)
+    np.testing.assert_allclose(profiles[0], written[0] / 0.5 + guessed[0] / 0.2 + known[0] / 0.25)
+    np.testing.assert_allclose(profiles[1], np.sqrt(3 / 2) * (written[1] / 0.5 + guessed[1] / 0.2))
     assert not profiles[:, 75:].any()
 
 
@@ -92,3 +97,44 @@ def test_ridge_weights_solve_the_normal_equations(texts: np.ndarray, markers: np
     weights = ridge_weights(centred, markers, penalty=0.3)
     gram = centred.T @ centred + 0.3 * np.eye(centred.shape[1])
     np.testing.assert_allclose(gram @ weights, centred.T @ markers, atol=1e-4)
+
+
+def test_a_row_of_zeros_is_a_text_that_says_nothing(alignment: TextAlignment, markers: np.ndarray) -> None:
+    used = np.ones(80, dtype=bool)
+    texts = alignment.type_texts[:2].copy()
+    texts[1] = 0
+    parts = alignment.parts(texts, markers[:2], used)
+    np.testing.assert_allclose(sum(parts.values()), alignment.profiles(texts, markers[:2], used))
+    assert all(part[0].any() for part in parts.values())
+    assert [name for name, part in parts.items() if part[1].any()] == ["markers"]
+    np.testing.assert_allclose(np.linalg.norm(parts["markers"][1]), np.sqrt(3) / alignment.scale.markers)
+
+
+def test_the_ridge_guesses_the_markers_of_types_from_their_texts(alignment: TextAlignment) -> None:
+    known = alignment.type_markers @ alignment.axes.T
+    unit = known / np.linalg.norm(known, axis=1, keepdims=True)
+    expected = alignment.type_texts @ ridge_weights(alignment.type_texts, unit)
+    np.testing.assert_allclose(alignment.guessed(alignment.type_texts), expected, atol=1e-5)
+
+
+def test_lightning_says_nothing_and_keeps_its_level(
+    texts: np.ndarray, markers: np.ndarray, alignment: TextAlignment, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(alignment.losses) == SMALL.n_steps
+    assert alignment.losses[-10:].mean() < alignment.losses[:10].mean()
+    logger = logging.getLogger("lightning.pytorch")
+    logger.addHandler(caplog.handler)  # it may not propagate
+    try:
+        with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
+            with no_lightning_notices():
+                logger.info("a notice")
+                logger.warning("a warning")
+            with contextlib.suppress(KeyError), no_lightning_notices():
+                raise KeyError
+            TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+            assert logger.level == logging.INFO
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "a warning" in caplog.text
+    assert "a notice" not in caplog.text
+    assert "GPU" not in caplog.text

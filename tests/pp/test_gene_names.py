@@ -9,9 +9,9 @@ import pytest
 from anndata import AnnData
 
 from scmpt_scverse import pp
+from scmpt_scverse.pp import looks_like_mouse
 from scmpt_scverse.pp._column_symbols import gene_symbols_of
 from scmpt_scverse.pp._expression import ExpressionReader
-from scmpt_scverse.pp._gene_names import looks_like_mouse
 from scmpt_scverse.pp._gene_overlap import nearest_cause
 from scmpt_scverse.pp._identifier_systems import ENSEMBL_GENES, certain_system
 

@@ -11,7 +11,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scmpt_scverse import tl
+from scmpt_scverse import encoders, tl
 
 
 @pytest.fixture
@@ -70,6 +70,20 @@ def test_errors_leave_the_files_as_they_were(source: Path, scgpt_folder: Path, m
     assert source.read_bytes() == before
 
 
+def test_a_place_where_no_file_can_be_is_refused_first(
+    source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoders.ScGPTEncoder, "encode", None)  # nothing is computed
+    (source.parent / "folder").mkdir()
+    for output, error, found in (
+        (source.parent / "folder", FileExistsError, "Expected a file at .*; found a folder"),
+        (source.parent / "new" / "cells.h5ad", FileNotFoundError, "The folder .*new does not exist. Make it"),
+        (source / "cells.h5ad", FileNotFoundError, "The folder .* does not exist"),
+    ):
+        with pytest.raises(error, match=found):
+            tl.embed_file(source, output, scgpt_folder)
+
+
 def test_a_full_disk_is_refused_first(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     with pytest.raises(OSError, match=r"Expected room for 0\.0 GB in .*; found 0\.0 GB. Make room"):
@@ -80,7 +94,7 @@ def test_a_full_disk_is_refused_first(source: Path, scgpt_folder: Path, monkeypa
 FILL = """
 import resource, signal, sys
 from pathlib import Path
-from scmpt_scverse import tl
+from scmpt_scverse import encoders, tl
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then fails, as on a full disk
 size = Path(sys.argv[1]).stat().st_size + 50_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -205,3 +205,14 @@ def test_nan_stays_nan() -> None:
     odds = trust.log_odds(torch.tensor([[float("nan")] * 3, [0.0, 1.0, 2.0]]))
     assert odds.isnan().all(dim=1).tolist() == [True, False]
     assert trust.log_odds(torch.zeros(0, 3)).shape == (0, 3)
+
+
+def test_sets_by_cumulative_probability() -> None:
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.95, 0.03, 0.02], [1 / 3, 1 / 3, 1 / 3], [np.nan] * 3])
+    sets = trust.cumulative_sets(probabilities, 0.2)
+    assert sets.tolist() == [[True, True, False], [True, False, False], [True, True, True], [True, True, True]]
+    # Exactly reached, up to rounding, is reached.
+    assert trust.cumulative_sets(np.array([[0.1, 0.7, 0.2]]), 0.1).tolist() == [[False, True, True]]
+    assert trust.cumulative_sets(np.array([[0.6, 0.4]]), 0.99).tolist() == [[True, False]]
+    with pytest.raises(ValueError, match="`alpha` must be a number between 0 and 1"):
+        trust.cumulative_sets(probabilities, 0)

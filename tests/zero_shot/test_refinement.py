@@ -47,3 +47,28 @@ def test_refinement_does_not_depend_on_the_unit_of_components(clusters: tuple[np
     components, truth = clusters
     probabilities = np.where(truth[:, None] == [0, 1], 0.6, 0.4)
     np.testing.assert_allclose(refined(probabilities, components * 1000), refined(probabilities, components), atol=1e-4)
+
+
+@pytest.fixture
+def unequal() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Components and probabilities of 400 cells of one label beside 30 of a similar one, and the labels."""
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [400, 30])
+    components = rng.normal(size=(430, 3)) + truth[:, None] * [1.0, 1.0, 0.0]
+    second = 1 / (1 + np.exp(-(np.where(truth == 1, 0.6, -0.6) + 0.5 * rng.normal(size=430))))
+    return components, np.stack([1 - second, second], axis=1), truth
+
+
+def test_a_frequent_label_does_not_take_the_cells_of_a_rare_one_beside_it(
+    unequal: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    components, probabilities, truth = unequal
+    before = (probabilities.argmax(axis=1)[truth == 1] == 1).mean()
+    assert (refined(probabilities, components).argmax(axis=1)[truth == 1] == 1).mean() > before + 0.1
+
+
+def test_two_rounds_do_not_make_surer_than_one_classifier_can(
+    unequal: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    components, probabilities, _ = unequal
+    assert refined(probabilities, components).max(axis=1).mean() < 0.75  # 0.756 if each round adds to the last

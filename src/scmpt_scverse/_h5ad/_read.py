@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scmpt_scverse._checks import is_of_machine
 from scmpt_scverse._h5ad._heaps import check_heaps
 from scmpt_scverse._h5ad._recognise import foreign_file, foreign_layout
 
@@ -70,16 +71,21 @@ def check_suffix(path: Path, suffix: str = ".h5ad") -> None:
 def _explained(path: Path, *, are_sizes_checked: bool = False) -> Iterator[None]:
     """Say of which file an error is, and what of it is stored in a form that this anndata does not know.
 
-    Too little memory for a file that declares possible sizes is no fault of the file.
+    Too little memory is no fault of a file that declares possible sizes, and may be none of another.
     """
     import anndata
 
     try:
         yield
     # h5py and anndata raise whatever their code stumbles over in a damaged file: OSError, KeyError, AssertionError,
-    # IndexError, RecursionError, MemoryError, errors of their own.
+    # IndexError, errors of their own.
     except Exception as error:
-        if are_sizes_checked and isinstance(error, MemoryError):
+        if isinstance(error, MemoryError) and not are_sizes_checked:
+            raise MemoryError(
+                f"to read {path} of {path.stat().st_size:,} bytes, unless it is damaged and declares sizes that it "
+                "does not have"
+            ) from error
+        if is_of_machine(error):
             raise
         unknown = _unknown_encoding(path)
         if unknown is not None:

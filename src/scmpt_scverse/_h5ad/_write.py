@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scmpt_scverse._checks import is_of_machine
 from scmpt_scverse._h5ad._read import reason
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def check_storable(adata: "AnnData") -> None:
                 write_elem(group, key or slot, _as_written(adata, part) if slot in _TABLES else part)
             # Whatever anndata, h5py, numpy and pandas raise for a value that has no form in the file.
             except Exception as error:
+                if is_of_machine(error):
+                    raise
                 where = f"adata.{slot}[{key!r}]" if key else f"adata.{slot}"
                 raise ValueError(
                     f"Expected cells that can be written to a file; `{where}` cannot be "

@@ -8,16 +8,16 @@ from scipy import sparse
 
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse.ablation._base import Ablation
-from scmpt_scverse.pp import GeneExpression, rank_genes
+from scmpt_scverse.pp import GeneExpression, check_known_genes, rank_genes, read_gene_list
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray
 
 _KINDS = ("ribosomal", "mitochondrial", "housekeeping")
-#: Eisenberg and Levanon (2013), "Human housekeeping genes, revisited", and common additions.
+#: Eisenberg and Levanon (2013), "Human housekeeping genes, revisited", and common additions; in capitals.
 _HOUSEKEEPING = frozenset(
     [
-        "C1orf43",
+        "C1ORF43",
         "CHMP2A",
         "EMC7",
         "GPI",
@@ -71,17 +71,25 @@ class DropGenes(Ablation):
     Parameters
     ----------
     genes
-        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or a list of gene symbols.
+        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or a list of gene symbols, all of which the data has.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `genes` is no list, is empty, or holds identifiers or missing names. Genes that the data does not have are an
+        error when the ablation is run.
     """
 
     def __init__(self, genes: "Literal['ribosomal', 'mitochondrial', 'housekeeping'] | Sequence[str]") -> None:
         if isinstance(genes, str):
             check_choice(genes, _KINDS, "genes")
-        self.genes = genes
-        self.name = f"without {genes} genes" if isinstance(genes, str) else f"without {len(genes)} genes"
+        self.genes = genes if isinstance(genes, str) else read_gene_list(genes, "genes")
+        self.name = f"without {genes if isinstance(genes, str) else len(self.genes)} genes"
 
     def expression(self, expression: GeneExpression, generator: np.random.Generator) -> GeneExpression:
         """See :meth:`Ablation.expression`."""
+        if not isinstance(self.genes, str):
+            check_known_genes(self.genes, expression.genes, "genes", "the data")
         kept = ~np.fromiter(map(self._is_dropped, expression.genes), dtype=bool, count=len(expression.genes))
         return _canonical(expression.matrix @ sparse.diags(kept.astype(expression.matrix.dtype)), expression)
 
@@ -91,7 +99,9 @@ class DropGenes(Ablation):
             return upper.startswith(("RPL", "RPS"))
         if self.genes == "mitochondrial":
             return upper.startswith("MT-")
-        return gene in (_HOUSEKEEPING if self.genes == "housekeeping" else self.genes)
+        if self.genes == "housekeeping":
+            return upper in _HOUSEKEEPING
+        return gene in self.genes
 
 
 class LowDepth(Ablation):

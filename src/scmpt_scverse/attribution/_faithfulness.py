@@ -74,13 +74,20 @@ def faithfulness(curves: pd.DataFrame) -> pd.DataFrame:
 
     Raises
     ------
+    TypeError
+        `curves` is no DataFrame, or its probabilities are no numbers.
     KeyError
         A column is missing.
     ValueError
-        Several cells have one name, and there is no column `row`.
+        There is no curve, or several cells have one name and there is no column `row`.
     """
     cell = "row" if "row" in getattr(curves, "columns", ()) else "cell"
-    check_table(curves, ("method", "kind", "n_genes", cell, "probability"), "curves", "`model.deletion_curves`")
+    columns = ("method", "kind", "n_genes", cell)
+    curves = check_table(curves, columns, "curves", "`model.deletion_curves`", numbers=["probability"])
+    if curves.empty:
+        raise ValueError(
+            "Expected at least one curve in `curves`; found none. Pass what `model.deletion_curves` returns."
+        )
     repeated = curves.loc[curves.duplicated(["method", "kind", cell, "n_genes"]), cell]
     if len(repeated):
         raise ValueError(

@@ -1,7 +1,7 @@
 """The commands that write what a saved model says of cells. What is heavy to import is imported inside them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from scmpt_scverse.cli._group import is_interactive
 from scmpt_scverse.cli._labels_file import given_labels
 from scmpt_scverse.cli._models import check_text_model, is_text_model, read_model, read_text_model
 from scmpt_scverse.cli._options import (
+    Background,
     Force,
     InFile,
     Model,
@@ -20,6 +21,9 @@ from scmpt_scverse.cli._options import (
     QueryLayer,
     checked_choice,
 )
+
+if TYPE_CHECKING:
+    from scmpt_scverse.model import SCMMGPT
 
 _TEXT_KEY_ADDED = "scmmgpt"
 #: A text fits a cell well that scores above: better than those of 19 in 20 cell types.
@@ -56,6 +60,16 @@ def annotate(
     min_confidence: Annotated[
         float | None, typer.Option(min=0, max=1, help="Text models: below it, cells stay Unknown.", show_default="0")
     ] = None,
+    max_novelty: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Text models: above it, cells stay Unknown; at 0.5 a type that was not named fits as well.",
+            show_default="1",
+        ),
+    ] = None,
+    background: Background = None,
     key_added: Annotated[
         str | None,
         typer.Option(help="Prefix of what is written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"),
@@ -80,11 +94,13 @@ def annotate(
         "--tissue": tissue,
         "--refine": refine,
         "--min-confidence": min_confidence,
+        "--max-novelty": max_novelty,
+        "--background": background,
     }
     given = [option for option, value in of_text.items() if value is not None]
     options: dict[str, Any] = {}
     if is_text:
-        options = _text_options(labels, labels_file, tissue, refine, min_confidence)
+        options = _text_options(labels, labels_file, tissue, refine, min_confidence, max_novelty)
     elif given:
         raise typer.BadParameter(
             f"Only for a text model; {model} learned its labels from cells and has no others.",
@@ -98,7 +114,7 @@ def annotate(
     check_storable(adata)
     where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
     if is_text:
-        read_text_model(model).annotate(adata, key_added=key_added, **options, **where)
+        _text_model(model, background).annotate(adata, key_added=key_added, **options, **where)
     else:
         trained = read_model(model)
         trained.embed(adata, progress=is_interactive(), **where)
@@ -114,6 +130,7 @@ def search(
     source: InFile,
     output: OutFile,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in quotes.", show_default=False)],
+    background: Background = None,
     key_added: Annotated[str, typer.Option(help="Column of .obs that is written.")] = "scmmgpt_search",
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
@@ -132,10 +149,17 @@ def search(
     adata = read_cells(source)
     check_writable(adata, key_added, [Slot("obs", key_added)])
     check_storable(adata)
-    read_text_model(model).search(adata, text, key_added=key_added, layer=layer, gene_symbols=gene_symbols)
+    _text_model(model, background).search(adata, text, key_added=key_added, layer=layer, gene_symbols=gene_symbols)
     save_cells(adata, output)
     n_found = int((adata.obs[key_added] > _HIGH_SCORE).sum())
     typer.echo(f"{n_found} of {adata.n_obs} cells score above {_HIGH_SCORE}: {output}")
+
+
+def _text_model(model: Path, background: float | None) -> "SCMMGPT":
+    opened = read_text_model(model)
+    if background is not None:
+        opened.background = background
+    return opened
 
 
 def _text_options(
@@ -144,6 +168,7 @@ def _text_options(
     tissue: str | None,
     refine: str | None,
     min_confidence: float | None,
+    max_novelty: float | None,
 ) -> dict[str, Any]:
     """Options of `SCMMGPT.annotate`, where they were given."""
     from scmpt_scverse.zero_shot import REFINEMENTS
@@ -158,5 +183,6 @@ def _text_options(
         "tissue": tissue,
         "refine": refine,
         "min_confidence": min_confidence,
+        "max_novelty": max_novelty,
     }
     return {name: value for name, value in options.items() if value is not None}

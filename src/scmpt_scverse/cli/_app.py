@@ -9,13 +9,13 @@ import typer
 from rich.console import Console
 
 from scmpt_scverse._checks import list_some
+from scmpt_scverse._folders import check_new_folder
 from scmpt_scverse._h5ad import is_zarr_store, read_cells
 from scmpt_scverse.cli._align import align
 from scmpt_scverse.cli._annotate import annotate, search
 from scmpt_scverse.cli._encoder_commands import cache, embed, pretrain, probe
 from scmpt_scverse.cli._files import (
     check_model_dir,
-    check_new_folder,
     check_output,
     save_or_rescue,
     save_or_rescue_each,

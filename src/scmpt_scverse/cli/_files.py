@@ -54,26 +54,6 @@ def check_model_dir(path: Path, *, force: bool) -> None:
     check_folder(path if path.exists() else path.absolute().parent)
 
 
-def check_new_folder(path: Path) -> None:
-    """Refuse a folder that cannot be made, with those above it, or written to."""
-    nearest = path.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise FileExistsError(f"Expected a folder at {nearest}; found a file. Choose another name.")
-    check_folder(nearest)
-
-
-def check_appendable(path: Path) -> None:
-    """Refuse a file that nothing can be added to, or made in the place of."""
-    if path.is_dir():
-        raise FileExistsError(f"Expected a file at {path}; found a folder. Choose another name.")
-    if not path.exists():
-        check_new_folder(path.parent)
-    elif not os.access(path, os.W_OK):
-        raise PermissionError(errno.EACCES, f"The file {path} cannot be written to. Choose another name.")
-
-
 def save_cells(adata: "AnnData", path: Path) -> None:
     """Write an .h5ad file whole or not at all: a file beside it takes its place when it is complete.
 

@@ -35,6 +35,15 @@ QueryGeneSymbols = Annotated[
         help="Column of .var with gene symbols; var_names for the names.", show_default="as in the training cells"
     ),
 ]
+Background = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        help="Text models: what cells are compared with, from 0, the mean of the file, to 1, that of other studies.",
+        show_default="0.5",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 MaxEpochs = Annotated[
     int | None, typer.Option(min=1, help="Most passes over the training cells.", show_default="by their number")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from scmpt_scverse._folders import check_appendable
 from scmpt_scverse._h5ad import check_storable, read_cells
-from scmpt_scverse.cli._files import check_appendable, check_output, save_cells
+from scmpt_scverse.cli._files import check_output, save_cells
 from scmpt_scverse.cli._group import is_interactive
 from scmpt_scverse.cli._models import read_model
 from scmpt_scverse.cli._options import (

@@ -4,6 +4,8 @@ from scmpt_scverse.encoders._base import (
     CacheableCells as CacheableCells,
     Encoder as Encoder,
     TextEncoder as TextEncoder,
+    TokenEmbeddings as TokenEmbeddings,
+    TokenEncoder as TokenEncoder,
 )
 from scmpt_scverse.encoders._cached_rows import CachedRows as CachedRows
 from scmpt_scverse.encoders._catalog import CARDS as CARDS

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence, Sized
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -41,6 +41,65 @@ class TextEncoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str], *, precision: "Precision" = "auto") -> "FloatArray":
         """The embeddings of texts, float32 of shape `(n_texts, embedding_dim)`."""
+        ...
+
+
+class TokenEmbeddings(NamedTuple):
+    """What a network makes of each token of some cells.
+
+    Attributes
+    ----------
+    values
+        Rows of length 1, that of the whole cell first, float32 of shape `(n_obs, n_tokens, embedding_dim)`; 0 where a
+        cell has fewer tokens.
+    is_token
+        Which rows are tokens, shape `(n_obs, n_tokens)`; none for a cell without any gene.
+    """
+
+    values: "FloatArray"
+    is_token: "BoolArray"
+
+
+@runtime_checkable
+class TokenEncoder(Protocol):
+    """Gives the tokens of a cell beside its embedding; an :class:`Encoder` may do so."""
+
+    name: str
+    embedding_dim: int
+
+    @property
+    def fingerprint(self) -> str:
+        """See :class:`Encoder`."""
+        ...
+
+    def prepare(self, expression: "GeneExpression") -> Sized:
+        """See :class:`Encoder`."""
+        ...
+
+    def encode_tokens(
+        self,
+        inputs: Any,
+        *,
+        max_genes: int = 256,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> TokenEmbeddings:
+        """The tokens of prepared cells: the cell itself, then its genes.
+
+        Parameters
+        ----------
+        inputs
+            What :meth:`prepare` returned.
+        max_genes
+            Genes of a cell at most, those of highest expression. The network reads the others, too.
+        batch_size, device, precision
+            As for :meth:`Encoder.encode`.
+
+        Returns
+        -------
+        The first token of each cell is its embedding by :meth:`Encoder.encode`, from the same forward pass.
+        """
         ...
 
 

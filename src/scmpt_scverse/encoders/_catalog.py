@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from scmpt_scverse._folders import encoder_folder
+from scmpt_scverse._folders import TEXT_MODELS, encoder_folder
 
 #: Encoders that come with this package.
 _BUNDLED = Path(__file__).parent / "bundled"
-EncoderKind: TypeAlias = Literal["sentence_transformer", "gene_text", "scgpt"]
+EncoderKind: TypeAlias = Literal["sentence_transformer", "gene_text", "scgpt", "knowledge"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class EncoderCard:
     def local_folder(self) -> Path | None:
         """The encoder's folder on this machine, or `None` if it has to be fetched first."""
         if self.origin == "bundled":
-            return _BUNDLED / self.source
+            return (TEXT_MODELS if self.kind == "knowledge" else _BUNDLED) / self.source
         if self.origin == "package":
             spec = find_spec(self.source)
             return (
@@ -116,6 +116,16 @@ CARDS: dict[str, EncoderCard] = {
         _MINILM,
         of_genes(_EMBER),
         of_genes(_MINILM),
+        EncoderCard(
+            name="knowledge",
+            modality="text",
+            embedding_dim=651,
+            kind="knowledge",
+            origin="bundled",
+            source="scmmgpt-mini",
+            licence="see its model card",
+            description="scores for 651 cell types, from what texts and marker tables say of genes; available offline",
+        ),
         EncoderCard(
             name="scgpt-mini",
             modality="expression",

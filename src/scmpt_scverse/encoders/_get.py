@@ -27,6 +27,7 @@ _IMPLEMENTATIONS: dict[str, str] = {
     "sentence_transformer": "scmpt_scverse.encoders._sentence_transformer:SentenceTransformerEncoder",
     "gene_text": "scmpt_scverse.encoders._gene_text:GeneTextEncoder",
     "scgpt": "scmpt_scverse.encoders._scgpt:ScGPTEncoder",
+    "knowledge": "scmpt_scverse.encoders._knowledge:KnowledgeEncoder",
 }
 _KINDS = Registry("kind", _IMPLEMENTATIONS)
 #: The encoders of this package, whose cards are in `CARDS`, and those that other packages register.
@@ -36,6 +37,8 @@ ENCODERS = Registry(
     group="scmpt_scverse.encoders",
     reserved=("counts", "none"),  # expression itself in a model, and no encoder on the command line
 )
+#: Options that give an encoder another name, or the width of another model.
+_NAMING_OPTIONS = frozenset({"name", "model"})
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -48,7 +51,8 @@ def get(encoder: "AnyEncoder", **options: Any) -> Encoder:
         One of
 
         - a registered name (:func:`list_encoders`), of this package or of another one that is installed;
-        - the folder of a sentence-transformers model or of an official scGPT checkpoint (its files tell which);
+        - the folder of a sentence-transformers model, of an official scGPT checkpoint or of a saved
+          :class:`scmpt_scverse.SCMMGPT` (its files tell which);
         - the Hugging Face id of a sentence-transformers model;
         - a subclass of :class:`Encoder`;
         - an encoder, which is returned as it is.
@@ -129,7 +133,7 @@ def list_encoders() -> "pd.DataFrame":
 
 def name_and_dim(encoder: "AnyEncoder", **options: Any) -> tuple[str, int]:
     """Name and width of an encoder; for a name of this package, nothing is fetched or loaded."""
-    if isinstance(encoder, str) and encoder in CARDS and "name" not in options:
+    if isinstance(encoder, str) and encoder in CARDS and not _NAMING_OPTIONS.intersection(options):
         card = _card(encoder, options)
         if card is not None and isinstance(options.get("max_genes"), int | None):
             return card.name, card.embedding_dim
@@ -179,11 +183,14 @@ def _kind_of(folder: Path, options: Container[str]) -> EncoderKind:
         return "scgpt"
     if (folder / "config.json").is_file():
         return "gene_text" if "gene_texts" in options else "sentence_transformer"
+    if (folder / "model.json").is_file():
+        return "knowledge"
     found = list_some(sorted(path.name for path in folder.iterdir()))
     raise FileNotFoundError(
         f"Expected the files of an encoder in {folder}; found {found}. "
         "A scGPT checkpoint has args.json, vocab.json, and best_model.pt or model.safetensors; a sentence-transformers "
-        "model has modules.json, config.json and model.safetensors."
+        "model has modules.json, config.json and model.safetensors; a saved text model has model.json and "
+        "model.safetensors."
     )
 
 

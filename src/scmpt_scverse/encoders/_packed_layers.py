@@ -135,9 +135,13 @@ class PackedLayer:
     def first_rows(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
         """What :meth:`__call__` makes of the first token of every cell, `(n_cells, dim)`."""
         starts = torch.tensor(lengths).cumsum(0) - torch.tensor(lengths)
-        first = tokens[starts]
+        return self.rows(tokens, lengths, starts, [1] * len(lengths))
+
+    def rows(self, tokens: Tensor, lengths: Sequence[int], index: Tensor, n_rows: Sequence[int]) -> Tensor:
+        """What :meth:`__call__` makes of the tokens of `index`, `n_rows` of each cell, `(sum(n_rows), dim)`."""
+        rows = tokens[index]
         keys, values = self._key_value(tokens).chunk(2, dim=-1)
-        return self._update(first, self._attend(self._query(first), keys, values, [1] * len(lengths), lengths))
+        return self._update(rows, self._attend(self._query(rows), keys, values, n_rows, lengths))
 
     def _update(self, rows: Tensor, attended: Tensor) -> Tensor:
         rows = self._attention_norm(self._out.added_to(rows, attended))

@@ -8,7 +8,7 @@ import numpy as np
 
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
-from scmpt_scverse.encoders._base import Encoder
+from scmpt_scverse.encoders._base import Encoder, TokenEmbeddings
 from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._packed_layers import length_batches
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
@@ -165,6 +165,58 @@ class ScGPTEncoder(Encoder):
             rows = [network(*batch(inputs.take(cells), target)) for cells in batches]
             embeddings[np.concatenate(batches)] = torch.cat(rows).cpu().numpy()
         return embeddings
+
+    def encode_tokens(
+        self,
+        inputs: GeneTokens,
+        *,
+        max_genes: int = 256,
+        batch_size: "int | Literal['auto']" = "auto",
+        device: str = "auto",
+        precision: "Precision" = "auto",
+    ) -> TokenEmbeddings:
+        """The `<cls>` token and the genes of highest expression; see :class:`TokenEncoder`."""
+        import torch
+
+        check_positive(max_genes, "max_genes")
+        if batch_size != "auto":
+            check_positive(batch_size, "batch_size")
+        target = resolve_device(device)
+        packs = target.type == "cpu"
+        n_rows = np.where(inputs.lengths > 0, np.minimum(inputs.lengths, max_genes) + 1, 0)
+        is_token = np.arange(n_rows.max(initial=0)) < n_rows[:, None]
+        values = np.zeros((*is_token.shape, self.embedding_dim), dtype=np.float32)
+        batches = length_batches(inputs.lengths, batch_size, target)
+        if not batches:
+            return TokenEmbeddings(values, is_token)
+        network = self._network(target, resolve_precision(precision, target), packs)
+        with torch.inference_mode():
+            for cells in batches:
+                cell, rank = np.nonzero(is_token[cells])
+                values[cells[cell], rank] = self._token_rows(network, inputs.take(cells), max_genes, target)
+        return TokenEmbeddings(values, is_token)
+
+    def _token_rows(self, network: Any, tokens: GeneTokens, max_genes: int, device: "torch.device") -> "FloatArray":
+        """`<cls>` and the genes of highest expression, one cell after another, shape `(n_rows, dim)`."""
+        import torch
+
+        genes = tokens.highest(max_genes)
+        cell = np.repeat(np.arange(len(tokens)), tokens.lengths)[genes]
+        n_genes = np.bincount(cell, minlength=len(tokens))
+        # Positions in a cell, of which `<cls>` has the first.
+        wanted = np.insert(genes - tokens.indptr[cell] + 1, np.cumsum(n_genes) - n_genes, 0)
+        is_row = np.arange(n_genes.max() + 1) <= n_genes[:, None]
+        cell, rank = np.nonzero(is_row)
+        if device.type == "cpu":
+            starts = tokens.indptr[:-1] + np.arange(len(tokens))
+            index = torch.from_numpy(starts[cell] + wanted)
+            rows = network.rows(*self._packed(tokens, device), index, (n_genes + 1).tolist())
+        else:
+            index = torch.zeros(is_row.shape, dtype=torch.long)
+            index[cell, rank] = torch.from_numpy(wanted)
+            rows = network.rows(*self._padded(tokens, device), index.to(device))[torch.from_numpy(is_row).to(device)]
+        values: FloatArray = rows.cpu().numpy()
+        return values
 
     def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> "GatedTokens":
         """The cells of `expression` as a differentiable function of their genes; see :class:`GeneDifferentiable`."""

@@ -1,13 +1,12 @@
 """Official scGPT checkpoint folders: settings, vocabulary and weights, every encoder weight accounted for."""
 
-import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import is_of_machine, list_some, parsed_json
 from scmpt_scverse._hashing import fingerprint_of
 
 if TYPE_CHECKING:
@@ -153,7 +152,7 @@ def _missing_file(name: str, folder: Path) -> FileNotFoundError:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed_json(file.read_text(encoding="utf-8"))
     except ValueError as error:  # malformed JSON, or bytes that are not text
         raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
     if not isinstance(content, dict):
@@ -211,6 +210,8 @@ def _read_weights(file: Path) -> "dict[str, Tensor]":
             else torch.load(file, map_location="cpu", weights_only=True)  # never runs code from the file
         )
     except (SafetensorError, pickle.UnpicklingError, *_UNREADABLE) as error:
+        if is_of_machine(error):
+            raise
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"Expected a file of tensors in {str(file)!r}; it cannot be read ({reason}): truncated, damaged or with "

@@ -94,7 +94,7 @@ class EncoderLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """Layers, of which the last computes the first row alone: nobody reads the others."""
+    """Layers, of which the last computes only the rows that are read: the first, as a rule."""
 
     def __init__(self, dim: int, n_heads: int, hidden_dim: int, n_layers: int) -> None:
         super().__init__()
@@ -102,11 +102,16 @@ class TransformerEncoder(nn.Module):
 
     def forward(self, tokens: Tensor, is_token: Tensor | None) -> Tensor:
         """The first row of `(batch, n_tokens, dim)` tokens after all layers, shape `(batch, dim)`."""
+        first = torch.zeros((len(tokens), 1), dtype=torch.long, device=tokens.device)
+        return self.rows(tokens, is_token, first).squeeze(1)
+
+    def rows(self, tokens: Tensor, is_token: Tensor | None, index: Tensor) -> Tensor:
+        """The rows `index`, `(batch, n_rows)`, of the tokens after all layers, shape `(batch, n_rows, dim)`."""
         *layers, last = self.layers
         for layer in layers:
             tokens = layer(tokens, tokens, is_token)  # (batch, n_tokens, dim)
-        first: Tensor = last(tokens[:, :1], tokens, is_token)  # (batch, 1, dim)
-        return first.squeeze(1)
+        rows: Tensor = last(tokens.take_along_dim(index.unsqueeze(-1), dim=1), tokens, is_token)
+        return rows
 
     def with_queries(self, tokens: Tensor, is_token: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         """The first row, and `(batch, n_queries, dim)` queries, after all layers.
@@ -178,9 +183,17 @@ class ScGPTNetwork(nn.Module):
         -------
         The `<cls>` rows, L2-normalised, float32, shape `(batch, dim)`.
         """
-        tokens = self.encoder(gene_ids) + F.embedding(bins, self.value_table)  # (batch, n_tokens, dim)
-        cls = self.transformer_encoder(tokens, is_token)  # (batch, dim)
+        cls = self.transformer_encoder(self._embedded(gene_ids, bins), is_token)  # (batch, dim)
         return F.normalize(cls.float(), dim=-1)
+
+    def rows(self, gene_ids: Tensor, bins: Tensor, is_token: Tensor | None, index: Tensor) -> Tensor:
+        """The rows `index`, `(batch, n_rows)`, as :meth:`forward` gives the first, shape `(batch, n_rows, dim)`."""
+        rows = self.transformer_encoder.rows(self._embedded(gene_ids, bins), is_token, index)
+        return F.normalize(rows.float(), dim=-1)
+
+    def _embedded(self, gene_ids: Tensor, bins: Tensor) -> Tensor:
+        embedded: Tensor = self.encoder(gene_ids) + F.embedding(bins, self.value_table)  # (batch, n_tokens, dim)
+        return embedded
 
 
 class PackedScGPT:
@@ -199,11 +212,22 @@ class PackedScGPT:
 
     def __call__(self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int]) -> Tensor:
         """The `<cls>` rows as :meth:`ScGPTNetwork.forward` gives them, from `(n_tokens,)` ids and bins."""
-        tokens = self._encoder(gene_ids) + F.embedding(bins, self._value_table)  # (n_tokens, dim)
-        *layers, last = self._layers
-        for layer in layers:
+        tokens = self._hidden(gene_ids, bins, lengths)
+        return F.normalize(self._layers[-1].first_rows(tokens, lengths).float(), dim=-1)
+
+    def rows(
+        self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int], index: Tensor, n_rows: Sequence[int]
+    ) -> Tensor:
+        """The rows of `index`, `n_rows` of each cell, as :meth:`__call__` gives the first, `(sum(n_rows), dim)`."""
+        tokens = self._hidden(gene_ids, bins, lengths)
+        return F.normalize(self._layers[-1].rows(tokens, lengths, index, n_rows).float(), dim=-1)
+
+    def _hidden(self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int]) -> Tensor:
+        """All tokens before the last layer, `(n_tokens, dim)`."""
+        tokens: Tensor = self._encoder(gene_ids) + F.embedding(bins, self._value_table)
+        for layer in self._layers[:-1]:
             tokens = layer(tokens, lengths)
-        return F.normalize(last.first_rows(tokens, lengths).float(), dim=-1)
+        return tokens
 
 
 def _packed_weights(layer: EncoderLayer) -> LayerWeights:

@@ -1,8 +1,9 @@
 """Sizes of a sentence-transformers model, read from the files of its folder without loading weights."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from scmpt_scverse._checks import parsed_json, type_name
 
 
 def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, int]:
@@ -21,7 +22,7 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
     FileNotFoundError
         A description is missing.
     ValueError
-        A description is not JSON.
+        A description is not JSON, or says something else.
     """
     description = _read_json(folder, "config.json")
     hidden_size = int(description["hidden_size"])
@@ -35,7 +36,7 @@ def _embedding_dim(folder: Path, dim: int, pools_as_saved: bool) -> int:
     """Width after the last module that changes it."""
     if not (folder / "modules.json").exists():
         return dim
-    for module in json.loads((folder / "modules.json").read_text()):
+    for module in _read_json(folder, "modules.json", list):
         kind = module["type"].rsplit(".", 1)[-1]
         if kind == "Pooling" and pools_as_saved:
             config = _read_json(folder, f"{module['path']}/config.json")
@@ -45,7 +46,7 @@ def _embedding_dim(folder: Path, dim: int, pools_as_saved: bool) -> int:
     return dim
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def _read_json(folder: Path, name: str, kind: type = dict) -> Any:
     path = folder / name
     if not path.exists():
         raise FileNotFoundError(
@@ -53,7 +54,9 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
             "or a folder with modules.json, config.json, tokenizer files and model.safetensors."
         )
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        content = parsed_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # malformed JSON, or bytes that are not text
         raise ValueError(f"{path} is not valid JSON ({error}). Download the folder again.") from error
+    if not isinstance(content, kind):
+        raise ValueError(f"Expected a {kind.__name__} in {path}; found {type_name(content)}. Download it again.")
     return content

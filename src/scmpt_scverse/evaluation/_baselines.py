@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scmpt_scverse._checks import check_same_cells, check_seed, checked_numbers, list_some
 from scmpt_scverse._labels import checked_labels, warn_of_doubtful_labels
 from scmpt_scverse._registry import Registry
 from scmpt_scverse.evaluation._components import VariableComponents
@@ -86,8 +87,11 @@ def baseline_probabilities(
 
     Raises
     ------
+    TypeError
+        Features are no numbers, or `train_labels` no column of labels.
     ValueError
-        An unknown baseline, fewer than two labels to tell apart, a missing one, or fractions for one that reads counts.
+        An unknown baseline, features that are not finite, other features or lengths, fewer than two labels to tell
+        apart, a missing one, or fractions for one that reads counts.
 
     Warns
     -----
@@ -109,9 +113,24 @@ def baseline_probabilities(
     >>> soft.shape
     (140, 10)
     """
+    check_seed(seed)
     labels = checked_labels(train_labels, "train_labels")
+    train = _checked_features(train_features, "train_features")
+    test = _checked_features(test_features, "test_features")
+    if train.shape != (len(labels), test.shape[1]):
+        raise ValueError(
+            f"Expected features of {len(labels)} labelled cells, and the same ones of the test cells; found shapes "
+            f"{train.shape} and {test.shape}. Pass the same columns of both."
+        )
+    check_same_cells(train_features, train_labels, ("train_features", "train_labels"))
+    names, others = (getattr(features, "columns", None) for features in (train_features, test_features))
+    if names is not None and others is not None and list(names) != list(others):
+        raise ValueError(
+            f"Expected the same features of training and test cells, in the same order; found {list_some(names, 3)} "
+            f"and {list_some(others, 3)}. Pass `test_features[train_features.columns]`."
+        )
     warn_of_doubtful_labels(labels, "train_labels")
-    return predicted_by(baseline, train_features, labels, test_features, seed=seed)
+    return predicted_by(baseline, train, labels, test, seed=seed)
 
 
 def predicted_by(
@@ -131,6 +150,20 @@ def predicted_by(
         )
     classifier.fit(train_features, labels)
     return pd.DataFrame(classifier.predict_proba(test_features), columns=pd.Index(classifier.classes_.astype(object)))
+
+
+def _checked_features(features: Any, argument: str) -> "FloatArray | sparse.csr_matrix":
+    """Features as the user gave them, an array or a sparse matrix of finite numbers, `(n_obs, n_features)`."""
+    if sparse.issparse(features) and features.dtype.kind in "biuf":
+        found, values = features, features.data
+    else:
+        found = values = checked_numbers(features, argument, ndim=2)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"Expected finite values in `{argument}`; found NaN or infinite ones. Leave out cells that could not be "
+            "embedded."
+        )
+    return found
 
 
 class _Standardised(StandardScaler):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-from scmpt_scverse._checks import check_positive, list_some
+from scmpt_scverse._checks import check_no_cells, check_positive, check_same_cells, check_seed, list_some
 from scmpt_scverse._labels import checked_labels, labels_or, warn_of_doubtful_labels
 
 if TYPE_CHECKING:
@@ -79,12 +79,14 @@ def cell_splits(
         check_positive(value, argument)
     if n_splits < 2:
         raise ValueError("`n_splits` must be at least 2, so that some cells train and others test; found 1.")
+    check_seed(seed)
     text = checked_labels(labels, "labels")
     names, counts = np.unique(text, return_counts=True)
     if len(names) < 2:
         raise ValueError(f"Expected at least two labels to tell apart; found {list_some(names)}. Pass other labels.")
     if groups is not None:
         codes, n_groups = _group_codes(groups, len(text))
+        check_same_cells(labels, groups, ("labels", "groups"))
         if n_groups < n_splits:
             raise ValueError(
                 f"Expected at least {n_splits} groups, one for each fold; found {n_groups}. Lower `n_splits` to "
@@ -163,10 +165,12 @@ def _part_of_each_group(groups: "IntArray", seed: int, least_share: float) -> "I
 
 
 def _group_codes(groups: "ArrayLike", n_obs: int) -> "tuple[IntArray, int]":
-    values = np.asarray(groups, dtype=object)
-    if values.shape != (n_obs,):
-        raise ValueError(f"Expected a group for each of {n_obs} cells; found shape {values.shape}.")
-    texts = labels_or(values, "")
+    check_no_cells(groups, "groups")
+    if np.shape(groups) != (n_obs,):
+        raise ValueError(
+            f"Expected a group for each of {n_obs} cells; found shape {np.shape(groups)}. Pass one column as `groups`."
+        )
+    texts = labels_or(groups, "")
     n_missing = int((texts == "").sum())
     if n_missing:
         raise ValueError(

@@ -1,8 +1,13 @@
 """What is known of cell types: the Cell Ontology, labels mapped to it, their texts, and tables of marker genes."""
 
 from scmpt_scverse.knowledge._back_off import back_off as back_off
-from scmpt_scverse.knowledge._cell_ontology import CellOntology as CellOntology, Term as Term, cell_ontology
-from scmpt_scverse.knowledge._genes_in_text import genes_in_text as genes_in_text
+from scmpt_scverse.knowledge._cell_ontology import (
+    ROOT as ROOT,
+    CellOntology as CellOntology,
+    Term as Term,
+    cell_ontology,
+)
+from scmpt_scverse.knowledge._genes_in_text import genes_in_text as genes_in_text, says_only_genes as says_only_genes
 from scmpt_scverse.knowledge._label_texts import label_texts
 from scmpt_scverse.knowledge._mapping import map_labels, term_of as term_of
 from scmpt_scverse.knowledge._markers import marker_sets as marker_sets, panglaodb, read_markers
@@ -11,7 +16,12 @@ from scmpt_scverse.knowledge._merge_markers import merge_markers
 from scmpt_scverse.knowledge._normal_form import normal_form as normal_form
 from scmpt_scverse.knowledge._own_words import label_markers
 from scmpt_scverse.knowledge._scoring import ontology_metrics
-from scmpt_scverse.knowledge._tissues import tissue_form as tissue_form, tissues_meant as tissues_meant, types_in_tissue
+from scmpt_scverse.knowledge._tissues import (
+    tissue_form as tissue_form,
+    tissues_meant as tissues_meant,
+    tissues_named as tissues_named,
+    types_in_tissue,
+)
 
 __all__ = [
     "cell_ontology",

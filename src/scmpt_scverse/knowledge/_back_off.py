@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from scmpt_scverse._checks import check_table, checked_numbers
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._mapping import ids_of
 
@@ -51,6 +52,8 @@ def back_off(
 
     Raises
     ------
+    TypeError
+        `probabilities` or `mapping` is no DataFrame, or the former holds something else than numbers.
     ValueError
         A label has no term, or `threshold` is out of range.
 
@@ -65,10 +68,12 @@ def back_off(
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"`threshold` must be in (0, 1]; found {threshold!r}. Pass a probability such as 0.8.")
+    check_table(probabilities, (), "probabilities", "`model.predict(soft=True)`")
+    check_table(mapping, ("ontology_id",), "mapping", "`knowledge.map_labels`")
+    values = checked_numbers(probabilities, "probabilities", ndim=2)
     ontology = ontology or cell_ontology()
     ids = ids_of(probabilities.columns, mapping)
     terms, covers = _terms_specific_first(ids, ontology)
-    values = probabilities.to_numpy(dtype=np.float64)
     is_readable = np.isfinite(values).all(axis=1)
     chosen = np.full(len(values), -1)
     best = np.where(is_readable, np.where(np.isnan(values), -1, values).argmax(axis=1), -1)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from scmpt_scverse.knowledge._gene_names import Mention
+from scmpt_scverse.knowledge._gene_finder import Mention
 
 #: What a sentence says of the genes that follow.
 _CUE = re.compile(

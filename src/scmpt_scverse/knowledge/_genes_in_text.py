@@ -2,11 +2,28 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
-from scmpt_scverse.knowledge._gene_names import GeneNames, plain
+from scmpt_scverse.knowledge._gene_finder import GeneFinder, Mention, plain
 from scmpt_scverse.knowledge._gene_signs import signs_of
+from scmpt_scverse.knowledge._protein_names import WORDS
 
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
+#: Words that are spelled like a gene: capitals with digits or more capitals, perhaps with a hyphen.
+_LIKE_A_GENE = re.compile(r"(?<![A-Za-z0-9./-])[A-Z][A-Za-z]?[A-Z0-9]+[A-Za-z0-9]*(?:-[A-Z0-9]+)?(?![A-Za-z0-9])")
+#: Of these, what is no gene: molecules, cells, places, Roman numbers.
+_NO_GENE = re.compile(
+    r"[IVX]+|M[012][a-d]?|T[hH]\d+|[RD]NA|mRNA|MHC-?I*|HLA|TCR|BCR|ATP|GABA|NKT?|ILC\d?|MAIT|p?DCs?|cDC\d|PBMCs?|CNS|GI|UMIS?"
+)
+#: Words that say nothing of a cell beside the genes that are named.
+_EMPTY_WORD = re.compile(
+    r"(?:co-?)?express\w*|positiv\w*|negativ\w*|markers?|genes?|proteins?|transcripts?|cells?|types?|populations?|"
+    r"lack\w*|absen\w+|without|high(?:ly)?|low|hi|lo|dim|bright|levels?|strong(?:ly)?|weak(?:ly)?|"
+    r"an?|the|and|or|but|not?|nor|neither|never|of|for|in|with|that|which|who|whose|are|is|has|have|do|does|both|also|"
+    r"as|well|all|any|either|their|its|it|they|these|those|such|find|show|by|at|only|"
+    r"my|our|one|other|another|odd|new|clusters?|groups?|subsets?|states?|class|labels?|candidates?",
+    re.IGNORECASE,
+)
 
 
 def genes_in_text(text: str, genes: Iterable[str]) -> list[str]:
@@ -38,10 +55,52 @@ def genes_in_text(text: str, genes: Iterable[str]) -> list[str]:
     >>> knowledge.genes_in_text("Expresses CD20 and REST, negative for CD8.", ["CD8A", "MS4A1", "REST", "SET"])
     ['MS4A1', 'REST']
     """
-    return [symbol for symbol, sign in signed_genes(text, GeneNames(genes)).items() if sign > 0]
+    return [symbol for symbol, sign in signed_genes(text, GeneFinder(genes)).items() if sign > 0]
 
 
-def signed_genes(text: str, names: GeneNames) -> dict[str, int]:
+def says_only_genes(text: str, genes: Iterable[str]) -> bool:
+    """Whether a text names genes and says nothing else of a cell, as `"expresses CD3D and CD3E"` does."""
+    names, text = GeneFinder(genes), plain(text)
+    mentions = [*names.mentions(text), *_unfamiliar(text, names)]
+    rest = list(text)
+    for mention in mentions:
+        rest[mention.start : mention.end + len(mention.level)] = " " * (
+            mention.end + len(mention.level) - mention.start
+        )
+    words = re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", "".join(rest))
+    return bool(mentions) and all(_EMPTY_WORD.fullmatch(word) for word in words)
+
+
+def unknown_genes(text: str, names: GeneFinder) -> list[str]:
+    """Names in a text of what a cell expresses or does not, which look like genes and are none of those to be found."""
+    unknown: list[str] = []
+    for sentence in _SENTENCE_END.split(plain(text)):
+        mentions = sorted([*names.mentions(sentence), *_unfamiliar(sentence, names)], key=lambda each: each.start)
+        # What a sentence denies is a gene even where nothing is expressed.
+        denied = signs_of([replace(each, needs_context=False) for each in mentions], sentence)
+        signs = [sign or min(no, 0) for sign, no in zip(signs_of(mentions, sentence), denied, strict=True)]
+        unknown += [
+            sentence[each.start : each.end]
+            for each, sign in zip(mentions, signs, strict=True)
+            if sign and not each.symbols
+        ]
+    return list(dict.fromkeys(unknown))
+
+
+def _unfamiliar(text: str, names: GeneFinder) -> list[Mention]:
+    """Words that are spelled like a gene, and stand for none of those to be found."""
+    known = {place for each in names.mentions(text) for place in range(each.start, each.end)}
+    return [
+        Mention((), found.start(), found.end(), needs_context=True)
+        for found in _LIKE_A_GENE.finditer(text)
+        if not known.intersection(range(*found.span()))
+        and not _NO_GENE.fullmatch(found[0])
+        and found[0].lower() not in WORDS
+        and (re.search(r"\d", found[0]) or len(found[0]) > 2)
+    ]
+
+
+def signed_genes(text: str, names: GeneFinder) -> dict[str, int]:
     """Symbols that a text names: 1 for expressed, -1 for not expressed; others are left out."""
     found: dict[str, int] = {}
     for sentence in _SENTENCE_END.split(plain(text)):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
+from scmpt_scverse._gene_spelling import is_date, looks_like_mouse
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.knowledge._marker_columns import MARKER_COLUMNS
 
@@ -15,11 +16,8 @@ from scmpt_scverse.knowledge._marker_columns import MARKER_COLUMNS
 _BETWEEN_GENES = re.compile(r"///|[,;|\[\]]")
 #: Not genes: missing values as text.
 _NO_GENE = re.compile(r"|n/?a|N/?A|nan|NaN|none|None|null|NULL|-|\.")  # NAN is a gene
-#: What spreadsheets make of MARCHF1, SEPTIN2 and DELEC1.
-_DATE = re.compile(r"\d{1,2}-(?:mar|sep|dec)|(?:mar|sep|dec)-\d{1,2}|\d{4}-\d\d-\d\d.*", re.IGNORECASE)
 _HUMAN = re.compile(r"\b(?:hs|human|homo sapiens|9606)\b", re.IGNORECASE)
 _MOUSE = re.compile(r"\b(?:mm|mouse|mus musculus|10090)\b", re.IGNORECASE)
-_MOUSE_SYMBOL = re.compile(r"[A-Z](?=.*[a-z])[a-z0-9]+")
 _TERM = re.compile(r"CL[:_](\d{7})")
 
 
@@ -123,8 +121,7 @@ def _organism(value: object) -> str:
 
 def organism_by_spelling(genes: pd.Series) -> str:
     """`"mouse"` if most symbols are spelled as mouse genes are (`Cd3d`), else `"human"`."""
-    distinct = genes.unique()
-    return "mouse" if sum(bool(_MOUSE_SYMBOL.fullmatch(gene)) for gene in distinct) > 0.5 * len(distinct) else "human"
+    return "mouse" if looks_like_mouse(genes.unique()) else "human"
 
 
 def _first_term(value: object) -> str:
@@ -151,8 +148,8 @@ def _are(column: pd.Series, matches: Callable[[str], object]) -> pd.Series:
 def _with_genes(rows: pd.DataFrame, n_given: int) -> pd.DataFrame:
     """The rows with a type and a gene; warns of types without any."""
     has_gene = ~_are(rows["gene"], _NO_GENE.fullmatch)
-    is_date = _are(rows["gene"], _DATE.fullmatch)
-    kept = rows[(rows["type"] != "") & has_gene & ~is_date].reset_index(drop=True)
+    are_dates = _are(rows["gene"], is_date)
+    kept = rows[(rows["type"] != "") & has_gene & ~are_dates].reset_index(drop=True)
     if kept.empty:
         raise ValueError(
             f"Expected rows with a cell type and a gene in the table of markers; found none in {n_given} rows. "
@@ -160,8 +157,10 @@ def _with_genes(rows: pd.DataFrame, n_given: int) -> pd.DataFrame:
         )
     without = sorted(set(rows["type"]) - set(kept["type"]) - {""})
     left_out = [f"{list_some(without)} have no gene"] if without else []
-    if is_date.any():
-        left_out.append(f"{list_some(rows['gene'][is_date].unique())} are dates, as spreadsheets make of some symbols")
+    if are_dates.any():
+        left_out.append(
+            f"{list_some(rows['gene'][are_dates].unique())} are dates, as spreadsheets make of some symbols"
+        )
     if left_out:
         warn_user(f"Left out of the table of markers: {'; '.join(left_out)}.")
     return kept

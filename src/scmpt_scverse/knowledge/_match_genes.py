@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.knowledge._gene_names import GeneNames
+from scmpt_scverse.knowledge._gene_finder import GeneFinder
 from scmpt_scverse.knowledge._marker_rows import organism_by_spelling
 
 
@@ -29,7 +29,7 @@ def match_genes(markers: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
     ValueError
         No gene is left.
     """
-    names = GeneNames(genes)
+    names = GeneFinder(genes)
     organism = organism_by_spelling(pd.Series(list(names), dtype=object))
     same = markers[markers["organism"] == organism]
     symbols = {name: list(names.symbols(name)) for name in same["gene"].unique()}

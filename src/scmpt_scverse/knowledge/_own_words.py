@@ -6,8 +6,8 @@ import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse._labels import label_text
-from scmpt_scverse.knowledge._gene_names import GeneNames
-from scmpt_scverse.knowledge._genes_in_text import signed_genes
+from scmpt_scverse.knowledge._gene_finder import GeneFinder
+from scmpt_scverse.knowledge._genes_in_text import signed_genes, unknown_genes
 from scmpt_scverse.knowledge._marker_rows import no_rows
 from scmpt_scverse.knowledge._markers import read_markers
 
@@ -36,7 +36,7 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
     Warns
     -----
     UserWarning
-        Names in a list are not among `genes`.
+        Names in a list, or names in a description that look like genes, are not among `genes`.
 
     Examples
     --------
@@ -49,19 +49,22 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
     2  another   CD3E     1.0
     3  another   CD8A    -1.0
     """
-    names = GeneNames(genes)
+    names = GeneFinder(genes)
     rows: list[tuple[str, str, float]] = []
     unknown: list[str] = []
     for label, own in own_words(labels).items():
         if isinstance(own, str):
             rows += [(label, gene, float(sign)) for gene, sign in signed_genes(own, names).items()]
+            unknown += unknown_genes(own, names)
             continue
         for given in own:
             found = names.symbols(given.rstrip("+-"))
             unknown += [] if found else [given]
             rows += [(label, gene, -1.0 if given.endswith("-") else 1.0) for gene in found]
     if unknown:
-        warn_user(f"Markers that are not among the {len(names)} genes are left out: {list_some(unknown)}.")
+        warn_user(
+            f"Markers that are not among the {len(names)} genes are left out: {list_some(dict.fromkeys(unknown))}."
+        )
     table = pd.DataFrame(rows, columns=["type", "gene", "weight"])
     return read_markers(table.assign(source="own words")) if rows else no_rows()
 

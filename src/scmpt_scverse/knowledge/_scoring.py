@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._labels import checked_labels, label_text
+from scmpt_scverse._checks import check_table
+from scmpt_scverse._labels import label_text, paired_labels
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._mapping import ids_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from numpy.typing import ArrayLike
 
 
 def ontology_metrics(
-    y_true: "Iterable[object]",
-    y_pred: "Iterable[object]",
+    y_true: "ArrayLike",
+    y_pred: "ArrayLike",
     mapping: pd.DataFrame,
     *,
     unlabeled_category: str = "Unknown",
@@ -49,8 +50,11 @@ def ontology_metrics(
 
     Raises
     ------
+    TypeError
+        `y_true` or `y_pred` is no list or column of labels, or `mapping` no DataFrame.
     ValueError
-        Lengths differ, there is no cell, or a label is missing or has no term.
+        Lengths differ, columns name other cells or in another order, there is no cell, or a label is missing or has no
+        term.
 
     Notes
     -----
@@ -66,14 +70,9 @@ def ontology_metrics(
     :cite:p:`kiritchenko2006learning`. A parent instead of the true term lowers only recall, a child only
     precision, and a missing prediction only recall.
     """
+    check_table(mapping, ("ontology_id",), "mapping", "`knowledge.map_labels`")
+    truth, predicted = (labels.tolist() for labels in paired_labels(y_true, y_pred))
     ontology = ontology or cell_ontology()
-    truth = checked_labels(list(y_true), "y_true").tolist()
-    predicted = checked_labels(list(y_pred), "y_pred").tolist()
-    if len(truth) != len(predicted) or not truth:
-        raise ValueError(
-            f"Expected one prediction for each of at least one cell; found {len(truth)} true and {len(predicted)} "
-            "predicted labels. Pass the same cells in the same order."
-        )
     unlabeled_category = label_text(unlabeled_category)
     named = [label for label in dict.fromkeys([*truth, *predicted]) if label != unlabeled_category or label in truth]
     ids = dict(zip(named, ids_of(named, mapping), strict=True))

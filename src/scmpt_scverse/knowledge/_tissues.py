@@ -3,6 +3,7 @@
 import pandas as pd
 
 from scmpt_scverse._checks import check_positive, did_you_mean, list_some
+from scmpt_scverse._labels import reads_missing
 
 #: Words for a tissue in names of cell types, where they differ from its own name.
 _ADJECTIVES = {
@@ -64,9 +65,7 @@ def types_in_tissue(markers: pd.DataFrame, tissue: str, *, min_genes: int = 5) -
         No row has the tissue, or no type has enough genes.
     """
     check_positive(min_genes, "min_genes")
-    parts = {
-        value: {tissue_form(part) for part in str(value).split(";")} for value in markers["tissue"].dropna().unique()
-    }
+    parts = {value: set(tissues_named(str(value))) for value in markers["tissue"].dropna().unique()}
     wanted = tissues_meant(tissue)
     chosen = [value for value, forms in parts.items() if forms & wanted]
     rows = markers[markers["tissue"].isin(chosen) & ~(markers["weight"] < 0)]
@@ -91,6 +90,15 @@ def tissues_meant(tissue: str) -> set[str]:
     return {tissue_form(tissue), *_ALSO.get(tissue_form(tissue), ())}
 
 
+def tissues_named(names: str) -> list[str]:
+    """The tissues of an entry of a table, separated by semicolons, each once, in the form of :func:`tissue_form`.
+
+    Words such as `undefined`, which tables have where no tissue is known, are none.
+    """
+    forms = dict.fromkeys(tissue_form(part) for part in names.split(";"))
+    return [form for form in forms if form and not reads_missing(form.removesuffix("tissue"))]
+
+
 def tissue_form(tissue: str) -> str:
     """The spelling under which variants of one tissue meet: `lung` for `Lungs`."""
     return " ".join(
@@ -101,5 +109,5 @@ def tissue_form(tissue: str) -> str:
 
 def tissue_words(tissue: str | None) -> tuple[str, ...]:
     """What names of cell types call a tissue; its first name counts, of several separated by semicolons."""
-    form = tissue_form((tissue or "").split(";")[0])
-    return (*_ADJECTIVES.get(form, ()), form) if form else ()
+    named = tissues_named((tissue or "").split(";")[0])
+    return (*_ADJECTIVES.get(named[0], ()), named[0]) if named else ()

@@ -9,16 +9,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from scmpt_scverse._checks import warn_user
-from scmpt_scverse._folders import cache_folder
+from scmpt_scverse._checks import parsed_json, warn_user
+from scmpt_scverse._folders import cache_folder, check_appendable
 from scmpt_scverse.llm._base import Answer, LLMClient, Request, plain_text
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
 _FILE = "llm-answers-1.jsonl"
-#: What a line of anything can raise: no JSON, another content, infinite numbers, brackets thousands deep.
-_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+#: What a line of anything can raise: no JSON, another content, infinite numbers.
+UNREADABLE = (ValueError, KeyError, TypeError, OverflowError)
 
 
 def request_key(client: LLMClient, request: Request) -> str:
@@ -38,12 +38,21 @@ class AnswerCache:
     path
         The file, which need not exist; `None` takes `llm-answers-1.jsonl` in the cache folder of this package
         (environment variable `SCMPT_CACHE`, else the user's cache folder).
+    read_only
+        Whether it need not be possible to add answers; :meth:`check_writable` makes sure of it later.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written to, or made.
     """
 
-    def __init__(self, path: "StrPath | None" = None) -> None:
+    def __init__(self, path: "StrPath | None" = None, *, read_only: bool = False) -> None:
         self._file: int | None = None
         self._answers: dict[str, Answer] = {}
         self.path = cache_folder() / _FILE if path is None else Path(path)
+        if not read_only:
+            self.check_writable()
         self._read()
 
     def __enter__(self) -> Self:
@@ -56,6 +65,10 @@ class AnswerCache:
 
     def __len__(self) -> int:
         return len(self._answers)
+
+    def check_writable(self) -> None:
+        """Raise `OSError` where no answer can be added: before the first one is asked for, which may cost money."""
+        check_appendable(self.path)
 
     def get(self, client: LLMClient, request: Request) -> Answer | None:
         """The answer, if this client was asked this before."""
@@ -105,7 +118,7 @@ class AnswerCache:
         for number, line in enumerate(lines, start=1):
             try:
                 self._add(line)
-            except _UNREADABLE:
+            except UNREADABLE:
                 unread.append(number)
         if unread:
             numbers = ", ".join(map(str, unread[:5])) + (", ..." if len(unread) > 5 else "")
@@ -116,12 +129,12 @@ class AnswerCache:
         # An editor may have removed the last end of line.
         try:
             self._add(last)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
 
     def _add(self, line: bytes) -> None:
         if line.strip():
-            content = json.loads(line)
+            content = parsed_json(line)
             self._answers[str(content["key"])] = _answer_of(content["answer"])
 
 

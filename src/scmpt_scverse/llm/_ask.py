@@ -37,11 +37,13 @@ def ask(client: LLMClient, requests: Sequence[Request], options: AskOptions) -> 
         `max_cost` is given for a client without a price.
     ConnectionError
         Five requests in a row failed. Answers so far are in the file.
+    OSError
+        The file of answers cannot be written to; no request was sent.
     PermissionError, ValueError
         As :meth:`LLMClient.answer`.
     """
     options.check_client(client)
-    with AnswerCache(options.cache_path) as cache:
+    with AnswerCache(options.cache_path, read_only=True) as cache:
         return _ask(client, requests, cache, options)
 
 
@@ -58,6 +60,8 @@ def _ask(
         n_input = sum(client.count_tokens(request) for request in sent)
         n_output = len(sent) * client.max_output_tokens
     else:
+        if missing:
+            cache.check_writable()
         for key, answer in _answered(client, missing, budget, cache, options.progress):
             answers[key] = answer
         n_input, n_output = budget.input_tokens, budget.output_tokens

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmpt_scverse._checks import list_some
-from scmpt_scverse.llm._answer_cache import AnswerCache
+from scmpt_scverse._checks import list_some, parsed_json
+from scmpt_scverse.llm._answer_cache import UNREADABLE, AnswerCache
 from scmpt_scverse.llm._base import Answer, Answers, LLMClient, Plain, Request
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RecordedClient(LLMClient):
     def answer(self, requests: Iterable[Request]) -> Answers:
         """See :meth:`LLMClient.answer`; the answers cost nothing, so they count no tokens."""
         if self._answers is None:
-            self._answers = AnswerCache(self.path)
+            self._answers = AnswerCache(self.path, read_only=True)
         for request in requests:
             recorded = self._answers.get(self, request)
             yield request, recorded or Answer("failed", reason=f"not recorded in {self.path.name}")
@@ -78,9 +78,9 @@ def _clients_of(path: Path) -> list[tuple[str, str, str]]:
     found: dict[tuple[str, str, str], None] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
-            content = json.loads(line)
+            content = parsed_json(line)
             parameters = json.dumps(content["parameters"], sort_keys=True)
             found[(str(content["model"]), parameters, str(content["instruction"]))] = None
-        except (ValueError, KeyError, TypeError):
+        except UNREADABLE:
             continue  # the cache warns of it
     return list(found)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from scmpt_scverse._checks import check_positive
+from scmpt_scverse._checks import check_positive, check_same_cells, check_seed, list_some, type_name
 from scmpt_scverse._labels import checked_labels
 from scmpt_scverse._statistics import COVERAGE
 
@@ -31,8 +31,8 @@ def bootstrap_metrics(
     y_true
         True label of each cell, shape `(n_cells,)`; at least two cells.
     predictions
-        Predictor to its labels of the same cells. A prediction that is not among the true labels, such as an
-        abstention, counts as wrong.
+        Predictor to its labels of the same cells, at least one predictor; a DataFrame has one per column. A prediction
+        that is not among the true labels, such as an abstention, counts as wrong.
     n_resamples
         Number of resamples, drawn with replacement; the same for all predictors.
     seed
@@ -45,8 +45,11 @@ def bootstrap_metrics(
 
     Raises
     ------
+    TypeError
+        `predictions` is no mapping, or something in it is no list or column of labels.
     ValueError
-        There is no cell, the lengths differ, or a label is missing.
+        There is no cell or no predictor, the lengths differ, columns name other cells or in another order, or a label
+        is missing.
 
     Notes
     -----
@@ -54,13 +57,26 @@ def bootstrap_metrics(
     other donors and studies differ by more.
     """
     check_positive(n_resamples, "n_resamples")
+    check_seed(seed)
+    if not isinstance(predictions, Mapping | pd.DataFrame):
+        raise TypeError(
+            f"Expected a mapping of predictor to labels as `predictions`; found {type_name(predictions)}. Pass "
+            "`{'name of the predictor': labels}`."
+        )
     truth = checked_labels(y_true, "y_true")
-    predicted = {name: checked_labels(labels, name) for name, labels in predictions.items()}
+    predicted = {name: checked_labels(labels, f"predictions[{name!r}]") for name, labels in predictions.items()}
     if not len(truth) or any(len(labels) != len(truth) for labels in predicted.values()):
         raise ValueError(
             f"Expected one prediction for each true label, and at least one; found {len(truth)} true labels and "
             f"{ {name: len(labels) for name, labels in predicted.items()} } predictions. Pass the same cells for all."
         )
+    if not predicted or len(predicted) < len(list(predictions)):
+        raise ValueError(
+            f"Expected at least one predictor, and one name for each; found {list_some(predictions)} in `predictions`. "
+            "Pass `{'name of the predictor': labels}`."
+        )
+    for name, labels in predictions.items():
+        check_same_cells(y_true, labels, ("y_true", f"predictions[{name!r}]"))
     codes, names = pd.factorize(np.concatenate([truth, *predicted.values()]))
     true_codes, *predicted_codes = codes.reshape(-1, len(truth))
     rows = {}

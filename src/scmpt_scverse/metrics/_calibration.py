@@ -1,13 +1,14 @@
 """How far predicted probabilities can be trusted."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_positive, list_some
-from scmpt_scverse._labels import checked_labels, label_text
+from scmpt_scverse._checks import check_positive, check_same_cells, checked_numbers, list_some
+from scmpt_scverse._labels import checked_labels, given_labels
 from scmpt_scverse._statistics import N_BINS, reliability_bins
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def calibration_metrics(
     y_true
         True label of each cell, shape `(n_obs,)`; compared as text.
     probabilities
-        Of each cell and label, shape `(n_obs, n_labels)`, in the same order; rows sum to 1. A row with NaN, as of a
-        cell that no encoder can read, is left out and counted.
+        Of each cell and label, shape `(n_obs, n_labels)`, in the same order; rows sum to 1. A row with a missing or
+        masked value, as of a cell that no encoder can read, is left out and counted.
     labels
         Labels of the columns of an array; a DataFrame has its own.
     n_bins
@@ -57,8 +58,11 @@ def calibration_metrics(
 
     Raises
     ------
+    TypeError
+        `y_true` holds no labels, or `probabilities` no numbers.
     ValueError
-        Shapes differ, an array has no `labels`, rows are not probabilities, or no cell is left.
+        Shapes differ, a DataFrame names other cells than a column of `y_true` or in another order, an array has no
+        `labels` or a DataFrame has others, two columns are one label, rows are not probabilities, or no cell is left.
 
     Notes
     -----
@@ -104,20 +108,15 @@ def _readable(
 ) -> "tuple[FloatArray, IntArray, BoolArray]":
     """Probabilities of readable cells, the columns of their true labels (-1 for none), and which cells these are."""
     truth = checked_labels(y_true, "y_true")
-    values = np.asarray(probabilities, dtype=np.float64)
-    if isinstance(probabilities, pd.DataFrame):
-        labels = list(probabilities.columns)
-    if labels is None:
+    values = checked_numbers(probabilities, "probabilities", ndim=2)
+    columns = _labels_of_columns(probabilities, labels)
+    if values.shape != (len(truth), len(columns)):
         raise ValueError(
-            "Expected the labels of the columns; found an array without. Pass a DataFrame whose columns are labels, or "
-            "`labels=`."
-        )
-    if values.shape != (len(truth), len(labels)):
-        raise ValueError(
-            f"Expected probabilities of {len(truth)} cells and {len(labels)} labels; found shape {values.shape}. Pass "
+            f"Expected probabilities of {len(truth)} cells and {len(columns)} labels; found shape {values.shape}. Pass "
             "the same cells in the same order, one column per label."
         )
-    codes = pd.Index([label_text(label) for label in labels], dtype=object).get_indexer(truth)
+    check_same_cells(y_true, probabilities, ("y_true", "probabilities"))
+    codes = pd.Index(columns, dtype=object).get_indexer(truth)
     is_readable = np.asarray(~np.isnan(values).any(axis=1))
     values, codes = values[is_readable], codes[is_readable]
     if len(values) == 0:
@@ -129,12 +128,41 @@ def _readable(
     return values, codes, is_readable
 
 
+def _labels_of_columns(probabilities: "pd.DataFrame | FloatArray", labels: Sequence[object] | None) -> list[str]:
+    """The label of each column as text, each different from the others."""
+    given = None if labels is None else given_labels(labels, "labels")
+    if isinstance(probabilities, pd.DataFrame):
+        columns = given_labels(probabilities.columns, "probabilities.columns")
+        if given is not None and given != columns:
+            raise ValueError(
+                f"Expected the labels of a DataFrame to be its columns, {list_some(columns)}; found `labels` "
+                f"{list_some(given)}. Leave `labels` out."
+            )
+    elif given is None:
+        raise ValueError(
+            "Expected the labels of the columns; found an array without. Pass a DataFrame whose columns are labels, or "
+            "`labels=`."
+        )
+    else:
+        columns = given
+    twice = [label for label, n in Counter(columns).items() if n > 1]
+    if twice:
+        raise ValueError(
+            f"Expected one column per label, compared as text; found several for {list_some(twice)}. Add up the "
+            "columns of one label, or rename them."
+        )
+    return columns
+
+
 def _check_probabilities(values: "FloatArray") -> None:
     """Raise `ValueError` unless every row is a probability distribution."""
+    if not values.shape[1]:
+        raise ValueError("Expected probabilities of at least one label; found none. Pass one column per label.")
     is_broken = (values < 0).any(axis=1) | (np.abs(values.sum(axis=1) - 1) > _TOLERANCE)
     if is_broken.any():
+        row = values[is_broken][0]
         raise ValueError(
             f"Expected rows that are at least 0 and sum to 1; found others in {int(is_broken.sum())} of {len(values)} "
-            f"cells, with sums such as {list_some(values[is_broken].sum(axis=1).round(3), limit=3)}. Pass "
-            "probabilities, not logits."
+            f"cells, with sums such as {list_some(values[is_broken].sum(axis=1).round(3), limit=3)} and values from "
+            f"{row.min():.3g} to {row.max():.3g}. Pass probabilities, not logits."
         )

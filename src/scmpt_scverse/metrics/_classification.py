@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
-from scmpt_scverse._labels import checked_labels, label_text
+from scmpt_scverse._checks import did_you_mean, list_some
+from scmpt_scverse._labels import given_labels, paired_labels
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-
-    from scmpt_scverse._types import StrArray
 
 
 def classification_metrics(
@@ -38,8 +37,11 @@ def classification_metrics(
 
     Raises
     ------
+    TypeError
+        An argument is no list or column of labels.
     ValueError
-        Lengths differ, there is no cell or no label to average over, or a label is missing.
+        Lengths differ, columns name other cells or in another order, there is no cell, a label is missing, or none of
+        `labels` occurs in `y_true`.
 
     Examples
     --------
@@ -52,10 +54,15 @@ def classification_metrics(
     n_cells            4.000000
     dtype: float64
     """
-    truth, predicted = _paired(y_true, y_pred)
-    averaged = sorted(set(truth)) if labels is None else list(dict.fromkeys(map(label_text, labels)))
-    if not averaged:
-        raise ValueError("Expected at least one label in `labels`; found none. Pass `None` for those in `y_true`.")
+    truth, predicted = paired_labels(y_true, y_pred)
+    occurring = sorted(set(truth))
+    averaged = occurring if labels is None else list(dict.fromkeys(given_labels(labels, "labels")))
+    if set(averaged).isdisjoint(occurring):
+        raise ValueError(
+            f"Expected at least one label in `labels` that occurs in `y_true`; found {list_some(averaged)}, and "
+            f"{list_some(occurring)} in `y_true`. Pass `None` for those in `y_true`."
+            f"{did_you_mean(averaged[0], occurring) if averaged else ''}"
+        )
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, predicted, labels=averaged, average="macro", zero_division=0
     )
@@ -86,8 +93,8 @@ def per_class_metrics(y_true: "ArrayLike", y_pred: "ArrayLike") -> pd.DataFrame:
 
     Raises
     ------
-    ValueError
-        Lengths differ, there is no cell, or a label is missing.
+    TypeError, ValueError
+        As for :func:`classification_metrics`.
 
     Examples
     --------
@@ -97,21 +104,9 @@ def per_class_metrics(y_true: "ArrayLike", y_pred: "ArrayLike") -> pd.DataFrame:
     B       1.00     0.5  0.67        2
     T       0.67     1.0  0.80        2
     """
-    truth, predicted = _paired(y_true, y_pred)
+    truth, predicted = paired_labels(y_true, y_pred)
     labels = sorted(set(truth) | set(predicted))
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
     return pd.DataFrame(
         {"precision": precision, "recall": recall, "f1": f1, "support": support}, index=pd.Index(labels, name="label")
     )
-
-
-def _paired(y_true: "ArrayLike", y_pred: "ArrayLike") -> "tuple[StrArray, StrArray]":
-    truth, predicted = checked_labels(y_true, "y_true"), checked_labels(y_pred, "y_pred")
-    if len(truth) != len(predicted):
-        raise ValueError(
-            "Expected one prediction for each true label; "
-            f"found {len(truth)} in `y_true` and {len(predicted)} in `y_pred`. Pass the same cells in the same order."
-        )
-    if len(truth) == 0:
-        raise ValueError("Expected at least one cell to evaluate; found none. Pass cells that have a label.")
-    return truth, predicted

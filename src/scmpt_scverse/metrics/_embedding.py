@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import list_some
+from scmpt_scverse._checks import check_same_cells, check_seed, checked_numbers, list_some
 from scmpt_scverse._labels import checked_labels
 from scmpt_scverse._optional import import_optional
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
 
 #: Neighbours that the local measures look at, as in the benchmark; fewer where there are fewer cells.
 _N_NEIGHBORS = 90
@@ -52,23 +52,21 @@ def embedding_metrics(
     ------
     ImportError
         The package `scib-metrics`, of the extra `scib`, is not installed.
+    TypeError
+        `embedding` holds no numbers, or `labels` or `batches` is no column.
     ValueError
-        Values are not finite, lengths differ, or there are fewer than two labels or batches.
+        Values are not finite, lengths differ, tables and columns name other cells or in another order, or there are
+        fewer than two labels or batches.
 
     Notes
     -----
     The measures are those of :cite:t:`luecken2022benchmarking`, as `scib-metrics` computes them. Batches that differ in
     their labels cannot be mixed perfectly by an embedding that keeps labels apart.
     """
-    values = np.ascontiguousarray(embedding, dtype=np.float32)
-    if values.ndim != 2 or not np.isfinite(values).all():
-        raise ValueError(
-            f"Expected a finite embedding of shape (n_obs, embedding_dim); found shape {values.shape}"
-            f"{'' if np.isfinite(values).all() else ' with NaN or infinite values'}. Leave out cells that could not be "
-            "embedded."
-        )
-    label_codes = _codes(labels, "labels", len(values))
-    batch_codes = None if batches is None else _codes(batches, "batches", len(values))
+    check_seed(seed)
+    values = finite_embedding(embedding)
+    label_codes = _codes(embedding, len(values), labels, "labels")
+    batch_codes = None if batches is None else _codes(embedding, len(values), batches, "batches")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations among third-party packages
         scib = import_optional("scib_metrics", extra="scib", purpose="Measuring clusters and batches of an embedding")
@@ -90,13 +88,32 @@ def embedding_metrics(
     return pd.Series({name: float(value) for name, value in scores.items()})
 
 
-def _codes(values: "ArrayLike", argument: str, n_obs: int) -> "IntArray":
+def finite_embedding(embedding: object) -> "FloatArray":
+    """The embedding that the user gave as float32; an error unless it is finite, shape `(n_obs, embedding_dim)`."""
+    values = checked_numbers(embedding, "embedding", ndim=2)
+    is_finite = np.isfinite(values).all(axis=1) & (np.abs(values) < np.finfo(np.float32).max).all(axis=1)
+    if not is_finite.all() or not values.shape[1]:
+        found = "" if is_finite.all() else f" with NaN or infinite values in {int((~is_finite).sum())} cells"
+        raise ValueError(
+            f"Expected a finite embedding of shape (n_obs, embedding_dim); found shape {values.shape}{found}. Leave "
+            "out cells that could not be embedded."
+        )
+    return values.astype(np.float32)
+
+
+def labels_of_rows(embedding: object, n_obs: int, values: "ArrayLike", argument: str) -> "StrArray":
+    """Labels of the rows of an embedding as text; `ValueError` unless there is one for each."""
     text = checked_labels(values, argument)
     if len(text) != n_obs:
         raise ValueError(
             f"Expected {n_obs} values in `{argument}`, one per cell; found {len(text)}. Pass the same cells."
         )
-    codes, names = pd.factorize(text)
+    check_same_cells(embedding, values, ("embedding", argument))
+    return text
+
+
+def _codes(embedding: object, n_obs: int, values: "ArrayLike", argument: str) -> "IntArray":
+    codes, names = pd.factorize(labels_of_rows(embedding, n_obs, values, argument))
     if len(names) < 2:
         raise ValueError(
             f"Expected at least two different values in `{argument}`; found {list_some(names)}. Pass others."

@@ -9,8 +9,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from scmpt_scverse._labels import checked_labels, warn_of_doubtful_labels
+from scmpt_scverse._checks import check_positive, check_seed
+from scmpt_scverse._labels import warn_of_doubtful_labels
 from scmpt_scverse.metrics._classification import classification_metrics
+from scmpt_scverse.metrics._embedding import finite_embedding, labels_of_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -41,8 +43,10 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
 
     Raises
     ------
+    TypeError
+        `embedding` holds no numbers, or `labels` is no column.
     ValueError
-        A label is missing or on too few cells, or there is only one.
+        The embedding is not finite, lengths differ, a label is missing or on too few cells, or there is only one.
 
     Warns
     -----
@@ -56,7 +60,12 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     >>> round(metrics.linear_probe(adata.obsm["X_pca"], adata.obs["bulk_labels"]), 1)
     0.6
     """
-    text = checked_labels(labels, "labels")
+    check_positive(n_splits, "n_splits")
+    if n_splits < 2:
+        raise ValueError("`n_splits` must be at least 2, so that some cells train and others test; found 1.")
+    check_seed(seed)
+    values = finite_embedding(embedding)
+    text = labels_of_rows(embedding, len(values), labels, "labels")
     warn_of_doubtful_labels(text, "labels")
     names, counts = np.unique(text, return_counts=True)
     if len(names) < 2 or counts.min() < n_splits:
@@ -67,5 +76,5 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=_MAX_ITER))
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=seed)
     with threadpool_limits(1):  # the matrices are small: more threads are slower
-        predicted = cross_val_predict(classifier, embedding, text, cv=folds)
+        predicted = cross_val_predict(classifier, values, text, cv=folds)
     return float(classification_metrics(text, predicted)["macro_f1"])

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._checks import check_key, check_table, list_some
+from scmpt_scverse._labels import label_text
 from scmpt_scverse._statistics import mean_interval
 
 
@@ -16,7 +17,7 @@ def replicate_summary(
     Parameters
     ----------
     table
-        One row per replicate of whatever `by` names; numeric columns are the metrics.
+        One row per replicate of whatever `by` names; numeric columns are the metrics, at least one.
     by
         Column or columns that name what is compared.
     replicate
@@ -30,10 +31,12 @@ def replicate_summary(
 
     Raises
     ------
+    TypeError
+        `table` is no DataFrame.
     KeyError
         A column is missing.
     ValueError
-        A replicate occurs twice.
+        A replicate occurs twice, a row has no name, two columns have one name, or no column is a metric.
 
     Notes
     -----
@@ -52,7 +55,12 @@ def replicate_summary(
     """
     columns = [by] if isinstance(by, str) else list(by)
     _check_replicates(table, columns, replicate)
-    metrics = table.drop(columns=[*columns, replicate]).select_dtypes("number").columns
+    metrics = table.drop(columns=[*columns, replicate]).infer_objects().select_dtypes("number").columns
+    if metrics.empty:
+        raise ValueError(
+            f"Expected metrics, columns of numbers, in `table`; found none among {list_some(table.columns)}. Convert "
+            "columns of text with `pandas.to_numeric`."
+        )
     rows = [
         {**dict(zip(columns, names, strict=True)), "metric": metric, **mean_interval(group[metric])}
         for names, group in table.groupby(columns, sort=False, observed=True)
@@ -89,30 +97,49 @@ def paired_differences(
 
     Raises
     ------
+    TypeError
+        `table` is no DataFrame, or `metric` is no column of numbers.
     KeyError
         A column or the reference is missing.
     ValueError
-        A replicate occurs twice.
+        A replicate occurs twice, a row has no name, two columns have one name, or there is no other predictor.
 
     Notes
     -----
     A split that is hard for one predictor is hard for the others, so differences within splits vary less than the
     metric itself. The interval rests on the assumption of :func:`replicate_summary`.
     """
-    _check_replicates(table, [by], replicate)
-    check_key(metric, table.columns, "table")
+    _check_replicates(table, [by], replicate, metric)
     wide = table.pivot(index=replicate, columns=by, values=metric)
-    check_key(reference, wide.columns, f"table[{by!r}]")
-    others = [name for name in table[by].unique() if name != reference]
-    rows = {name: mean_interval(wide[name] - wide[reference]) for name in others}
+    columns = {label_text(name): name for name in table[by].unique()}
+    check_key(label_text(reference), columns, f"table[{by!r}]")
+    compared_with = columns.pop(label_text(reference))
+    if not columns:
+        raise ValueError(
+            f"Expected other predictors in `table[{by!r}]` to compare with {reference!r}; found none. Pass the rows of "
+            "at least two."
+        )
+    rows = {name: mean_interval(wide[name] - wide[compared_with]) for name in columns.values()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "lower", "upper", "n_replicates"]).rename_axis(
         by
     )
 
 
-def _check_replicates(table: pd.DataFrame, by: list[str], replicate: str) -> None:
-    for column in (*by, replicate):
-        check_key(column, table.columns, "table")
+def _check_replicates(table: pd.DataFrame, by: list[str], replicate: str, metric: str | None = None) -> None:
+    named = [*by, replicate, *([] if metric is None else [metric])]
+    if not by or len(set(named)) < len(named):
+        raise ValueError(
+            f"Expected different columns for what is compared, the replicate and the metric; found {list_some(named)}. "
+            "Name each column once."
+        )
+    numbers = [] if metric is None else [metric]
+    table = check_table(table, (*by, replicate), "table", "`model.cross_validate`", numbers=numbers)
+    unnamed = [column for column in (*by, replicate) if table[column].isna().any()]
+    if unnamed:
+        raise ValueError(
+            f"Expected a value in every row of {list_some(unnamed)}; found missing ones. Leave these rows out, or fill "
+            "them in."
+        )
     twice = table[table.duplicated([*by, replicate])]
     if len(twice):
         raise ValueError(

@@ -18,7 +18,7 @@ from scmpt_scverse.evaluation import (
 )
 from scmpt_scverse.metrics import per_class_metrics
 from scmpt_scverse.model._predictions import rows_of
-from scmpt_scverse.model._training import cell_keys
+from scmpt_scverse.model._training import cell_keys, content_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -90,6 +90,11 @@ def _labelled(
     n_trained_on = int(np.isin(rows, trained_on).sum())
     if n_trained_on:
         warn_user(f"{n_trained_on} of {len(rows)} cells were trained on; metrics on them say little about new cells.")
+    elif n_renamed := model.record.n_renamed(content_keys(adata, modalities.source)[rows]):
+        warn_user(
+            f"{n_renamed} of {len(rows)} cells express exactly what cells do that were trained on, under other names; "
+            "metrics on them say little about new cells."
+        )
     elif model.batch_key in adata.obs and not trained_on.size:
         _warn_of_batches(labels_or(adata.obs[model.batch_key], "")[rows], model.record.batches)
     truth = labels_or(adata.obs[model.labels_key], model._unlabeled_names)[rows]

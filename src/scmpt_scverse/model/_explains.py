@@ -127,7 +127,7 @@ class ExplainsMixin:
             check_positive(n_cells_per_group, "n_cells_per_group")
         groupby = self._groupby(adata, groupby)
         column = labels_or(adata.obs[groupby], self._unlabeled_names)
-        wanted = _wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
+        wanted = wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
         check_groups_fit(wanted)
         attributor = attribution.get(method, seed=seed, **options)
         explainer = self._explainer(adata, modalities, attributor, device)
@@ -345,7 +345,7 @@ class ExplainsMixin:
         return groupby
 
 
-def _wanted_groups(
+def wanted_groups(
     values: pd.Series, column: "StrArray", groups: Sequence[str] | None, unlabeled: str, groupby: str
 ) -> list[str]:
     present = [group for group in distinct_labels(values) if (column == group).any() and group != unlabeled]
@@ -361,8 +361,8 @@ def _wanted_groups(
     return list(groups)
 
 
-def _one_cell(adata: "AnnData", obs_name: str) -> "AnnData":
-    """The cell of a name, as data of their own."""
+def row_of_cell(adata: "AnnData", obs_name: str) -> int:
+    """The row of the one cell of a name; `KeyError` for none, `ValueError` for several."""
     rows = np.flatnonzero(adata.obs_names == obs_name)
     if not len(rows):
         check_key(obs_name, adata.obs_names, "adata.obs_names")
@@ -371,5 +371,10 @@ def _one_cell(adata: "AnnData", obs_name: str) -> "AnnData":
             f"Expected one cell called {obs_name!r}; found {len(rows)}. Make names unique with "
             "`adata.obs_names_make_unique()`."
         )
-    cell = adata[rows]
+    return int(rows[0])
+
+
+def _one_cell(adata: "AnnData", obs_name: str) -> "AnnData":
+    """The cell of a name, as data of their own."""
+    cell = adata[[row_of_cell(adata, obs_name)]]
     return cell.to_memory() if cell.isbacked else cell.copy()

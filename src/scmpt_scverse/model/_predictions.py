@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from scmpt_scverse._labels import as_categorical
-from scmpt_scverse._slots import PredictionKeys, Slot, write_slots
+from scmpt_scverse._slots import PredictionKeys, Slot, TextLabelKeys, write_slots
 from scmpt_scverse._storable import storable_names
 from scmpt_scverse.module import in_batches
 from scmpt_scverse.trust import contributions, logits_by_coalition
+from scmpt_scverse.zero_shot import UNKNOWN
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
     from scmpt_scverse.module import FusionClassifier, Rows
     from scmpt_scverse.trust import Novelty
+    from scmpt_scverse.zero_shot import Answers, Candidates
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,26 @@ def write_predictions(
         Slot("obsm", keys.contributions): pd.DataFrame(predictions.contributions, adata.obs_names, names),
     }
     write_slots(adata, keys.slots, values)
+
+
+def text_label_values(
+    adata: "AnnData", keys: TextLabelKeys, answers: "Answers", candidates: "Candidates"
+) -> dict[Slot, Any]:
+    """Values of the slots of :meth:`scmpt_scverse.SCMMGPT.annotate`."""
+    terms = dict(zip(candidates.names, candidates.terms, strict=True))
+    columns = storable_names(candidates.names, reserved=adata.obs_names.name)
+    level = answers.backed_off
+    of_obs: dict[str, Any] = {
+        keys.prediction: as_categorical(answers.predicted, [*candidates.names, UNKNOWN]),
+        keys.confidence: answers.probabilities.max(axis=1),  # NaN where the row is NaN
+        keys.ontology_id: pd.Categorical([terms.get(label) for label in answers.predicted]),
+        keys.novelty: answers.novelty,
+        keys.backed_off: pd.Categorical(level["ontology_term"]),
+        keys.backed_off_id: pd.Categorical(level["ontology_id"]),
+        keys.backed_off_confidence: level["probability"].to_numpy(),
+    }
+    scores = pd.DataFrame(answers.probabilities, index=adata.obs_names, columns=columns)
+    return {**{Slot("obs", key): value for key, value in of_obs.items()}, Slot("obsm", keys.scores): scores}
 
 
 def rows_of(

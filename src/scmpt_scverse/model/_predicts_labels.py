@@ -9,6 +9,7 @@ import torch
 
 from scmpt_scverse._checks import check_positive, warn_user
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
+from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
 from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
 from scmpt_scverse.model._predictions import draws_of, predictions_of, rows_of, write_predictions
@@ -259,13 +260,15 @@ class PredictsLabelsMixin:
         Raises
         ------
         RuntimeError, KeyError, ValueError
-            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns, and for a `key_added`
-            that no file can hold, or that would overwrite what the model reads, such as the column of labels.
+            As :meth:`predict`; also for a view of a backed file, which cannot hold new columns, for more labels than a
+            file can hold columns of (4,090), and for a `key_added` that no file can hold, or that would overwrite what
+            the model reads, such as the column of labels.
         """
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols)
         keys = PredictionKeys.from_prefix(key_added)
         check_writable(adata, key_added, keys.slots, reads=self._read_slots())
+        check_columns_fit(self.labels, f"adata.obsm[{keys.probabilities!r}]")
         if reject is not None:
             check_reject(reject)
             self._calibrated()

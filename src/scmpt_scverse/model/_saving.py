@@ -1,7 +1,6 @@
 """A model on disk: its registry and settings, weights, and what it learned of itself."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from scmpt_scverse._checks import list_some
 from scmpt_scverse._folders import check_folder
 from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
-from scmpt_scverse._saved_files import damaged, named, read_model, under, write_model
+from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
 from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import FUSIONS
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 _CELLS, _JOINED = "adata.h5ad", "mdata.h5mu"
 #: Of a layer: a head that has none may say so however few weights it has.
 _HARMLESS_SIZE = 100_000
-#: What building a model of other values raises; a `ValueError` may be for the user.
-_OF_DAMAGE: tuple[type[Exception], ...] = (
-    *(AttributeError, IndexError, KeyError, MemoryError, OverflowError, RuntimeError, TypeError),
-)
 _SPLITS = ("train_indices", "validation_indices", "test_indices")
 _CONTENT = ("model", "registry", "init_params", "is_trained", "history", "modalities", "record", *_SPLITS)
 
@@ -106,7 +101,11 @@ def load_model(
         )
     if fusion is not None:
         options = {**options, "fusion": fusion}
-    data = _data(folder, prefix) if adata is None else adata
+    data = saved_data(folder, prefix) if adata is None else adata
+    if data is None:
+        raise ValueError(
+            f"Expected data saved with the model in {folder}; found none. Pass `adata=`, or `adata=False` for none."
+        )
     has_data = data is not None and data is not False
     if has_data:
         with undamaged(folder):
@@ -155,15 +154,6 @@ def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, An
         predictions_of(model.module, model.novelty, one)
 
 
-@contextmanager
-def undamaged(folder: Path, *also: type[Exception]) -> Iterator[None]:
-    """Say that the files of a model are damaged, where what they hold makes no model; `also` are further errors."""
-    try:
-        yield
-    except (*_OF_DAMAGE, *also) as error:
-        raise damaged(folder, error) from error
-
-
 def _check_sizes(options: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Refuse sizes of a network far beyond the weights that are there, before it takes the memory."""
     encoders = [each for each in options["encoders"].values() if isinstance(each, Mapping)]
@@ -174,8 +164,8 @@ def _check_sizes(options: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
             raise TypeError(f"{size!r} is no size of its network")
 
 
-def _data(folder: Path, prefix: str) -> Any:
-    """The data saved with a model."""
+def saved_data(folder: Path, prefix: str) -> Any:
+    """The data saved with a model; `None` where there are none."""
     cells, joined = folder / f"{prefix}{_CELLS}", folder / f"{prefix}{_JOINED}"
     if cells.is_file():
         return read_cells(cells)
@@ -183,6 +173,4 @@ def _data(folder: Path, prefix: str) -> Any:
         import mudata
 
         return mudata.read_h5mu(joined)
-    raise ValueError(
-        f"Expected data saved with the model in {folder}; found none. Pass `adata=`, or `adata=False` for none."
-    )
+    return None

@@ -1,64 +1,53 @@
 """SCMMGPT: annotate and search cells by text, without a labelled reference."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse import encoders
 from scmpt_scverse._checks import check_cells, check_choice, check_key, check_share, did_you_mean, list_some
-from scmpt_scverse._labels import as_categorical, checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._saved_files import write_model
-from scmpt_scverse._slots import Slot, TextLabelKeys, check_writable, write_slots
-from scmpt_scverse._storable import storable_names
+from scmpt_scverse._folders import TEXT_MODELS
+from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._saved_files import undamaged, write_model
+from scmpt_scverse._slots import Slot
 from scmpt_scverse.encoders import TextEncoder
-from scmpt_scverse.evaluation import decode
 from scmpt_scverse.knowledge import merge_markers
 from scmpt_scverse.modalities import ExpressionSource, registered_fields
-from scmpt_scverse.model._predictions import rows_of
-from scmpt_scverse.model._saving import make_folder, read_saved, undamaged
+from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
 from scmpt_scverse.model._training import seed_or_default
+from scmpt_scverse.model.text_labels import AnnotatesByTextMixin, ExplainsScoresMixin
 from scmpt_scverse.module import TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
-    REFINEMENTS,
-    Candidates,
-    Labels,
+    BACKGROUND_SHARE,
+    UNKNOWN,
     MarkerProfiles,
     Query,
-    Refine,
     RegisteredTypes,
-    candidates_of,
-    embedded,
+    TextModel,
     fit_alignment,
-    label_probabilities,
-    label_scores,
-    markers_in_words,
-    query_components,
-    registered_candidates,
-    search_scores,
     training_studies,
 )
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
+    from scmpt_scverse._types import FloatArray, StrArray, StrPath
 
 _STAGES = ("align",)
 _CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
-#: Models that come with this package.
-_BUNDLED = Path(__file__).parent / "bundled"
-_UNKNOWN = "Unknown"
 
 
-class SCMMGPT(BaseModelClass):
+class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
     A text tower writes a gene profile for each text; a cell is scored by how far it lies, from the mean of its query,
@@ -72,6 +61,10 @@ class SCMMGPT(BaseModelClass):
         Registry of a saved model; passed by :meth:`load`.
     text_encoder
         What reads texts: the name, folder or hub id of a sentence-transformers model, or an encoder.
+    background
+        What cells are compared with, in [0, 1]: 0 for the mean of their query, 1 for the mean of the training studies,
+        so that each cell is judged by itself, even in a query of one type. The default is between both. An attribute,
+        too: `model.background = 1`.
 
     Examples
     --------
@@ -88,7 +81,9 @@ class SCMMGPT(BaseModelClass):
         adata: "AnnData | None" = None,
         registry: dict[str, Any] | None = None,
         text_encoder: "StrPath | TextEncoder" = "minilm",
+        background: float = BACKGROUND_SHARE,
     ) -> None:
+        check_share(background, "background")
         super().__init__(adata, registry)
         self._text_encoder = _text_encoder(text_encoder)
         # As it can be saved: a folder with its whole path, like a name; an encoder by its name.
@@ -97,6 +92,7 @@ class SCMMGPT(BaseModelClass):
             text_encoder = str(Path(text_encoder).resolve()) if is_folder else fspath(text_encoder)
         else:
             text_encoder = self._text_encoder.name
+        self.background = background
         self.alignment: TextAlignment | None = None
         self.types: RegisteredTypes | None = None
         self.genes: StrArray = np.empty(0, dtype=object)
@@ -132,7 +128,7 @@ class SCMMGPT(BaseModelClass):
         adata: "AnnData",
         labels_key: str,
         *,
-        unlabeled_category: "str | Sequence[str]" = _UNKNOWN,
+        unlabeled_category: "str | Sequence[str]" = UNKNOWN,
         layer: str | None = None,
         gene_symbols: str | None = None,
         batch_key: str | None = None,
@@ -187,6 +183,7 @@ class SCMMGPT(BaseModelClass):
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
         organism: str = "human",
         options: TowerOptions | None = None,
+        seed: int | None = None,
         accelerator: str = "auto",
         progress: bool = True,
     ) -> None:
@@ -202,7 +199,10 @@ class SCMMGPT(BaseModelClass):
         organism
             Rows of the tables of another organism are left out.
         options
-            How the tower is built and trained; `None` takes the defaults, with the seed of `scvi.settings`.
+            How the tower is built and trained; `None` takes the defaults.
+        seed
+            Of initial weights and all draws; `None` takes that of `options`, or without any `scvi.settings.seed`, or 0.
+            The same data and seed give the same model.
         accelerator
             As in Lightning.
         progress
@@ -212,8 +212,14 @@ class SCMMGPT(BaseModelClass):
         ------
         ValueError
             Too few types have markers, no cell is labelled, or the data share too few genes with the tables.
+
+        Notes
+        -----
+        `model.history["train_loss"]` has the loss of every step.
         """
         check_choice(stage, _STAGES, "stage")
+        if options is None or seed is not None:
+            options = replace(options or TowerOptions(), seed=seed_or_default(seed))
         adata, setup = self._cells(None), self.registry["setup_args"]
         is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
         known = MarkerProfiles.of(markers if is_merged else merge_markers(markers), organism)
@@ -227,199 +233,12 @@ class SCMMGPT(BaseModelClass):
             texts,
             known.values,
             studies,
-            options or TowerOptions(seed=seed_or_default()),
+            options,
             accelerator=accelerator,
             progress=progress,
         )
         self.types, self.genes = known.types, known.genes
-        self.module, self.is_trained_ = self.alignment.tower, True
-
-    @overload
-    def predict(
-        self,
-        adata: "AnnData | None" = None,
-        indices: "Sequence[int] | IntArray | None" = None,
-        soft: Literal[False] = False,
-        *,
-        labels: "Labels | None" = None,
-        tissue: str | None = None,
-        refine: Refine = "self-train",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-    ) -> "StrArray": ...
-
-    @overload
-    def predict(
-        self,
-        adata: "AnnData | None" = None,
-        indices: "Sequence[int] | IntArray | None" = None,
-        *,
-        soft: Literal[True],
-        labels: "Labels | None" = None,
-        tissue: str | None = None,
-        refine: Refine = "self-train",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-    ) -> pd.DataFrame: ...
-
-    def predict(
-        self,
-        adata: "AnnData | None" = None,
-        indices: "Sequence[int] | IntArray | None" = None,
-        soft: bool = False,
-        *,
-        labels: "Labels | None" = None,
-        tissue: str | None = None,
-        refine: Refine = "self-train",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-    ) -> "StrArray | pd.DataFrame":
-        """The label of each cell, of those that you name.
-
-        Parameters
-        ----------
-        adata
-            Cells with expression, counts or log-normalised; `None` takes the data that the model was made with. They
-            are compared with one another, so pass all cells of a study.
-        indices
-            Row numbers or a mask of the cells that are wanted; all are read. `None` takes all.
-        soft
-            Give probabilities instead of labels.
-        labels
-            Names of cell types, ids of the Cell Ontology, or a mapping of names to a description or to a list of marker
-            genes. `None` takes all types that the model knows, or those of a tissue.
-        tissue
-            Take the types that marker tables name for a tissue, such as `"pancreas"`; not with `labels`.
-        refine
-            What other cells of the query may add: `"self-train"` averages scores over neighbours, then lets the surest
-            cells of each label teach the others; `"smooth"` averages only; `"none"` judges each cell by its own genes.
-        layer, gene_symbols
-            Where the expression of these cells is: key of `.layers`, `"X"` for `.X`, and column of `.var` with gene
-            symbols, `"var_names"` for the names of the columns. `None` takes what :meth:`setup_anndata` was given.
-
-        Returns
-        -------
-        Labels of shape `(n_cells,)`; with `soft`, a DataFrame `(n_cells, n_labels)` of probabilities. Cells without
-        expression of any gene that the model knows get `"Unknown"`, or NaN.
-
-        Raises
-        ------
-        RuntimeError
-            The model is not trained.
-        ValueError
-            Fewer than two labels, no such tissue, or hardly any gene that the model knows.
-        """
-        check_choice(refine, REFINEMENTS, "refine")
-        query, candidates = self._query(adata, layer, gene_symbols), self._candidates(labels, tissue)
-        cells = self._cells(adata)
-        rows = rows_of(cells, indices)
-        probabilities = self._label_probabilities(query, candidates, refine)[rows]
-        table = pd.DataFrame(probabilities, index=cells.obs_names[rows], columns=pd.Index(candidates.names))
-        return table if soft else decode(table, _UNKNOWN)
-
-    def annotate(
-        self,
-        adata: "AnnData | None" = None,
-        labels: "Labels | None" = None,
-        *,
-        tissue: str | None = None,
-        refine: Refine = "self-train",
-        min_confidence: float = 0.0,
-        key_added: str = "scmmgpt",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-    ) -> None:
-        """Write the label of each cell into AnnData, of those that you name.
-
-        Parameters
-        ----------
-        adata, labels, tissue, refine, layer, gene_symbols
-            As for :meth:`predict`.
-        min_confidence
-            Cells of lower confidence get `"Unknown"`, in [0, 1].
-        key_added
-            Prefix of the slots.
-
-        Returns
-        -------
-        Nothing; writes
-
-        `adata.obs["<key_added>_prediction"]`
-            Categorical: the most probable label, or `"Unknown"`.
-        `adata.obs["<key_added>_confidence"]`
-            Its probability, calibrated on studies that the model was not trained on, in [0, 1].
-        `adata.obs["<key_added>_ontology_id"]`
-            Its id in the Cell Ontology, missing where it has none.
-        `adata.obsm["<key_added>_scores"]`
-            DataFrame `(n_obs, n_labels)` of probabilities. A slash in a label is written as `|`.
-
-        Raises
-        ------
-        RuntimeError, ValueError
-            As :meth:`predict`; also for data that cannot be written to.
-        """
-        cells = self._cells(adata)
-        keys = TextLabelKeys.from_prefix(key_added)
-        check_writable(cells, key_added, keys.slots, reads=self._read_slots())
-        check_choice(refine, REFINEMENTS, "refine")
-        check_share(min_confidence, "min_confidence")
-        query = self._query(adata, layer, gene_symbols)
-        candidates = self._candidates(labels, tissue)
-        probabilities = self._label_probabilities(query, candidates, refine)
-        confidence = probabilities.max(axis=1)
-        predicted = decode(pd.DataFrame(probabilities, columns=pd.Index(candidates.names)), _UNKNOWN)
-        predicted[confidence < min_confidence] = _UNKNOWN
-        terms = dict(zip(candidates.names, candidates.terms, strict=True))
-        columns = storable_names(candidates.names, reserved=cells.obs_names.name)
-        values = {
-            keys.prediction: as_categorical(predicted, [*candidates.names, _UNKNOWN]),
-            keys.confidence: confidence,
-            keys.ontology_id: pd.Categorical([terms.get(label) for label in predicted]),
-            keys.scores: pd.DataFrame(probabilities, index=cells.obs_names, columns=columns),
-        }
-        write_slots(cells, keys.slots, {slot: values[slot.key] for slot in keys.slots})
-
-    def search(
-        self,
-        adata: "AnnData | None",
-        text: str,
-        *,
-        key_added: str = "scmmgpt_search",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-    ) -> None:
-        """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
-
-        Parameters
-        ----------
-        adata
-            Cells, as for :meth:`predict`.
-        text
-            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`.
-        key_added
-            Column of `.obs`.
-        layer, gene_symbols
-            As for :meth:`predict`.
-
-        Returns
-        -------
-        Nothing; writes `adata.obs[key_added]`, in [0, 1]: the share of the cell types that the model knows whose text
-        fits the cell less well. Near 1 for cells that the text describes; if no cell is near 1, there is none.
-
-        Raises
-        ------
-        RuntimeError, ValueError
-            As :meth:`annotate`; also for an empty text.
-        """
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"Expected a text to search for; found {text!r}.")
-        cells, slot = self._cells(adata), Slot("obs", key_added)
-        check_writable(cells, key_added, [slot], reads=self._read_slots())
-        query = self._query(adata, layer, gene_symbols)
-        alignment, _ = self._trained()
-        markers = markers_in_words({"text": text}, self.genes).get("text", np.zeros(len(self.genes)))
-        scores = search_scores(query, alignment, embedded([[text]], alignment, self._encode)[0], markers)
-        write_slots(cells, [slot], {slot: scores})
+        self._become_trained()
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -431,7 +250,14 @@ class SCMMGPT(BaseModelClass):
         return self._encode(list(texts))
 
     def save(
-        self, dir_path: str, prefix: str | None = None, overwrite: bool = False, *, half_precision: bool = False
+        self,
+        dir_path: str,
+        prefix: str | None = None,
+        overwrite: bool = False,
+        save_anndata: bool = False,
+        *,
+        half_precision: bool = False,
+        **anndata_write_kwargs: Any,
     ) -> None:
         """Save the model as JSON and safetensors; nothing in it is code.
 
@@ -443,29 +269,35 @@ class SCMMGPT(BaseModelClass):
             Of the file names.
         overwrite
             Write into a folder that is there.
+        save_anndata
+            Also save the data that the model was made with.
         half_precision
             Weights in float16: half the size, and scores that differ in the third or fourth digit.
+        **anndata_write_kwargs
+            Options of `adata.write`.
 
         Raises
         ------
         ValueError
             The folder is there, without `overwrite`.
         """
-        alignment, types = self._trained()
-        folder = Path(dir_path)
+        trained, folder = self._trained(), Path(dir_path)
         make_folder(folder, overwrite=overwrite)
         content = {
             "model": type(self).__name__,
             "registry": self.registry,
             "init_params": self.init_params_["non_kwargs"],
             "is_trained": self.is_trained_,
-            "genes": self.genes,
-            "types": types.state(),
+            "genes": trained.genes,
+            "types": trained.types.state(),
             "text_encoder_fingerprint": self._text_encoder.fingerprint,
         }
         dtype = np.float16 if half_precision else np.float32
-        arrays = {name: values.astype(dtype) if values.ndim else values for name, values in alignment.arrays().items()}
+        arrays = trained.alignment.arrays()
+        arrays = {name: values.astype(dtype) if values.ndim else values for name, values in arrays.items()}
         write_model(folder, prefix or "", content, arrays)
+        if save_anndata and self.adata is not None:
+            save_data(self.adata, folder, prefix or "", **anndata_write_kwargs)
 
     @classmethod
     def load(
@@ -483,7 +315,7 @@ class SCMMGPT(BaseModelClass):
         dir_path
             Folder that :meth:`save` wrote.
         adata
-            Data to attach; `None` and `False` for none.
+            Data to attach; `None` takes what was saved with the model, if anything was, and `False` none.
         prefix
             Of the file names.
         text_encoder
@@ -503,11 +335,12 @@ class SCMMGPT(BaseModelClass):
             setup_options = {"source_registry": registry, **registry["setup_args"]}
         if text_encoder is not None:
             options["text_encoder"] = text_encoder
-        if adata is None or adata is False:
+        data = saved_data(folder, prefix or "") if adata is None else adata
+        if data is None or data is False:
             model = cls(registry=registry, **options)
         else:
-            cls.setup_anndata(adata, **setup_options)
-            model = cls(adata, **options)
+            cls.setup_anndata(data, **setup_options)
+            model = cls(data, **options)
         if model._text_encoder.fingerprint != content["text_encoder_fingerprint"]:
             raise ValueError(
                 f"The text encoder {model._text_encoder.name!r} on this machine is not the one that the model was "
@@ -516,11 +349,29 @@ class SCMMGPT(BaseModelClass):
         with undamaged(folder, ValueError):
             model.alignment = TextAlignment.from_arrays(arrays)
             model.types, model.genes = RegisteredTypes.from_state(content["types"]), content["genes"]
+            model._become_trained()
             one = np.ones(len(model.genes), dtype=bool)
-            registered = registered_candidates(model.alignment, model.types)
+            registered = model._trained().candidates(None, None)
             model.alignment.profiles(registered.texts[:1], registered.markers[:1], one)  # shows whether sizes agree
-        model.module, model.is_trained_ = model.alignment.tower, True
         return model
+
+    @classmethod
+    def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
+        """Not available: studies are standardised as a whole, which annbatch does not stream."""
+        raise NotImplementedError(
+            "SCMMGPT standardises studies as a whole, which annbatch does not stream. Use setup_anndata."
+        )
+
+    def to_device(self, device: Any) -> None:
+        """Move the text tower to a device; profiles are written there."""
+        self._trained()
+        super().to_device(device)
+
+    def _become_trained(self) -> None:
+        alignment = self._trained().alignment
+        self.module, self.is_trained_ = alignment.tower, True
+        losses = pd.DataFrame({"train_loss": alignment.losses}, index=pd.RangeIndex(len(alignment.losses), name="step"))
+        self.history_ = {"train_loss": losses} if len(losses) else None
 
     def _read_slots(self) -> tuple[Slot, ...]:
         """What the model reads of its own data beside expression, which nothing that it writes may overwrite."""
@@ -534,54 +385,51 @@ class SCMMGPT(BaseModelClass):
         check_cells(given)
         return given
 
+    def _source(self, layer: str | None, gene_symbols: str | None) -> ExpressionSource:
+        setup = self._setup_args
+        return ExpressionSource(setup["layer"], setup["gene_symbols"], self.genes).of_query(layer, gene_symbols)
+
     def _query(self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None) -> Query:
-        self._trained()
-        setup = self.registry["setup_args"]
-        source = ExpressionSource(setup["layer"], setup["gene_symbols"], self.genes).of_query(layer, gene_symbols)
-        query = Query(source.reader(self._cells(adata)), self.genes)
+        alignment = self._trained().alignment
+        check_share(self.background, "background")
+        reader = self._source(layer, gene_symbols).reader(self._cells(adata))
+        query = Query(reader, self.genes, alignment.background, self.background)
         query.warn_if_small()
         return query
 
-    def _candidates(self, labels: "Labels | None", tissue: str | None) -> Candidates:
-        alignment, types = self._trained()
-        if labels is None:
-            return registered_candidates(alignment, types, tissue)
-        if tissue is not None:
-            raise ValueError("Pass either `labels=` or `tissue=`: a tissue stands for the types that it has.")
-        labels = labels if isinstance(labels, Mapping) else [labels] if isinstance(labels, str) else list(labels)
-        if _UNKNOWN in labels:
-            raise ValueError(
-                f"{_UNKNOWN!r} is what cells without a label get. Leave it out, or call the type otherwise."
-            )
-        return candidates_of(labels, alignment, types, self.genes, self._encode)
+    def _own_data(self) -> "AnnData | None":
+        return self.adata
 
-    def _label_probabilities(self, query: Query, candidates: Candidates, refine: Refine) -> "FloatArray":
-        alignment, _ = self._trained()
-        scores = label_scores(query, alignment, candidates)
-        components = None if refine == "none" else query_components(query)
-        return label_probabilities(scores, alignment.scale, refine, components)
+    @property
+    def _setup_args(self) -> dict[str, Any]:  # type: ignore[override]
+        args: dict[str, Any] = self.registry["setup_args"]
+        return args
+
+    @property
+    def _unlabeled_names(self) -> list[str]:  # type: ignore[override]
+        return checked_unlabeled(self._setup_args["unlabeled_category"])
 
     def _encode(self, texts: list[str]) -> "FloatArray":
         # A label is encoded once for many cells, so that exactness costs nothing.
         return self._text_encoder.encode_texts(texts, precision="float32")
 
-    def _trained(self) -> tuple[TextAlignment, RegisteredTypes]:
+    def _trained(self) -> TextModel:
         if self.alignment is None or self.types is None:
             raise RuntimeError(
                 'The model is not trained. Open one, `SCMMGPT.from_pretrained("scmmgpt-mini")`, or call `train`.'
             )
-        return self.alignment, self.types
+        return TextModel(self.alignment, self.types, self.genes, self._encode)
 
 
 def pretrained_names() -> list[str]:
     """Names of the models that come with this package."""
-    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir()) if _BUNDLED.is_dir() else []
+    return sorted(path.name for path in TEXT_MODELS.iterdir() if path.is_dir()) if TEXT_MODELS.is_dir() else []
 
 
 def pretrained_folder(name: "StrPath") -> Path:
     """The folder of a model: of one that comes with this package, where it is the name of one, else the path itself."""
-    # Not any path below `_BUNDLED`: "." and "" are folders there, too.
-    return _BUNDLED / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
+    # Not any path below `TEXT_MODELS`: "." and "" are folders there, too.
+    return TEXT_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
 
 
 def _text_encoder(given: "StrPath | TextEncoder") -> TextEncoder:

@@ -13,8 +13,8 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name
-from scmpt_scverse._labels import DOUBTFUL, checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._slots import Slot
+from scmpt_scverse._labels import DOUBTFUL, as_categorical, checked_unlabeled, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._slots import Slot, check_writable, write_slots
 from scmpt_scverse.evaluation import (
     DEFAULT_BASELINES,
     DEFAULT_GRID,
@@ -49,10 +49,19 @@ from scmpt_scverse.model._evaluation import baseline_cells
 from scmpt_scverse.model._explains import ExplainsMixin
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
+from scmpt_scverse.model._scmmgpt import SCMMGPT
 from scmpt_scverse.model._second_opinion import SecondOpinionMixin
-from scmpt_scverse.model._training import TrainingRecord, TrainingRequest, appended, cell_keys, seed_or_default
+from scmpt_scverse.model._training import (
+    TrainingRecord,
+    TrainingRequest,
+    appended,
+    cell_keys,
+    content_keys,
+    seed_or_default,
+)
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty
+from scmpt_scverse.zero_shot import check_teaching_share, taught_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -61,6 +70,10 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.module import Fit, FusionHead, Rows
+    from scmpt_scverse.zero_shot import Labels, Refine
+
+#: What cells that teach nothing have as label, where labels are by text.
+_UNTAUGHT = "Unknown"
 
 
 class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelClass):
@@ -314,6 +327,110 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             _warn_of_doubtful_labels(mdata.obs[labels_key], f"mdata.obs[{labels_key!r}]", unlabeled)
         cls.register_manager(manager)
 
+    @classmethod
+    def from_text(
+        cls,
+        adata: "AnnData",
+        labels: "Labels | None" = None,
+        *,
+        tissue: str | None = None,
+        model: "StrPath | SCMMGPT" = "scmmgpt-mini",
+        refine: "Refine" = "smooth",
+        share: float = 0.5,
+        key_added: str = "scmpt_text_label",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        batch_key: str | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> Self:
+        """A model trained without labelled cells, on the surest labels that a text model gives to these cells.
+
+        It annotates, explains, saves and calls cells out-of-distribution as any other model, and can annotate cells of
+        other data.
+
+        Parameters
+        ----------
+        adata
+            Cells of several types, all of a study; not a view.
+        labels, tissue
+            Types to choose from, as for :meth:`scmpt_scverse.SCMMGPT.predict`.
+        model
+            Name or folder of a text model, or a :class:`scmpt_scverse.SCMMGPT`.
+        refine
+            How that model labels cells: see :meth:`scmpt_scverse.SCMMGPT.predict`.
+        share
+            Of the cells of each predicted label, the share that teaches, the surest first; five cells teach in any
+            case. Above 0 and at most 1.
+        key_added
+            Column of `.obs` with the labels of the cells that teach.
+        layer, gene_symbols, batch_key
+            As for :meth:`setup_anndata`.
+        seed
+            As for :meth:`train`.
+        **options
+            Of the model: `encoders`, `fusion`, `preset` and the others.
+
+        Returns
+        -------
+        The trained model. Writes `adata.obs[key_added]`, categorical, `"Unknown"` for the cells that do not teach, and
+        the embeddings of its encoders as :meth:`embed` does.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such text model.
+        ValueError
+            Fewer than two types were found, a share is out of range, or as :meth:`scmpt_scverse.SCMMGPT.predict`,
+            :meth:`setup_anndata` and :meth:`train`.
+
+        Notes
+        -----
+        Labels are those of the text model, not the truth. Confidence, label sets and rejection are calibrated on its
+        surest cells: they say how far the model repeats these labels, so more cells are wrong than they promise. What
+        the text model confuses throughout, this model confuses with confidence. Check labels by their marker genes.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> labels = ["B cell", "monocyte", "natural killer cell", "T cell"]
+        >>> model = SCMPT.from_text(adata, labels, encoders={"expression": "scgpt-mini", "counts": "counts"})
+        >>> model.annotate(adata)
+        >>> sorted(adata.obs["scmpt_prediction"].unique())
+        ['B cell', 'T cell', 'monocyte', 'natural killer cell']
+        """
+        check_anndata(adata)
+        if adata.is_view:
+            raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
+        slot = Slot("obs", key_added)
+        check_writable(adata, key_added, [slot])
+        check_teaching_share(share)
+        text_model = model if isinstance(model, SCMMGPT) else SCMMGPT.from_pretrained(model)
+        # Where the expression of these cells is says the caller, not what the text model was trained on.
+        soft = text_model.predict(
+            adata,
+            soft=True,
+            labels=labels,
+            tissue=tissue,
+            refine=refine,
+            layer=layer or "X",
+            gene_symbols=gene_symbols or "var_names",
+        )
+        taught = as_categorical(taught_labels(soft, share, _UNTAUGHT), [*soft.columns, _UNTAUGHT])
+        write_slots(adata, [slot], {slot: taught})
+        cls.setup_anndata(
+            adata,
+            key_added,
+            unlabeled_category=_UNTAUGHT,
+            layer=layer,
+            gene_symbols=gene_symbols,
+            batch_key=batch_key,
+        )
+        trained = cls(adata, **options)
+        trained.train(seed=seed)
+        return trained
+
     @property
     def labels(self) -> "StrArray":  # type: ignore[override]
         """The labels that the model knows, in the order of its probabilities; shape `(n_labels,)`."""
@@ -468,7 +585,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         keys = cell_keys(adata, self.modalities.source)
         batches = labels_or(adata.obs[self.batch_key], "")[split.train] if self.batch_key else ()
         labels = np.where(codes >= 0, self.labels[codes], "")
-        self.record = self.record.extended(keys, split.train, labels, batches)
+        contents = content_keys(adata, self.modalities.source)[split.train]
+        self.record = self.record.extended(keys, split.train, labels, batches, contents)
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
         self.history_ = appended(self.history_, fit.history) if is_further else fit.history
         self.is_trained_ = True

@@ -165,7 +165,7 @@ class SecondOpinionMixin:
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols)
         reads = (*self._read_slots(), *([Slot("obs", cluster_key)] if cluster_key is not None else []))
-        check_second_opinion(adata, key_added, reads)
+        check_second_opinion(adata, key_added, reads, self.labels)
         _check_choices(candidates, confidence_below, weight, cells, cluster_key)
         client = _client(client)
         options = AskOptions(

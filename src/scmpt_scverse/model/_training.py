@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from scmpt_scverse.module import FusionClassifier
 
 
+#: A cell that expresses so many genes shares their values with no other cell by chance.
+_RICH_GENES = 50
+#: Share of cells from which on they count as training cells that were renamed.
+_MOST = 0.5
+#: So few cells are an example rather than a query.
+_FEW_CELLS = 10
+
+
 @dataclass(frozen=True)
 class TrainingRecord:
     """Which cells a model was trained on.
@@ -45,6 +53,8 @@ class TrainingRecord:
         Number of the cells in `rows` with each label.
     batches
         Batches that training cells came from, where the model knows of batches.
+    contents
+        What they express, see :func:`content_keys`, ascending: they are known again under other names.
     """
 
     digest: str = ""
@@ -52,25 +62,39 @@ class TrainingRecord:
     cells: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     label_counts: Mapping[str, int] = field(default_factory=dict)
     batches: tuple[str, ...] = ()
+    contents: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def extended(
-        self, keys: "IntArray", rows: "IntArray", labels: "StrArray", batches: "StrArray | tuple[str, ...]" = ()
+        self,
+        keys: "IntArray",
+        rows: "IntArray",
+        labels: "StrArray",
+        batches: "StrArray | tuple[str, ...]" = (),
+        contents: "IntArray | tuple[int, ...]" = (),
     ) -> Self:
         """The record after a (further) training on some cells.
 
         Cells of an earlier training stay: the model has seen them. `keys` and `labels` are those of all cells of the
-        data, labels blank for none; `batches` are those of the training cells.
+        data, labels blank for none; `batches` and `contents` are those of the training cells.
         """
         every = np.union1d(self.rows if self.is_of(keys) else [], rows).astype(np.int64)
         names, counts = np.unique(labels[every], return_counts=True)
         label_counts = {name: n for name, n in zip(names.tolist(), counts.tolist(), strict=True) if name}
         cells = np.union1d(self.cells, keys[rows]).astype(np.uint64)
-        return type(self)(digest_of(keys), every, cells, label_counts, tuple(sorted({*self.batches, *batches})))
+        known = np.union1d(self.contents, np.asarray(contents, dtype=np.uint64)).astype(np.uint64)
+        return type(self)(
+            digest_of(keys), every, cells, label_counts, tuple(sorted({*self.batches, *batches})), known[known != 0]
+        )
 
     def rows_in(self, keys: "IntArray") -> "IntArray":
         """Rows of some data that were trained on, in whatever order, and among whatever others, they stand there."""
         # In the very data that were trained on, rows tell cells of one name and content apart.
         return self.rows if self.is_of(keys) else np.flatnonzero(np.isin(keys, self.cells))
+
+    def n_renamed(self, contents: "IntArray") -> int:
+        """How many cells express exactly what a training cell does; 0 unless these are most, and not a few."""
+        n_same = int(np.isin(contents, self.contents).sum())
+        return n_same if n_same > max(_MOST * len(contents), _FEW_CELLS) else 0
 
     def is_of(self, keys: "IntArray") -> bool:
         """Whether data are the very ones that were trained on, cell by cell."""
@@ -84,6 +108,7 @@ class TrainingRecord:
             "cells": self.cells,
             "label_counts": dict(self.label_counts),
             "batches": list(self.batches),
+            "contents": self.contents,
         }
 
 
@@ -165,6 +190,23 @@ class TrainingRequest:
         )
 
 
+def content_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
+    """A number for each cell, from what it expresses of which gene, whatever its name; uint64 of shape `(n_obs,)`.
+
+    0 for a cell that expresses few genes: others may express the same by chance.
+    """
+    matrix = _matrix(adata, source)
+    if matrix is None or not adata.n_obs:
+        return np.zeros(adata.n_obs, dtype=np.uint64)
+    genes = pd.util.hash_array(np.asarray(adata.var_names, dtype=object), categorize=False)
+    contents = []
+    for start in range(0, adata.n_obs, CHUNK_SIZE):
+        block = csr_block(matrix[start : start + CHUNK_SIZE], "adata.X")
+        is_rich = np.diff(block.indptr) >= _RICH_GENES
+        contents.append(np.where(is_rich, _content_keys(block, genes), np.uint64(0)))
+    return np.concatenate(contents)
+
+
 def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
     """A number for each cell, from its name and from what it expresses; uint64 of shape `(n_obs,)`.
 
@@ -172,10 +214,9 @@ def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
     way. Other cells that happen to have the same names (`"0"`, `"1"`, ...) have other numbers.
     """
     keys: IntArray = pd.util.hash_array(np.asarray(adata.obs_names, dtype=object), categorize=False)
-    matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
+    matrix = _matrix(adata, source)
     if matrix is None or not adata.n_obs:
         return keys
-    matrix = row_sliceable(matrix, "adata.X")
     contents = [
         _content_keys(csr_block(matrix[start : start + CHUNK_SIZE], "adata.X"))
         for start in range(0, adata.n_obs, CHUNK_SIZE)
@@ -183,15 +224,27 @@ def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
     return _mixed(keys ^ np.concatenate(contents))
 
 
+def _matrix(adata: "AnnData", source: "ExpressionSource") -> Any:
+    """The expression that tells cells apart, in a form whose rows can be taken; `None` where there is none."""
+    matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
+    return None if matrix is None else row_sliceable(matrix, "adata.X")
+
+
 def digest_of(keys: "IntArray") -> str:
     """Hexadecimal sha256 of the cells of some data, in their order."""
     return hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
 
 
-def _content_keys(block: "sparse.csr_matrix") -> "IntArray":
-    """A number for the values of each row, whatever their order; zeros do not count."""
+def _content_keys(block: "sparse.csr_matrix", genes: "IntArray | None" = None) -> "IntArray":
+    """A number for the values of each row, whatever their order; zeros do not count.
+
+    `genes` are numbers of the columns; with them, it matters which gene has which value.
+    """
     values = block.data.astype(np.float32)
-    numbers = np.where(values != 0, _mixed(values.view(np.uint32).astype(np.uint64)), np.uint64(0))
+    bits = values.view(np.uint32).astype(np.uint64)
+    numbers = np.where(
+        values != 0, _mixed(bits if genes is None else _mixed(bits) ^ genes[block.indices]), np.uint64(0)
+    )
     sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(numbers, dtype=np.uint64)])  # overflow wraps around
     return sums[block.indptr[1:]] - sums[block.indptr[:-1]]
 

@@ -1,5 +1,10 @@
 """What is trained: classifiers over frozen embeddings. Tensors only; AnnData is not known here."""
 
+from scmpt_scverse.module._cell_to_text import (
+    CellToText as CellToText,
+    TokenReader as TokenReader,
+)
+from scmpt_scverse.module._cell_tokens import CellTokens as CellTokens
 from scmpt_scverse.module._classifier import (
     Classifier as Classifier,
     Fit as Fit,
@@ -27,11 +32,16 @@ from scmpt_scverse.module._profile_tower import (
     TowerOptions as TowerOptions,
     ridge_weights as ridge_weights,
 )
+from scmpt_scverse.module._qformer import QFormerOptions as QFormerOptions
+from scmpt_scverse.module._standardisation import (
+    Standardisation as Standardisation,
+)
 from scmpt_scverse.module._text_alignment import (
     Scale as Scale,
     TextAlignment as TextAlignment,
     unit_profiles as unit_profiles,
 )
+from scmpt_scverse.module._token_steps import TokenStudy as TokenStudy
 from scmpt_scverse.module._training_plan import (
     Trainable as Trainable,
     TrainingPlan as TrainingPlan,

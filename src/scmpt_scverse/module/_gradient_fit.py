@@ -8,6 +8,7 @@ import torch
 from scvi.train import Trainer
 
 from scmpt_scverse._hardware import training_precision
+from scmpt_scverse._loading_bar import no_lightning_notices
 from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches
 from scmpt_scverse.module._data_module import EmbeddingDataModule
 from scmpt_scverse.module._training_plan import HeadTrainingPlan, KeepBestWeights
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _EARLY_STOPPING_PATIENCE, _EARLY_STOPPING_MIN_DELTA = 20, 1e-3
 
 
+@no_lightning_notices()
 def fit_by_gradient(
     logits: "nn.Module",
     inputs: "Mapping[str, Rows]",

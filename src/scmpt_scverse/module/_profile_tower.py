@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import IterableDataset
 
-from scmpt_scverse.module._training_plan import TrainingPlan
+from scmpt_scverse.module._training_plan import fit_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 _TYPE_TEMPERATURE, _CELL_TEMPERATURE = 0.07, 1 / 12
 #: Share of the steps in which the learning rate rises.
 _WARMUP = 0.3
-_MAX_GRADIENT_NORM = 1.0
 #: Power iterations of the randomised singular value decomposition; more change nothing in the fourth digit.
 _POWER_ITERATIONS = 6
 
@@ -204,8 +202,8 @@ def fit_tower(
     *,
     accelerator: str = "auto",
     progress: bool = False,
-) -> ProfileTower:
-    """Train a tower; the same inputs and seed give the same one.
+) -> "tuple[ProfileTower, FloatArray]":
+    """Train a tower, and give it with the loss of each step; the same inputs and seed give the same ones.
 
     Parameters
     ----------
@@ -227,25 +225,16 @@ def fit_tower(
         tower = ProfileTower(embeddings.shape[-1], axes, options.n_hidden)
         loss = AlignmentLoss(tower, embeddings, profiles, studies, options.noise)
         steps = _Steps(has_markers, embeddings.shape[1], studies, options)
-        trainer = pl.Trainer(
+        losses = fit_steps(
+            loss,
+            steps,
+            lr=options.lr,
+            n_steps=options.n_steps,
+            warmup=_WARMUP,
             accelerator=accelerator,
-            devices=1,
-            max_steps=options.n_steps,
-            gradient_clip_val=_MAX_GRADIENT_NORM,
-            num_sanity_val_steps=0,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=progress,
-            enable_model_summary=False,
+            progress=progress,
         )
-        n_warmup = max(1, round(_WARMUP * options.n_steps))
-        trainer.fit(
-            TrainingPlan(loss, lr=options.lr, n_steps=options.n_steps, n_warmup=n_warmup),
-            DataLoader(steps, batch_size=None),
-            val_dataloaders=[],
-        )
-    return tower.cpu().eval()
+    return tower.cpu().eval(), losses
 
 
 def marker_axes(profiles: "Tensor", n_axes: int) -> "tuple[Tensor, Tensor]":

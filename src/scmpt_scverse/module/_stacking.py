@@ -30,6 +30,9 @@ _LARGEST_SHARE_OF_FEATURES = 0.5
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
 #: How much of the weights of the mixture is given up for the best single modality, where that is better.
 _MIXTURES = (0.0, 0.5, 1.0)
+#: How much equal weights of the modalities count beside the training cells: as much as the cross-entropy of so many.
+#: A handful of cells says little of which modality is better; from a hundred on, this changes nothing.
+_PRIOR_CELLS = 1.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,9 @@ def _candidates(
     # The last fit leaves no cell out: it is the head that predicts, and as far from its optimum as the others are.
     left_out = torch.stack([fold_of == fold for fold in range(n_folds + 1)])
     in_folds = cell_weights * ~left_out
+    judging = cell_weights * _is_judged(labels, cell_weights)
+    if not judging.any():  # then nothing tells settings apart but how sure they are, and the least sure one is taken
+        judging = cell_weights
     for n_axes in sorted({min(n_axes, len(every.squares)) for n_axes in _N_AXES}):
         cells = every.without(left_out, n_axes) if are_axes_noisy else every.first(n_axes)
         coordinates, axes = (each.expand(n_folds + 1, -1, -1) for each in (cells.coordinates, cells.axes))
@@ -93,7 +99,7 @@ def _candidates(
             for fold in range(n_folds):
                 rows = left_out[fold]
                 out_of_fold[rows] = fits.log_probabilities(coordinates[fold, rows], fold)
-            loss = float(_cross_entropy(out_of_fold, labels, cell_weights))
+            loss = float(_cross_entropy(out_of_fold, labels, judging))
             yield loss, LinearHead(fits.weights @ axes.mT, fits.biases[..., 0], out_of_fold)
             if loss > last:
                 break
@@ -103,13 +109,19 @@ def _candidates(
 def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
     """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
 
-    The weights have the least cross-entropy out of fold. They also set how sure the mixture is, so its probabilities
-    are calibrated as far as the training cells tell. Where the best single modality has a higher macro F1 out of fold,
+    The weights have the least cross-entropy out of fold, plus a small penalty on their distance from equal weights,
+    which decides where cells are few. They also set how sure the mixture is, so its probabilities are calibrated as far
+    as the training cells tell. A label of one cell says nothing: the head that leaves this cell out has never seen its
+    label. Without any other label, weights are equal. Where the best single modality has a higher macro F1 out of fold,
     the mixture gives way to it. Which modality is best is a matter of cross-entropy as well: macro F1 of few cells
     hangs on one or two of a rare label.
     """
     stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # heads first
     labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
+    is_judged = _is_judged(labels, cell_weights)
+    if not is_judged.any():
+        return np.full(len(heads), 1 / len(heads))
+    stacked, labels, cell_weights = stacked[:, is_judged], labels[is_judged], cell_weights[is_judged]
     mixed = _least_cross_entropy(stacked, labels, cell_weights)
     alone = []
     for modality in range(len(heads)):
@@ -140,16 +152,23 @@ def mix(log_probabilities: "Tensor", weights: "Tensor") -> "Tensor":
     return torch.einsum("m,m...->...", weights, log_probabilities)
 
 
+def _is_judged(labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
+    """Cells whose label other cells have, too, so that heads that leave them out know it; shape `(n_obs,)`."""
+    counts = labels.bincount((cell_weights > 0).to(cell_weights.dtype))
+    return (cell_weights > 0) & (counts[labels] > 1)
+
+
 def _least_cross_entropy(stacked: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
+    start = np.full(len(stacked), 1 / len(stacked))
+    equal, prior = torch.from_numpy(start), _PRIOR_CELLS / len(labels)
+
     def loss(values: "FloatArray") -> "tuple[float, FloatArray]":
         weights = torch.tensor(values, requires_grad=True)
-        mean = _cross_entropy(mix(stacked, weights), labels, cell_weights)
-        mean.backward()
-        return mean.item(), weights.grad.numpy()  # type: ignore[union-attr]
+        loss = _cross_entropy(mix(stacked, weights), labels, cell_weights) + prior * (weights - equal).square().sum()
+        loss.backward()
+        return loss.item(), weights.grad.numpy()  # type: ignore[union-attr]
 
-    n_modalities = len(stacked)
-    start = np.full(n_modalities, 1 / n_modalities)
-    found = minimize(loss, start, jac=True, bounds=[(0, None)] * n_modalities, method="L-BFGS-B")
+    found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(stacked), method="L-BFGS-B")
     return np.asarray(found.x)
 
 

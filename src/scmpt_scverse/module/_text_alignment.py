@@ -1,13 +1,15 @@
 """Text and genes aligned: what writes the gene profile of a label, from its text and its markers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
-from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, fit_tower, marker_axes
+from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, fit_tower, marker_axes, ridge_weights
+from scmpt_scverse.module._standardisation import Standardisation
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Axes on which marker profiles are kept: what types share remains, single odd genes go.
 _N_MARKER_AXES = 256
+#: Arrays of a saved alignment beside tower and scale; losses are missing where they were not kept.
+_PARTS, _LOSSES = ("center", "axes", "type_texts", "type_markers"), "losses"
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Scale:
 
     Attributes
     ----------
-    tower, markers
+    tower, ridge, markers
         Standard deviation of each part over cells and labels. Parts are divided by it before they are added, so that
         they weigh the same.
     raw, smoothed, refined
@@ -31,6 +35,7 @@ class Scale:
     """
 
     tower: float = 0.1
+    ridge: float = 0.1
     markers: float = 0.1
     raw: float = 1.0
     smoothed: float = 1.0
@@ -55,6 +60,10 @@ class TextAlignment:
         Its markers on `axes`, shape `(n_types, n_axes)`; zeros where it has none.
     scale
         How the parts are put together.
+    background
+        Mean and scale of each gene over the training studies.
+    losses
+        Of each step of training, shape `(n_steps,)`; empty where it was not kept.
     """
 
     center: "FloatArray"
@@ -63,6 +72,8 @@ class TextAlignment:
     type_texts: "FloatArray"
     type_markers: "FloatArray"
     scale: Scale = Scale()
+    background: Standardisation | None = None
+    losses: "FloatArray" = field(default_factory=lambda: np.empty(0, dtype=np.float32))
 
     @classmethod
     def fit(
@@ -78,12 +89,12 @@ class TextAlignment:
         """From embeddings of texts `(n_types, n_wordings, dim)`, markers `(n_types, n_genes)` and labelled cells."""
         center = texts.mean(axis=(0, 1))
         centred = texts - center
-        tower = fit_tower(centred, markers, studies, options, accelerator=accelerator, progress=progress)
+        tower, losses = fit_tower(centred, markers, studies, options, accelerator=accelerator, progress=progress)
         profiles = torch.from_numpy(np.asarray(markers, dtype=np.float32))
         with torch.random.fork_rng():
             torch.manual_seed(0)  # of the randomised decomposition
             axes, coordinates = marker_axes(profiles, _N_MARKER_AXES)
-        return cls(center, tower, axes.numpy(), centred.mean(axis=1), coordinates.numpy())
+        return cls(center, tower, axes.numpy(), centred.mean(axis=1), coordinates.numpy(), losses=losses)
 
     def written(self, texts: "FloatArray") -> "FloatArray":
         """Profiles that the tower writes for centred embeddings `(n_labels, dim)`; shape `(n_labels, n_genes)`."""
@@ -92,13 +103,18 @@ class TextAlignment:
             profiles: FloatArray = self.tower(embeddings).cpu().numpy()
         return profiles
 
-    def profiles(self, texts: "FloatArray", markers: "FloatArray", is_used: "BoolArray") -> "FloatArray":
-        """The profile of each label, from which its score follows.
+    def guessed(self, texts: "FloatArray") -> "FloatArray":
+        """Marker profiles that the ridge guesses from centred embeddings `(n_labels, dim)`; `(n_labels, n_genes)`."""
+        profiles: FloatArray = texts @ self._ridge @ self.axes.T
+        return profiles
+
+    def parts(self, texts: "FloatArray", markers: "FloatArray", is_used: "BoolArray") -> "dict[str, FloatArray]":
+        """What each part adds to the profile of each label; the score is linear in each.
 
         Parameters
         ----------
         texts
-            Mean of the wordings, centred, shape `(n_labels, dim)`.
+            Mean of the wordings, centred, shape `(n_labels, dim)`; a row of zeros where the text says nothing.
         markers
             Marker profiles, shape `(n_labels, n_genes)`; a row of zeros where nothing is known.
         is_used
@@ -106,22 +122,43 @@ class TextAlignment:
 
         Returns
         -------
-        Shape `(n_labels, n_genes)`: the unit profiles of both parts, each divided by its scale, added. A label
-        without markers in the query has the part of the tower at the weight of both.
+        `"tower"`, what the network writes; `"ridge"`, the markers that kernel ridge regression guesses from the text;
+        and `"markers"`, those that are known; each of shape `(n_labels, n_genes)`: unit profiles, divided by the scale
+        of the part. A label that lacks a part has the others at the weight of all.
         """
-        written = unit_profiles(self.written(texts), is_used) / self.scale.tower
-        known = unit_profiles(markers, is_used) / self.scale.markers
-        alone = ~known.any(axis=1)
-        # Independent parts of variance 1 add to variance 2.
-        written[alone] *= np.sqrt(2)
-        return written + known
+        has_text = np.asarray(texts).any(axis=1, keepdims=True)
+        parts = {
+            "tower": unit_profiles(self.written(texts) * has_text, is_used) / self.scale.tower,
+            "ridge": unit_profiles(self.guessed(texts), is_used) / self.scale.ridge,
+            "markers": unit_profiles(markers, is_used) / self.scale.markers,
+        }
+        n_parts = np.sum([part.any(axis=1, keepdims=True) for part in parts.values()], axis=0)
+        # Independent parts of variance 1 add to a variance of their number.
+        weights = np.sqrt(len(parts) / np.maximum(n_parts, 1))
+        return {name: part * weights for name, part in parts.items()}
+
+    def profiles(self, texts: "FloatArray", markers: "FloatArray", is_used: "BoolArray") -> "FloatArray":
+        """The profile of each label, from which its score follows: the sum of :meth:`parts`, `(n_labels, n_genes)`."""
+        return sum(self.parts(texts, markers, is_used).values(), np.zeros(1))
+
+    @cached_property
+    def _ridge(self) -> "FloatArray":
+        """From centred texts to coordinates on `axes` of unit marker profiles, shape `(dim, n_axes)`."""
+        lengths = np.linalg.norm(self.type_markers @ self.axes.T, axis=1)
+        known = lengths > 0
+        return ridge_weights(self.type_texts[known], self.type_markers[known] / lengths[known, None])
 
     def arrays(self) -> "dict[str, FloatArray]":
         """Everything, as named arrays."""
         tower = {f"tower.{name}": values.cpu().numpy() for name, values in self.tower.state_dict().items()}
-        parts = {name: getattr(self, name) for name in ("center", "axes", "type_texts", "type_markers")}
+        parts = {name: getattr(self, name) for name in (*_PARTS, _LOSSES)}
         scale = {f"scale.{name}": np.float64(value) for name, value in asdict(self.scale).items()}
-        return tower | parts | scale
+        background = (
+            {}
+            if self.background is None
+            else {f"background.{name}": values for name, values in asdict(self.background).items()}
+        )
+        return tower | parts | scale | background
 
     @classmethod
     def from_arrays(cls, arrays: "Mapping[str, Any]") -> Self:
@@ -136,8 +173,11 @@ class TextAlignment:
         tower = ProfileTower(dim, weights["axes"], n_hidden)
         tower.load_state_dict(weights)
         scale = Scale(**{name: float(values[f"scale.{name}"]) for name in asdict(Scale())})
-        parts = {name: values[name] for name in ("center", "axes", "type_texts", "type_markers")}
-        return cls(tower=tower.eval(), scale=scale, **parts)
+        parts = {name: values[name] for name in (*_PARTS, _LOSSES) if name in values or name != _LOSSES}
+        background = None
+        if "background.mean" in values:
+            background = Standardisation(values["background.mean"], values["background.scale"])
+        return cls(tower=tower.eval(), scale=scale, background=background, **parts)
 
 
 def unit_profiles(profiles: "FloatArray", is_used: "BoolArray") -> "FloatArray":

@@ -5,15 +5,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from scmpt_scverse._loading_bar import no_lightning_notices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lightning.pytorch.utilities.types import OptimizerLRScheduler
     from torch import Tensor
+    from torch.utils.data import IterableDataset
+
+    from scmpt_scverse._types import FloatArray
+
+_MAX_GRADIENT_NORM = 1.0
 
 
 class Trainable(Protocol):
@@ -99,6 +108,67 @@ def learning_rate_factor(step: int, *, n_warmup: int, n_steps: int) -> float:
     if step < n_warmup:
         return (step + 1) / n_warmup
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - n_warmup) / max(1, n_steps - n_warmup))))
+
+
+@no_lightning_notices()
+def fit_steps(
+    module: Trainable,
+    steps: "IterableDataset[Any]",
+    *,
+    lr: float,
+    n_steps: int,
+    warmup: float,
+    accelerator: str,
+    progress: bool,
+) -> "FloatArray":
+    """Train a module for a number of steps, without validation; the loss of each, float32 of shape `(n_steps,)`.
+
+    Parameters
+    ----------
+    module
+        What is trained, in place.
+    steps
+        Endless minibatches.
+    lr
+        Highest learning rate.
+    n_steps
+        Steps of training.
+    warmup
+        Share of the steps in which the learning rate rises.
+    accelerator
+        As in Lightning.
+    progress
+        Show a progress bar.
+    """
+    losses = _Losses()
+    trainer = pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        max_steps=n_steps,
+        gradient_clip_val=_MAX_GRADIENT_NORM,
+        callbacks=[losses],
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+    )
+    plan = TrainingPlan(module, lr=lr, n_steps=n_steps, n_warmup=max(1, round(warmup * n_steps)))
+    trainer.fit(plan, DataLoader(steps, batch_size=None), val_dataloaders=[])
+    return np.array([float(loss) for loss in losses.of_steps], dtype=np.float32)
+
+
+class _Losses(pl.Callback):
+    """Keeps the loss of each step, where it was computed: reading it would wait for the device."""
+
+    def __init__(self) -> None:
+        self.of_steps: list[Tensor] = []
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.of_steps.append(outputs["loss"].detach())
 
 
 class HeadTrainingPlan(TrainingPlan):

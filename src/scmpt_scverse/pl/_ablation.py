@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_choice, check_table, list_some
+from scmpt_scverse._labels import label_text
 from scmpt_scverse._statistics import mean_interval
-from scmpt_scverse.pl._figure import legend_beside, legend_width, new_axes, shortened, show_if_asked
+from scmpt_scverse.pl._figure import axes_or_new, legend_beside, legend_width, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,11 +34,11 @@ def ablations(
     -------
     The axes; ablations in the order of the table, the interval (95 %) of the mean over replicates.
     """
-    check_table(table, ("ablation", "metric", "value"), "table", "`ablation.run`")
+    table = check_table(table, ("ablation", "metric"), "table", "`ablation.run`", numbers=["value"])
     check_choice(metric, list(table["metric"].unique()), "metric")
     found = table[table["metric"] == metric]
-    names = list(dict.fromkeys(found["ablation"]))
-    ax = ax if ax is not None else new_axes((5.2, len(names) * 0.26 + 1.0))
+    names = list(dict.fromkeys(found["ablation"].dropna()))
+    ax = axes_or_new(ax, (5.2, len(names) * 0.26 + 1.0))
     for row, name in enumerate(names):
         values = found.loc[found["ablation"] == name, "value"].astype(float)
         ax.plot(values, [row] * len(values), ".", color="lightgrey")
@@ -46,7 +47,7 @@ def ablations(
         ax.errorbar(interval["mean"], row, xerr=margin, fmt="o", color="C1" if row else "C0", capsize=2)
     intact = found.loc[found["ablation"] == names[0], "value"].mean()
     ax.axvline(intact, color="grey", linestyle=":")
-    ax.set_yticks(range(len(names)), shortened(names), fontsize="small")
+    ax.set_yticks(range(len(names)), shortened(map(label_text, names)), fontsize="small")
     ax.invert_yaxis()
     ax.set_xlabel(metric.replace("_", " "))
     show_if_asked(show)
@@ -73,12 +74,14 @@ def deletion_curves(
     -------
     The axes; bands are 95 % intervals of the mean over cells.
     """
-    check_table(curves, ("method", "kind", "n_genes", "probability"), "curves", "`model.deletion_curves`")
-    found = curves[curves["kind"] == kind]
+    curves = check_table(
+        curves, ("method", "kind"), "curves", "`model.deletion_curves`", numbers=["n_genes", "probability"]
+    )
+    found = curves[(curves["kind"] == kind) & curves["method"].notna()]
     if found.empty:
         raise ValueError(f"No curve of the kind {kind!r}; found {list_some(curves['kind'].unique())}.")
-    names = [name.replace("_", " ") for name in shortened(found["method"].astype(str).unique())]
-    ax = ax if ax is not None else new_axes((4.0 + legend_width(names), 3.2))
+    names = [name.replace("_", " ") for name in shortened(map(label_text, found["method"].unique()))]
+    ax = axes_or_new(ax, (4.0 + legend_width(names), 3.2))
     for name, (_, points) in zip(names, found.groupby("method", sort=False), strict=True):
         by_count = {count: mean_interval(values) for count, values in points.groupby("n_genes")["probability"]}
         table = pd.DataFrame.from_dict(by_count, orient="index")

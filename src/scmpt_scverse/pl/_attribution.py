@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_cells, check_key, check_positive, check_table, list_some, type_name
-from scmpt_scverse._labels import label_text
+from scmpt_scverse._labels import given_labels, label_text
 from scmpt_scverse._slots import BY_MODALITY, DEFAULT_ATTRIBUTIONS_KEY, is_ranking
 from scmpt_scverse.pl._figure import (
     INCHES_PER_LETTER,
+    axes_or_new,
     distinct_handles,
     modality_colours,
-    new_axes,
     shortened,
     show_if_asked,
 )
@@ -43,7 +43,7 @@ def attributions(
     Parameters
     ----------
     adata
-        After :meth:`scmpt_scverse.SCMPT.rank_attributions`.
+        After :meth:`scmpt_scverse.SCMPT.rank_attributions` or :meth:`scmpt_scverse.SCMMGPT.rank_attributions`.
     groups
         Which labels; `None` takes all.
     n_genes
@@ -99,9 +99,12 @@ def cell_attributions(
     The axes.
     """
     check_positive(n_genes, "n_genes")
-    check_table(table, ("total", "value"), "table", "`model.explain_cell`")
+    numbers = ["total", *(name for name in getattr(table, "columns", ()) if name not in {"total", "value"})]
+    table = check_table(table, ["value"], "table", "`model.explain_cell`", numbers=numbers)
+    if not table["total"].notna().any():
+        raise ValueError("Expected scores of genes in `table['total']`; found none. Explain a cell that can be read.")
     largest = table.loc[table["total"].abs().nlargest(n_genes).index].sort_values("total", ascending=False)
-    ax = ax if ax is not None else new_axes((4.2, len(largest) * _INCHES_PER_ROW + 1.2))
+    ax = axes_or_new(ax, (4.2, len(largest) * _INCHES_PER_ROW + 1.2))
     parts = {str(name): largest[name].to_numpy() for name in table.columns if name not in {"total", "value"}}
     _stacked_bars(ax, list(largest.index), parts, largest["total"].to_numpy())
     ax.set_xlabel("contribution to the logit")
@@ -142,9 +145,10 @@ def attribution_dots(
     genes = list(dict.fromkeys(gene for group in names for gene in record["names"][group][:n_genes]))
     scores = np.stack([_scores_of(record, group, genes) for group in names])
     labels = shortened(names)
-    if ax is None:
-        width = len(genes) * _INCHES_PER_ROW + INCHES_PER_LETTER * max(map(len, labels)) + 1.5
-        ax = new_axes((width, len(names) * _INCHES_PER_ROW + 1.4))
+    width = len(genes) * _INCHES_PER_ROW + INCHES_PER_LETTER * max(map(len, labels)) + 1.5
+    ax = axes_or_new(ax, (width, len(names) * _INCHES_PER_ROW + 1.4))
+    if np.isnan(scores).all():
+        raise ValueError(f"Expected scores of genes in `adata.uns[{key!r}]`; found none but NaN. Rank them again.")
     limit = float(np.nanmax(np.abs(scores))) or 1.0
     rows, columns = np.indices(scores.shape)
     dots = ax.scatter(
@@ -181,11 +185,11 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
     The axes; labels whose AUROC is NaN are left out. Next to each label: markers in the top, of all markers.
     """
     columns = ("auroc", "auroc_lower", "auroc_upper", "auroc_pval_adj", "n_overlap", "n_markers")
-    check_table(table, columns, "table", "`tl.marker_overlap`")
+    table = check_table(table, (), "table", "`tl.marker_overlap`", numbers=columns)
     found = table[table["auroc"].notna()].sort_values("auroc")
     if found.empty:
         raise ValueError("Expected at least one label with enough markers; found none. Pass more markers.")
-    ax = ax if ax is not None else new_axes((5.2, len(found) * 0.26 + 1.2))
+    ax = axes_or_new(ax, (5.2, len(found) * 0.26 + 1.2))
     for row, (_, values) in enumerate(found.iterrows()):
         is_significant = values["auroc_pval_adj"] < 0.05
         ax.plot([values["auroc_lower"], values["auroc_upper"]], [row, row], color="C0")
@@ -217,7 +221,7 @@ def _record(adata: "AnnData", key: str, groups: Sequence[str] | None) -> tuple[M
     present = list(record["names"].dtype.names)
     if groups is None:
         return record, present
-    wanted = [label_text(group) for group in ([groups] if isinstance(groups, str) else groups)]
+    wanted = list(dict.fromkeys(given_labels(groups, "groups")))
     for group in wanted:
         check_key(group, present, f"adata.uns[{key!r}]")
     if not wanted:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scmpt_scverse._checks import check_choice, check_table, list_some
-from scmpt_scverse.pl._figure import INCHES_PER_LETTER, new_axes, shortened, show_if_asked
+from scmpt_scverse._labels import label_text
+from scmpt_scverse.pl._figure import INCHES_PER_LETTER, axes_or_new, shortened, show_if_asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,8 @@ def evaluation(
     ValueError
         There is no such metric, or a predictor has it more than once.
     """
-    check_table(summary, ("predictor", "metric", "mean", "lower", "upper"), "summary", "`metrics.replicate_summary`")
+    numbers = ("mean", "lower", "upper")
+    summary = check_table(summary, ("predictor", "metric"), "summary", "`metrics.replicate_summary`", numbers=numbers)
     check_choice(metric, list(summary["metric"].unique()), "metric")
     rows = summary[summary["metric"] == metric]
     twice = rows["predictor"][rows["predictor"].duplicated()]
@@ -56,9 +58,8 @@ def evaluation(
             "rows of one data set."
         )
     rows = rows.sort_values("mean")
-    names = shortened(map(str, rows["predictor"]))
-    if ax is None:
-        ax = new_axes((4 + INCHES_PER_LETTER * max(map(len, names)), 1 + _INCHES_PER_ROW * len(rows)))
+    names = shortened(map(label_text, rows["predictor"]))
+    ax = axes_or_new(ax, (4 + INCHES_PER_LETTER * max(map(len, names)), 1 + _INCHES_PER_ROW * len(rows)))
     margins = rows[["lower", "upper"]].sub(rows["mean"], axis=0).abs().to_numpy().T
     ax.errorbar(rows["mean"], np.arange(len(rows)), xerr=margins, fmt="o", capsize=3, color="C0")
     ax.set_yticks(np.arange(len(rows)), names)

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 
+from scmpt_scverse._checks import check_key, checked_numbers, list_some, type_name
 from scmpt_scverse._labels import label_text
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
+
+    from scmpt_scverse._types import FloatArray
 
 #: Width of a letter of a label, in inches.
 INCHES_PER_LETTER = 0.08
@@ -21,9 +24,24 @@ _LEGEND_ROWS = 16
 _MODALITY_COLOURS = {"text": "C0", "expression": "C1", "counts": "C2", "protein": "C3", "niche": "C4"}
 
 
-def new_axes(figsize: tuple[float, float]) -> "Axes":
-    """Axes of a new figure, `figsize` in inches, that makes room for long labels."""
-    return plt.subplots(figsize=figsize, layout="constrained")[1]
+def axes_or_new(ax: "Axes | None", figsize: tuple[float, float]) -> "Axes":
+    """The axes that the user gave, or those of a new figure, `figsize` in inches, that makes room for long labels."""
+    if ax is None:
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
+    if not hasattr(ax, "plot"):
+        raise TypeError(f"Expected axes of matplotlib as `ax`; found {type_name(ax)}. Pass `plt.subplots()[1]`.")
+    return ax
+
+
+def shares(adata: "AnnData", key: str, hint: str) -> "FloatArray":
+    """Shares, such as probabilities, in `adata.obs[key]`, shape `(n_obs,)`; NaN where there is none."""
+    check_key(key, adata.obs.columns, "adata.obs", hint=hint)
+    where = f"adata.obs[{key!r}]"
+    values = checked_numbers(adata.obs[key], where, ndim=1)
+    outside = values[(values < 0) | (values > 1)]
+    if len(outside):
+        raise ValueError(f"Expected values from 0 to 1 in `{where}`; found {list_some(outside, limit=3)}.{hint}")
+    return values
 
 
 def show_if_asked(show: bool | None) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scmpt_scverse._checks import list_some, type_name
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse._checks import checked_numbers, list_some, type_name
+from scmpt_scverse.pl._figure import axes_or_new, show_if_asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,9 @@ def training_curve(
     Raises
     ------
     ValueError
-        `history` is `None` (the model was not trained) or has neither loss.
+        `history` is `None` (the model was not trained), or has neither loss or no epoch.
+    TypeError
+        `history` is no mapping of tables of numbers.
     """
     if history is None:
         raise ValueError("Expected the history of a trained model; found `None`. Run `model.train()` first.")
@@ -50,13 +52,12 @@ def training_curve(
     if training is None and _VALIDATION not in history:
         expected = list_some([*_TRAINING, _VALIDATION])
         raise ValueError(f"Expected one of {expected} in `history`; found {list_some(history)}. Pass `model.history`.")
-    if ax is None:
-        ax = new_axes((6.0, 3.6))
+    ax = axes_or_new(ax, (6.0, 3.6))
     if training is not None:
-        loss = _values(history[training])
+        loss = _values(history, training)
         ax.plot(loss.index, loss, color="C0", label="training loss")
     if _VALIDATION in history:
-        loss = _values(history[_VALIDATION])
+        loss = _values(history, _VALIDATION)
         ax.plot(loss.index, loss, color="C1", label="validation loss")
         best = int(loss.idxmin())
         ax.axvline(best, color="grey", linestyle=":", label=f"best epoch ({best})")
@@ -65,7 +66,7 @@ def training_curve(
     ax.set_ylim(bottom=0)
     lines, names = ax.get_legend_handles_labels()
     if _ACCURACY in history:
-        accuracy = _values(history[_ACCURACY])
+        accuracy = _values(history, _ACCURACY)
         right = ax.twinx()
         lines += right.plot(accuracy.index, accuracy, color="C2", linestyle="--")
         names.append("validation accuracy")
@@ -76,6 +77,14 @@ def training_curve(
     return ax
 
 
-def _values(by_epoch: pd.DataFrame) -> pd.Series:
-    # scvi-tools keeps its history as objects.
-    return by_epoch.iloc[:, 0].astype(float).dropna()
+def _values(history: Mapping[str, pd.DataFrame], key: str) -> pd.Series:
+    """A metric by epoch, from the first column of its table."""
+    where, table = f"history[{key!r}]", history[key]
+    if isinstance(table, pd.Series):
+        table = table.to_frame()
+    if not isinstance(table, pd.DataFrame) or table.shape[1] == 0:
+        raise TypeError(f"Expected a DataFrame by epoch in `{where}`; found {type_name(table)}. Pass `model.history`.")
+    values = pd.Series(checked_numbers(table.iloc[:, 0], where, ndim=1), index=table.index).dropna()
+    if values.empty:
+        raise ValueError(f"Expected at least one epoch in `{where}`; found none. Train for more epochs.")
+    return values

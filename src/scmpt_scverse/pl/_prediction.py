@@ -8,7 +8,7 @@ import pandas as pd
 from scmpt_scverse._checks import check_cells, check_key
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
-from scmpt_scverse.pl._figure import INCHES_PER_LETTER, new_axes, shortened, show_if_asked
+from scmpt_scverse.pl._figure import INCHES_PER_LETTER, axes_or_new, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,9 +70,9 @@ def confusion_matrix(
     values = counts.div(counts.sum(axis=1), axis=0) if normalize else counts
     n_rows, n_columns = values.shape
     names = shortened(values.columns)  # the rows first, in the same order
-    if ax is None:
-        labels_width = INCHES_PER_LETTER * max(map(len, names))
-        ax = new_axes((n_columns * _INCHES_PER_LABEL + labels_width + 2, n_rows * _INCHES_PER_LABEL + labels_width + 1))
+    labels_width = INCHES_PER_LETTER * max(map(len, names))
+    height = n_rows * _INCHES_PER_LABEL + labels_width + 1
+    ax = axes_or_new(ax, (n_columns * _INCHES_PER_LABEL + labels_width + 2, height))
     image = ax.imshow(values.to_numpy(dtype=float), cmap="Blues", vmin=0, vmax=1 if normalize else None)
     ax.figure.colorbar(image, ax=ax, shrink=0.6, label="share of true label" if normalize else "cells")
     ax.set_xticks(range(n_columns), names, rotation=45, ha="right", rotation_mode="anchor")

@@ -8,7 +8,7 @@ from scmpt_scverse._checks import check_cells, check_key, check_positive
 from scmpt_scverse._labels import labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse._statistics import N_BINS, reliability_bins
-from scmpt_scverse.pl._figure import new_axes, show_if_asked
+from scmpt_scverse.pl._figure import axes_or_new, shares, show_if_asked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -52,19 +52,19 @@ def reliability_diagram(
     KeyError
         A column is not in `.obs`.
     ValueError
-        No cell has a label, a prediction and a confidence.
+        No cell has a label, a prediction and a confidence, or a confidence is not in [0, 1].
     """
     check_cells(adata, mudata_ok=True)
     keys = PredictionKeys.from_prefix(key)
     check_positive(n_bins, "n_bins")
     check_key(labels_key, adata.obs.columns, "adata.obs")
-    for column in (keys.prediction, keys.confidence):
-        check_key(column, adata.obs.columns, "adata.obs", hint=" Run `model.annotate(adata)` first.")
+    hint = " Run `model.annotate(adata)` first."
+    check_key(keys.prediction, adata.obs.columns, "adata.obs", hint=hint)
     cells = pd.DataFrame(
         {
             "truth": labels_or(adata.obs[labels_key], ""),
             "predicted": labels_or(adata.obs[keys.prediction], ""),
-            "confidence": adata.obs[keys.confidence].to_numpy(dtype=float),
+            "confidence": shares(adata, keys.confidence, hint),
         }
     )
     cells = cells[(cells[["truth", "predicted"]] != "").all(axis=1) & cells["confidence"].notna()]
@@ -75,8 +75,7 @@ def reliability_diagram(
         )
     is_correct = cells["truth"] == cells["predicted"]
     bins = reliability_bins(cells["confidence"].to_numpy(), is_correct.to_numpy(), n_bins)
-    if ax is None:
-        ax = new_axes((4, 4))
+    ax = axes_or_new(ax, (4, 4))
     ax.bar(bins.index.left, bins["accuracy"], width=1 / n_bins, align="edge", color="C0", alpha=0.4, edgecolor="C0")
     ax.scatter(bins["confidence"], bins["accuracy"], s=200 * bins["n_cells"] / len(cells), color="C0")
     ax.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1)

@@ -8,11 +8,12 @@ from scmpt_scverse._checks import check_cells, check_key, check_table
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys
 from scmpt_scverse.pl._figure import (
+    axes_or_new,
     group_colours,
     legend_beside,
     legend_width,
     modality_colours,
-    new_axes,
+    shares,
     shortened,
     show_if_asked,
 )
@@ -65,7 +66,8 @@ def contributions(
     groupby = groupby if groupby is not None else keys.prediction
     check_key(groupby, adata.obs.columns, "adata.obs", hint=_HINT)
     check_key(keys.contributions, adata.obsm.keys(), "adata.obsm", hint=_HINT)
-    table = check_table(adata.obsm[keys.contributions], (), f"adata.obsm[{keys.contributions!r}]", "`model.annotate`")
+    where, given = f"adata.obsm[{keys.contributions!r}]", adata.obsm[keys.contributions]
+    table = check_table(given, (), where, "`model.annotate`", numbers=getattr(given, "columns", ()))
     means = table.groupby(labels_or(adata.obs[groupby], "")).mean().reindex(distinct_labels(adata.obs[groupby]))
     means = means.dropna(how="all")
     if means.empty:
@@ -74,8 +76,7 @@ def contributions(
             f"{adata.n_obs}. Pass another `groupby=`."
         )
     n_groups, n_modalities = means.shape
-    if ax is None:
-        ax = new_axes((6.5, 1.2 + _INCHES_PER_LABEL * n_groups * max(1.0, n_modalities / 2)))
+    ax = axes_or_new(ax, (6.5, 1.2 + _INCHES_PER_LABEL * n_groups * max(1.0, n_modalities / 2)))
     height = 0.8 / n_modalities
     colours = modality_colours(means)
     for place, name in enumerate(means):
@@ -120,18 +121,17 @@ def novelty(
     KeyError
         `groupby` or the novelty is not in `.obs`.
     ValueError
-        No cell has a group and a novelty.
+        No cell has a group and a novelty, or a novelty is not in [0, 1].
     """
     check_cells(adata, mudata_ok=True)
     novelty_key = PredictionKeys.from_prefix(key).novelty
-    check_key(novelty_key, adata.obs.columns, "adata.obs", hint=_HINT)
+    scores = shares(adata, novelty_key, _HINT)
     if groupby is not None:
         check_key(groupby, adata.obs.columns, "adata.obs")
         groups, names = labels_or(adata.obs[groupby], ""), distinct_labels(adata.obs[groupby])
         colours = group_colours(adata, groupby, names)
     else:
         groups, names, colours = np.full(adata.n_obs, "all cells", dtype=object), ["all cells"], ["C0"]
-    scores = adata.obs[novelty_key].to_numpy(dtype=float)
     edges = np.linspace(0, 1, _N_BINS + 1)
     counts = {name: np.histogram(scores[(groups == name) & np.isfinite(scores)], edges)[0] for name in names}
     drawn = [name for name in names if counts[name].sum()]
@@ -142,11 +142,11 @@ def novelty(
             "Train with labelled cells and annotate again, or pass another `groupby=`."
         )
     legend = [f"{name} ({counts[other].sum()})" for name, other in zip(shortened(drawn), drawn, strict=True)]
-    if ax is None:
-        ax = new_axes((4.3 + legend_width(legend), 3.5))
+    ax = axes_or_new(ax, (4.3 + legend_width(legend), 3.5))
     for name, label in zip(drawn, legend, strict=True):
-        shares = counts[name] / counts[name].sum()
-        ax.stairs(shares, edges, label=label, linewidth=1.5, color=colours[names.index(name)])
+        ax.stairs(
+            counts[name] / counts[name].sum(), edges, label=label, linewidth=1.5, color=colours[names.index(name)]
+        )
     ax.axhline(1 / _N_BINS, color="grey", linestyle="--", linewidth=0.8)
     ax.set_xlabel("novelty")
     ax.set_ylabel("share of cells")

@@ -1,5 +1,6 @@
 """From AnnData to what frozen encoders read: cell sentences and gene tokens."""
 
+from scmpt_scverse._gene_spelling import looks_like_mouse as looks_like_mouse
 from scmpt_scverse.pp._cell_sentence import (
     CellSentences as CellSentences,
     cell_sentences,
@@ -13,9 +14,12 @@ from scmpt_scverse.pp._expression import (
     ExpressionReader as ExpressionReader,
     GeneExpression as GeneExpression,
 )
+from scmpt_scverse.pp._gene_lists import (
+    check_known_genes as check_known_genes,
+    read_gene_list as read_gene_list,
+)
 from scmpt_scverse.pp._gene_names import (
     GeneNames as GeneNames,
-    looks_like_mouse as looks_like_mouse,
     read_gene_names as read_gene_names,
 )
 from scmpt_scverse.pp._gene_overlap import (

@@ -50,15 +50,6 @@ _SHARED_PARTS: "dict[str, Callable[[list[str]], list[str]]]" = {
 }
 
 
-def looks_like_mouse(symbols: "StrArray") -> bool:
-    """Whether most symbols are written as those of mouse genes are: `Cd3d`, where the human gene is `CD3D`."""
-    return bool(len(symbols)) and sum(map(_is_capitalised, symbols)) > 0.5 * len(symbols)
-
-
-def _is_capitalised(symbol: str) -> bool:
-    return symbol[:1].isupper() and symbol[1:] != symbol[1:].upper() and symbol[1:] == symbol[1:].lower()
-
-
 @dataclass(frozen=True)
 class GeneNames:
     """The names of the columns of some data, read.
@@ -154,6 +145,11 @@ def read_gene_names(names: Iterable[object], *, are_unique: bool = True) -> Gene
         such a name is an alias (CTLA-4) or another gene.
     """
     return _read_texts(tuple(map(_text, names)), are_unique)
+
+
+def read_one_name(name: object) -> "_ReadName":
+    """One name, without what others of its kind tell of it."""
+    return _read_name(_text(name))
 
 
 #: The names of the data in use are read again for every modality of a model.

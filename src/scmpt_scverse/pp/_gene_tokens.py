@@ -52,6 +52,13 @@ class GeneTokens:
         for start, stop in pairwise(self.indptr):
             yield self.gene_ids[start:stop].tobytes() + self.bins[start:stop].tobytes()
 
+    def highest(self, max_genes: int) -> "IntArray":
+        """Tokens of highest bin, `max_genes` of each cell at most, ascending; of equal ones, the first."""
+        cell = np.repeat(np.arange(len(self)), self.lengths)
+        order = np.lexsort((-self.bins.astype(np.int64), cell))
+        rank = np.arange(len(order)) - self.indptr[:-1][cell]
+        return np.sort(order[rank < max_genes])
+
     def take(self, rows: "IntArray") -> "GeneTokens":
         """Some of the cells, in the order of `rows`."""
         lengths = self.lengths[rows]

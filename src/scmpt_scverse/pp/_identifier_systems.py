@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scmpt_scverse._gene_spelling import DATES
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -80,7 +82,7 @@ CERTAIN_SYSTEMS = (
     ),
     IdentifierSystem(
         "dates that a spreadsheet made of symbols",
-        r"\d{1,2}-(?:mar|sept?|dec)|(?:mar|sept?|dec)-\d{1,2}|\d{4}-\d\d-\d\d(?: .*)?",
+        DATES,
         "Take the symbols from a file that no spreadsheet has rewritten.",
     ),
 )

@@ -108,7 +108,8 @@ def annotate_with_llm(
         As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
     """
     check_cells(adata)
-    check_second_opinion(adata, key_added, () if cluster_key is None else (Slot("obs", cluster_key),))
+    labels = [labels] if isinstance(labels, str) else list(labels)
+    check_second_opinion(adata, key_added, () if cluster_key is None else (Slot("obs", cluster_key),), labels)
     unlabeled_category = label_text(unlabeled_category)
     names = _checked_candidates(labels, unlabeled_category)
     client = llm.get(client)

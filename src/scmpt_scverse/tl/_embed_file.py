@@ -12,6 +12,7 @@ from anndata.io import read_elem, write_elem
 
 from scmpt_scverse import encoders
 from scmpt_scverse._checks import type_name
+from scmpt_scverse._folders import check_file
 from scmpt_scverse._h5ad import read_cells, written_whole
 from scmpt_scverse._slots import (
     UNS_KEYS,
@@ -90,6 +91,7 @@ def embed_file(
         n_bytes = source.stat().st_size + 4 * adata.n_obs * encoder.embedding_dim
         if is_legacy := _has_legacy_obsm(source):
             n_bytes += sum(values.nbytes for values in adata.obsm.values())
+        check_file(output)
         _check_room(output.parent, n_bytes)
         chunks, record = stream_embedding(
             adata,

@@ -1,7 +1,7 @@
 """Second opinions and AnnData: sentences of the cells or clusters to ask about, and the slots of the answers."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import as_categorical, labels_or
 from scmpt_scverse._slots import UNS_KEYS, LLMKeys, Slot, check_records, check_writable, write_record, write_slots
-from scmpt_scverse._storable import storable_names
+from scmpt_scverse._storable import check_columns_fit, storable_names
 from scmpt_scverse.llm import SecondOpinion, Subjects, subjects_of
 from scmpt_scverse.pp import cluster_sentences, sentences_of
 
@@ -45,9 +45,13 @@ def cluster_codes(adata: "AnnData", cluster_key: str) -> "IntArray":
     return np.asarray(codes, dtype=np.int64)
 
 
-def check_second_opinion(adata: "AnnData", key_added: str, reads: Iterable[Slot]) -> None:
-    """Refuse, before any question, data or a `key_added` that :func:`write_second_opinion` could not write to."""
-    check_writable(adata, key_added, LLMKeys.from_prefix(key_added).slots, reads=tuple(reads))
+def check_second_opinion(
+    adata: "AnnData", key_added: str, reads: Iterable[Slot], labels: "Sequence[str] | StrArray"
+) -> None:
+    """Refuse, before any question, what :func:`write_second_opinion` could not write, or not write to."""
+    keys = LLMKeys.from_prefix(key_added)
+    check_writable(adata, key_added, keys.slots, reads=tuple(reads))
+    check_columns_fit(labels, f"adata.obsm[{keys.probabilities!r}]")
     check_records(adata)
 
 

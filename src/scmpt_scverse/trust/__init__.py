@@ -14,6 +14,7 @@ from scmpt_scverse.trust._label_sets import (
     cells_for as cells_for,
     check_alpha as check_alpha,
     cross_conformal_sets as cross_conformal_sets,
+    cumulative_sets as cumulative_sets,
     log_odds as log_odds,
 )
 from scmpt_scverse.trust._novelty import (

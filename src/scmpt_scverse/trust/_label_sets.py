@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scmpt_scverse._checks import warn_user
+from scmpt_scverse._checks import checked_numbers, warn_user
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +46,10 @@ def cross_conformal_sets(
 
     Raises
     ------
+    TypeError
+        An argument holds something else than numbers.
     ValueError
-        `alpha`, a draw or a fold is out of range, shapes differ, or there is no calibration cell.
+        `alpha`, a draw or a fold is out of range, shapes differ, a true score is NaN, or there is no calibration cell.
 
     Notes
     -----
@@ -70,20 +72,25 @@ def cross_conformal_sets(
     array([[ True, False]])
     """
     check_alpha(alpha)
-    n = len(true_scores)
-    if scores.ndim != 3 or len(draws) != len(scores) or len(folds) != n:
+    shapes = [np.shape(values) for values in (scores, draws, true_scores, folds)]
+    n = len(true_scores) if len(shapes[2]) == 1 else -1
+    if len(shapes[0]) != 3 or shapes[1] != shapes[0][:1] or shapes[2:] != [(n,), (n,)]:
         raise ValueError(
             "Expected `scores` of shape (n_new, n_folds, n_labels), `draws` of (n_new,), and `true_scores` and "
-            f"`folds` of (n_obs,); found {scores.shape}, {np.shape(draws)}, {np.shape(true_scores)} and "
-            f"{np.shape(folds)}."
+            f"`folds` of (n_obs,); found {', '.join(map(str, shapes[:3]))} and {shapes[3]}. Pass one row per cell."
         )
+    scores = checked_numbers(scores, "scores", ndim=3)
+    draws, numbers = checked_numbers(draws, "draws", ndim=1), checked_numbers(folds, "folds", ndim=1)
+    true_scores = checked_numbers(true_scores, "true_scores", ndim=1)
     n_folds = scores.shape[1]
     if not ((draws >= 0) & (draws < 1)).all():
         raise ValueError("`draws` must be numbers in [0, 1); found others. Pass `rng.random(n_new)`.")
     if n == 0:
         raise ValueError("Expected calibration cells; found none. Pass labelled cells held out.")
-    if not ((folds >= 0) & (folds < n_folds)).all():
+    if not np.isin(numbers, np.arange(n_folds)).all():
         raise ValueError(f"`folds` must be numbers of the {n_folds} models in `scores`; found others.")
+    if np.isnan(true_scores).any():
+        raise ValueError("Expected a score of every calibration cell; found NaN. Leave out cells without a prediction.")
     rank = (n + 1) * float(alpha) + ROUNDING
     if rank < 1:
         warn_user(
@@ -92,9 +99,41 @@ def cross_conformal_sets(
         )
     n_below = np.zeros((len(scores), scores.shape[2]), dtype=np.int64)
     for fold in range(n_folds):
-        n_below += np.searchsorted(np.sort(true_scores[folds == fold]), scores[:, fold], side="right")
+        n_below += np.searchsorted(np.sort(true_scores[numbers == fold]), scores[:, fold], side="right")
     sets: BoolArray = n_below >= np.floor(rank + draws)[:, None]
     sets |= np.isnan(scores).any(axis=1)
+    return sets
+
+
+def cumulative_sets(probabilities: "FloatArray", alpha: float) -> "BoolArray":
+    """The most probable labels of each cell, as many as it takes to reach `1 - alpha`.
+
+    Without calibration cells nothing promises that they hold the true label so often; it holds where the probabilities
+    are calibrated.
+
+    Parameters
+    ----------
+    probabilities
+        Shape `(n_obs, n_labels)`, rows sum to 1; NaN for a cell that cannot be read.
+    alpha
+        Probability that may be left out, in (0, 1).
+
+    Returns
+    -------
+    Which labels belong to the set of each cell, shape `(n_obs, n_labels)`: at least one; all where there is NaN.
+
+    Raises
+    ------
+    ValueError
+        `alpha` is out of range.
+    """
+    check_alpha(alpha)
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ordered = np.take_along_axis(probabilities, order, axis=1)
+    before = np.cumsum(ordered, axis=1) - ordered
+    sets = np.zeros(probabilities.shape, dtype=bool)
+    np.put_along_axis(sets, order, before < 1 - float(alpha) - ROUNDING, axis=1)
+    sets |= np.isnan(probabilities).any(axis=1, keepdims=True)
     return sets
 
 

@@ -7,6 +7,14 @@ from scmpt_scverse.zero_shot._annotate import (
     label_scores as label_scores,
     query_components as query_components,
 )
+from scmpt_scverse.zero_shot._answers import (
+    AnswerLimits as AnswerLimits,
+    Answers as Answers,
+    answers_of as answers_of,
+)
+from scmpt_scverse.zero_shot._back_off import (
+    backed_off as backed_off,
+)
 from scmpt_scverse.zero_shot._candidates import (
     Candidates as Candidates,
     Labels as Labels,
@@ -15,11 +23,36 @@ from scmpt_scverse.zero_shot._candidates import (
     markers_in_words as markers_in_words,
     registered_candidates as registered_candidates,
 )
+from scmpt_scverse.zero_shot._cell_to_text import (
+    cell_tokens as cell_tokens,
+    fit_cell_to_text as fit_cell_to_text,
+    kinship as kinship,
+    marker_tokens as marker_tokens,
+    text_scores as text_scores,
+)
+from scmpt_scverse.zero_shot._evaluation import (
+    evaluated as evaluated,
+    marker_probabilities as marker_probabilities,
+)
+from scmpt_scverse.zero_shot._explanation import (
+    explained_cell as explained_cell,
+    gene_shares as gene_shares,
+)
 from scmpt_scverse.zero_shot._fit import (
     TrainingStudy as TrainingStudy,
     fit_alignment as fit_alignment,
+    labelled_cells as labelled_cells,
+    spread as spread,
+)
+from scmpt_scverse.zero_shot._matching import (
+    matching_candidates as matching_candidates,
+)
+from scmpt_scverse.zero_shot._novelty import (
+    novelty_scores as novelty_scores,
+    types_apart as types_apart,
 )
 from scmpt_scverse.zero_shot._query import (
+    BACKGROUND_SHARE as BACKGROUND_SHARE,
     Query as Query,
 )
 from scmpt_scverse.zero_shot._refinement import (
@@ -29,12 +62,18 @@ from scmpt_scverse.zero_shot._refinement import (
 from scmpt_scverse.zero_shot._search import (
     search_scores as search_scores,
 )
-from scmpt_scverse.zero_shot._standardisation import (
-    Standardisation as Standardisation,
+from scmpt_scverse.zero_shot._teachers import (
+    check_teaching_share as check_teaching_share,
+    taught_labels as taught_labels,
+)
+from scmpt_scverse.zero_shot._text_model import (
+    UNKNOWN as UNKNOWN,
+    TextModel as TextModel,
 )
 from scmpt_scverse.zero_shot._training_data import (
     MarkerProfiles as MarkerProfiles,
     training_studies as training_studies,
+    training_texts as training_texts,
 )
 from scmpt_scverse.zero_shot._types import (
     RegisteredTypes as RegisteredTypes,

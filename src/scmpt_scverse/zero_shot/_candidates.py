@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
-from scmpt_scverse.knowledge import CellOntology, cell_ontology, label_markers, label_texts, term_of
+from scmpt_scverse.knowledge import CellOntology, cell_ontology, label_markers, label_texts, says_only_genes, term_of
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
     from scmpt_scverse.module import TextAlignment
     from scmpt_scverse.zero_shot._types import RegisteredTypes
 
@@ -31,27 +31,42 @@ class Candidates:
     terms
         Id in the Cell Ontology, `None` where there is none.
     texts
-        Mean embedding of the wordings, centred, shape `(n_labels, dim)`.
+        Mean embedding of the wordings, centred, shape `(n_labels, dim)`; a row of zeros where they only name genes.
     markers
         Profiles of the known markers, shape `(n_labels, n_genes)`; a row of zeros where none is known.
+    is_named
+        Genes that the user named, shape `(n_genes,)`.
+    is_registered
+        Whether these are the types that the model was trained on, or those of a tissue.
     """
 
     names: "StrArray"
     terms: tuple[str | None, ...]
     texts: "FloatArray"
     markers: "FloatArray"
+    is_named: "BoolArray"
+    is_registered: bool = False
 
 
 def registered_candidates(
     alignment: "TextAlignment", types: "RegisteredTypes", tissue: str | None = None
 ) -> Candidates:
     """All registered types, or those of a tissue; no text has to be encoded."""
-    rows = list(range(len(types.names))) if tissue is None else types.in_tissue(tissue)
+    return registered_in_rows(
+        alignment, types, list(range(len(types.names))) if tissue is None else types.in_tissue(tissue)
+    )
+
+
+def registered_in_rows(alignment: "TextAlignment", types: "RegisteredTypes", rows: Sequence[int]) -> Candidates:
+    """Some registered types; there may be none."""
+    chosen = np.asarray(rows, dtype=np.int64)
     return Candidates(
         np.array([types.names[row] for row in rows], dtype=object),
         tuple(types.terms[row] for row in rows),
-        alignment.type_texts[rows],
-        alignment.type_markers[rows] @ alignment.axes.T,
+        alignment.type_texts[chosen],
+        alignment.type_markers[chosen] @ alignment.axes.T,
+        np.zeros(len(alignment.axes), dtype=bool),
+        is_registered=True,
     )
 
 
@@ -105,9 +120,12 @@ def candidates_of(
     profiles = known | named | own
     markers = np.stack([profiles[name] for name in names])
     _warn(list(labels), names, terms, markers)
-    return Candidates(
-        np.array(names, dtype=object), terms, embedded(list(wordings.values()), alignment, encode), markers
-    )
+    texts = embedded(list(wordings.values()), alignment, encode)
+    # The last wording has the name and what the user says; of a term, what it is a kind of.
+    says_nothing = [name in own | named and says_only_genes(wordings[name][-1], genes) for name in names]
+    texts[says_nothing] = 0
+    is_named = np.any([profile != 0 for profile in (named | own).values()] or [np.zeros(len(genes), bool)], axis=0)
+    return Candidates(np.array(names, dtype=object), terms, texts, markers, is_named)
 
 
 def embedded(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from scmpt_scverse.module import LabelledStudy, Scale, TextAlignment, unit_profiles
+from scmpt_scverse.module import LabelledStudy, Scale, Standardisation, TextAlignment, unit_profiles
 from scmpt_scverse.trust import fit_temperature
 from scmpt_scverse.zero_shot._annotate import REFINEMENTS, calibratable, query_components
+from scmpt_scverse.zero_shot._query import BACKGROUND_SHARE
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
@@ -64,12 +65,13 @@ def fit_alignment(
     """
     n_types = len(markers)
     markers = np.pad(markers, ((0, len(texts) - n_types), (0, 0)))
-    labelled = [_labelled(study, seed=number) for number, study in enumerate(studies)]
+    labelled = [labelled_cells(study, seed=number) for number, study in enumerate(studies)]
     held_out = []
     for number, study in enumerate(studies):
         others = [each for position, each in enumerate(labelled) if position != number]
         without = TextAlignment.fit(texts, markers, others, options, accelerator=accelerator, progress=progress)
-        held_out.append((without, study))
+        means = [each.query.own for position, each in enumerate(studies) if position != number]
+        held_out.append((without, _against(study, means)))
     scale = _scale(held_out, texts)
     alignment = TextAlignment.fit(texts, markers, labelled, options, accelerator=accelerator, progress=progress)
     return replace(
@@ -77,10 +79,17 @@ def fit_alignment(
         type_texts=alignment.type_texts[:n_types],
         type_markers=alignment.type_markers[:n_types],
         scale=scale,
+        background=Standardisation.average([study.query.own for study in studies]),
     )
 
 
-def _labelled(study: TrainingStudy, seed: int) -> LabelledStudy:
+def _against(study: TrainingStudy, means: Sequence[Standardisation]) -> TrainingStudy:
+    """A study as a query of a model of others."""
+    query = study.query.against(Standardisation.average(means), BACKGROUND_SHARE) if means else study.query
+    return replace(study, query=query)
+
+
+def labelled_cells(study: TrainingStudy, seed: int) -> LabelledStudy:
     """Some cells of each label, standardised over all cells of the study."""
     rng = np.random.default_rng(seed)
     chosen = []
@@ -98,20 +107,20 @@ def _labelled(study: TrainingStudy, seed: int) -> LabelledStudy:
 
 
 def _scale(held_out: Sequence[tuple[TextAlignment, TrainingStudy]], texts: "FloatArray") -> Scale:
-    """Spread of both parts, then the temperature of each way to refine, each by studies that were left out."""
-    towers, markers, candidates = [], [], []
+    """Spread of each part, then the temperature of each way to refine, each by studies that were left out."""
+    towers, ridges, markers, candidates = [], [], [], []
     for alignment, study in held_out:
         mean_texts = texts[study.types].mean(axis=1) - alignment.center
         known = alignment.type_markers[study.types] @ alignment.axes.T
         candidates.append((mean_texts, known))
-        used = study.query.is_used
-        towers.append(np.nanstd(study.query.scores(unit_profiles(alignment.written(mean_texts), used))))
-        has_markers = unit_profiles(known, used).any(axis=1)
-        if has_markers.sum() > 1:
-            markers.append(np.nanstd(study.query.scores(unit_profiles(known, used)[has_markers])))
-    tower = float(np.mean(towers))
-    # Without a label that has markers, both parts are taken to be alike.
-    scale = Scale(tower=tower, markers=float(np.mean(markers)) if markers else tower)
+        towers.append(spread(study.query, alignment.written(mean_texts)))
+        ridges.append(spread(study.query, alignment.guessed(mean_texts)))
+        markers.append(spread(study.query, known))
+    tower, ridge, known_markers = (
+        float(np.mean([each for each in part if each > 0] or [0.0])) for part in (towers, ridges, markers)
+    )
+    # Without a label that has markers, parts are taken to be alike.
+    scale = Scale(tower=tower, ridge=ridge or tower, markers=known_markers or tower)
     cells = []
     for (alignment, study), (mean_texts, known) in zip(held_out, candidates, strict=True):
         profiles = replace(alignment, scale=scale).profiles(mean_texts, known, study.query.is_used)
@@ -122,6 +131,13 @@ def _scale(held_out: Sequence[tuple[TextAlignment, TrainingStudy]], texts: "Floa
         logits = [(calibratable(scores, scale, refine, components), codes) for scores, components, codes in cells]
         scale = replace(scale, **{name: _temperature(logits)})
     return scale
+
+
+def spread(query: "Query", profiles: "FloatArray") -> float:
+    """Standard deviation of the scores of a part over cells and labels; 0 where fewer than two labels have it."""
+    unit = unit_profiles(profiles, query.is_used)
+    unit = unit[unit.any(axis=1)]
+    return float(np.nanstd(query.scores(unit))) if len(unit) > 1 else 0.0
 
 
 def _temperature(studies: "Sequence[tuple[FloatArray, IntArray]]") -> float:

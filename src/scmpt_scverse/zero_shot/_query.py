@@ -1,23 +1,27 @@
 """The cells of a query over the genes of the profiles, read in chunks: once for means, once for scores."""
 
+import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues
+from scmpt_scverse.module import Standardisation
 from scmpt_scverse.pp import looks_like_mouse
-from scmpt_scverse.zero_shot._standardisation import Standardisation
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
-    from scmpt_scverse.pp import ExpressionReader
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp import ExpressionReader, GeneExpression
 
 #: Fewer cells have no mean to speak of; fewer genes hardly tell types apart, or nothing at all.
 _FEW_CELLS, _FEW_GENES, _TOO_FEW_GENES = 50, 100, 10
+#: Share of the background in what cells are compared with. On the training studies, each left out, macro F1 of raw
+#: scores was .764 for 0, .802 for .25, .824 for .5, .822 for .75 and .809 for 1, the gain where one type is frequent.
+BACKGROUND_SHARE = 0.5
 
 
 class Query:
@@ -29,6 +33,10 @@ class Query:
         Of the cells.
     genes
         Symbols of the profiles, shape `(n_genes,)`.
+    background
+        Means that do not depend on the query.
+    share
+        See :meth:`against`.
 
     Raises
     ------
@@ -36,7 +44,13 @@ class Query:
         The data share too few genes with the profiles, or no gene varies.
     """
 
-    def __init__(self, reader: "ExpressionReader", genes: "StrArray") -> None:
+    def __init__(
+        self,
+        reader: "ExpressionReader",
+        genes: "StrArray",
+        background: Standardisation | None = None,
+        share: float = 0.0,
+    ) -> None:
         shared = np.isin(genes, reader.genes)
         if looks_like_mouse(reader.genes):
             raise ValueError(
@@ -53,9 +67,33 @@ class Query:
         self._values = GeneValues(reader, features, len(genes))
         self._reader = reader
         self.n_obs = reader.n_obs
-        self.standardisation = Standardisation.of(self.chunks())
+        self._shared = shared
+        self.own = Standardisation.of(self.chunks())
+        self._compare(background or self.own, share if background else 0.0)
+
+    def against(self, background: Standardisation, share: float) -> Self:
+        """The same cells, compared with a mean between their own and that of the background.
+
+        Parameters
+        ----------
+        background
+            Mean and scale of each gene, over other studies.
+        share
+            Of the background, in [0, 1]. With 0, a cell is described by how it differs from the query, so its most
+            frequent type has no profile of its own; with 1, a cell is judged by itself, and by what differs between
+            studies, too.
+        """
+        other = copy.copy(self)
+        other._compare(background, share)
+        return other
+
+    def _compare(self, background: Standardisation, share: float) -> None:
+        self.share = share
+        # A gene that is 0 in all cells may not have been measured, so only judging cells by themselves takes it.
+        is_known = background.varies if share == 1 else self.own.varies
         #: Genes that scores rest on, shape `(n_genes,)`.
-        self.is_used: BoolArray = shared & self.standardisation.varies
+        self.is_used: BoolArray = self._shared & is_known
+        self.standardisation = self.own.toward(background, share).of_genes(self.is_used)
         if self.is_used.sum() < _TOO_FEW_GENES:
             raise ValueError(
                 f"Expected genes whose expression differs between cells; found {self.is_used.sum()}. Pass cells "
@@ -66,6 +104,11 @@ class Query:
         """Log-normalised expression over the genes of the profiles, cells in order."""
         for chunk in self._reader.chunks():
             yield self._values.prepare(chunk).values
+
+    def take(self, rows: "IntArray") -> "tuple[GeneExpression, sparse.csr_matrix]":
+        """Some cells, of ascending row numbers: their expression as it is, and as :meth:`chunks` gives it."""
+        expression = self._reader.take(rows)
+        return expression, self._values.prepare(expression).values
 
     def scores(self, profiles: "FloatArray") -> "FloatArray":
         """Scores of the cells for profiles `(n_profiles, n_genes)`; NaN for a cell that expresses none of the genes.
@@ -87,8 +130,8 @@ class Query:
         n_used = int(self.is_used.sum())
         if n_used < _FEW_GENES:
             warn_user(f"Labels rest on {n_used} genes only, and may be wrong.")
-        if self.n_obs < _FEW_CELLS:
+        if self.n_obs < _FEW_CELLS and self.share < 1:
             warn_user(
                 f"Cells are compared with the mean of the query, which has {self.n_obs} cells only. Annotate them "
-                "together with others of the same study."
+                "together with others of the same study, or set `model.background = 1` to judge each by itself."
             )

@@ -22,7 +22,7 @@ def search_scores(
     alignment
         Writes profiles.
     text
-        Centred embedding, shape `(dim,)`.
+        Centred embedding, shape `(dim,)`; zeros for a text that only names genes.
     markers
         Profile of the genes that the text names, shape `(n_genes,)`; zeros if none.
 

@@ -1,6 +1,6 @@
 """The cell types that an alignment was trained on: names, terms of the Cell Ontology, and tissues."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -8,7 +8,7 @@ from typing import Any, Self
 import pandas as pd
 
 from scmpt_scverse._checks import did_you_mean, list_some
-from scmpt_scverse.knowledge import CellOntology, normal_form, tissue_form, tissues_meant
+from scmpt_scverse.knowledge import CellOntology, normal_form, tissue_form, tissues_meant, tissues_named
 
 #: A type belongs to a tissue that so many of its marker genes are named for.
 _MIN_GENES = 5
@@ -37,7 +37,7 @@ class RegisteredTypes:
         """From a merged table of markers (:func:`scmpt_scverse.knowledge.merge_markers`) and which types to take."""
         terms = markers.groupby("type")["term"].first().reindex(types)
         rows = markers.dropna(subset="tissue")
-        rows = rows.assign(tissue=[[tissue_form(part) for part in each.split(";")] for each in rows["tissue"]])
+        rows = rows.assign(tissue=[tissues_named(each) for each in rows["tissue"]])
         counts = rows.explode("tissue").groupby(["type", "tissue"])["gene"].nunique()
         found = counts[counts >= _MIN_GENES].reset_index().groupby("type")["tissue"].agg(tuple)
         return cls(
@@ -74,6 +74,16 @@ class RegisteredTypes:
         nearest = min(above.values(), default=0)
         return sorted(self._by_term[each] for each, steps in above.items() if steps == nearest)
 
+    def rows_apart(self, terms: Collection[str], ontology: CellOntology) -> list[int]:
+        """Rows of the types with a term that is none of those given, no kind of them, and nothing they are kinds of.
+
+        Types without a term are left out: what they are kinds of is not known.
+        """
+        related = set(terms)
+        for term in terms:
+            related |= ontology.ancestors(term) | ontology.descendants(term)
+        return [row for row, term in enumerate(self.terms) if term is not None and term not in related]
+
     def state(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return {"names": list(self.names), "terms": list(self.terms), "tissues": [list(each) for each in self.tissues]}
@@ -81,7 +91,9 @@ class RegisteredTypes:
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`state`."""
-        return cls(tuple(state["names"]), tuple(state["terms"]), tuple(tuple(each) for each in state["tissues"]))
+        # As `of` has them: an older model may hold what tables say where no tissue is known.
+        tissues = (tuple(form for each in tissues for form in tissues_named(each)) for tissues in state["tissues"])
+        return cls(tuple(state["names"]), tuple(state["terms"]), tuple(tissues))
 
     @cached_property
     def _by_term(self) -> dict[str, int]:

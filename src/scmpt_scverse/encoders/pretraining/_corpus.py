@@ -19,7 +19,7 @@ from scmpt_scverse.encoders.pretraining._expression_summary import (
     scan_genes,
     summarise,
 )
-from scmpt_scverse.pp import ExpressionReader, nearest_cause, vocabulary_ids
+from scmpt_scverse.pp import ExpressionReader, nearest_cause, read_gene_list, vocabulary_ids
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -127,10 +127,13 @@ def open_corpus(
         A file is not there.
     KeyError
         `layer` or `gene_symbols` is not in a file.
+    TypeError
+        `vocabulary` is no list.
     ValueError
-        A file cannot be read, has no cells or no usable values, or shares hardly any gene with the others or with the
-        vocabulary.
+        `vocabulary` is empty, or holds identifiers or missing names; a file cannot be read, has no cells or no usable
+        values, or shares hardly any gene with the others or with the vocabulary.
     """
+    vocabulary = None if vocabulary is None else read_gene_list(vocabulary, "vocabulary")
     with ExitStack() as files:
         names, readers = _open(data, layer, gene_symbols, files)
         _check_shared_genes(names, readers, initial_vocabulary if vocabulary is None else vocabulary)

@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from scmpt_scverse._hardware import training_precision
+from scmpt_scverse._loading_bar import no_lightning_notices
 from scmpt_scverse.encoders.pretraining._batches import BatchMaker
 from scmpt_scverse.encoders.pretraining._initial_network import initial_network
 from scmpt_scverse.encoders.pretraining._loss_history import LossHistory
@@ -57,6 +58,7 @@ class Fitted:
     wait_for_all: Callable[[], None]
 
 
+@no_lightning_notices()
 def fit(
     corpus: "Corpus",
     settings: "ScGPTSettings",

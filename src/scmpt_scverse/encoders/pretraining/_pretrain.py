@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse import __version__
+from scmpt_scverse._checks import parsed_json
 from scmpt_scverse._folders import check_folder
 from scmpt_scverse._hardware import check_accelerator
 from scmpt_scverse.encoders._get import get
@@ -61,7 +62,7 @@ def pretrain(
     layer, gene_symbols
         As in :func:`scmpt_scverse.tl.embed`, the same for all files.
     vocabulary
-        Gene symbols to know; `None` takes those expressed in at least `min_cells` cells.
+        Gene symbols to know, read as those of data are; `None` takes those expressed in at least `min_cells` cells.
     recipe
         Size of the network, objectives, learning rate and the like; `None` takes the defaults of
         :class:`PretrainingRecipe`.
@@ -181,8 +182,8 @@ def _claim(partial: Path, record: Mapping[str, Any]) -> None:
         file.write_text(json.dumps(record, indent=1), encoding="utf-8")
         return
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        before = dict(parsed_json(file.read_text(encoding="utf-8")))
+    except (FileNotFoundError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected an interrupted run in {partial}; its {_RUN_FILE} cannot be read ({error}). Remove the folder."
         ) from error

@@ -1,6 +1,6 @@
-"""Cells against gene profiles: how far each cell is from the mean of its query, in the direction of a profile."""
+"""Cells against gene profiles: how far each cell is from a mean, in the direction of a profile."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
 
 
-#: A cell at the mean of its query points nowhere.
+#: A cell at the mean points nowhere.
 _SMALLEST_SQUARE = 1e-12
 
 
 @dataclass(frozen=True)
 class Standardisation:
-    """Mean and scale of each gene over the cells of a query.
+    """Mean and scale of each gene over cells.
 
     Attributes
     ----------
@@ -39,13 +39,35 @@ class Standardisation:
         squares: FloatArray = np.zeros(1)
         for matrix in chunks:
             n_obs += matrix.shape[0]
-            sums = sums + np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel()
-            squares = squares + np.asarray(matrix.power(2).sum(axis=0, dtype=np.float64)).ravel()
+            matrix = matrix.astype(np.float64)  # in float32, a gene that is the same everywhere would seem to vary
+            sums = sums + np.asarray(matrix.sum(axis=0)).ravel()
+            squares = squares + np.asarray(matrix.power(2).sum(axis=0)).ravel()
         mean = sums / n_obs
         deviation = np.sqrt(np.maximum(squares / n_obs - mean**2, 0))
         varies = deviation > 1e-6 * np.maximum(mean, 1)
         floor = np.median(deviation[varies]) if varies.any() else 0.0
         return cls(mean, np.where(varies, deviation + floor, 0.0))
+
+    @classmethod
+    def average(cls, parts: Sequence[Self]) -> Self:
+        """Mean over studies, of each gene over those in which it varies."""
+        known = np.stack([each.varies for each in parts])
+        n_known = np.maximum(known.sum(axis=0), 1)
+        mean, scale = (
+            np.where(known, np.stack(values), 0).sum(axis=0) / n_known
+            for values in ([each.mean for each in parts], [each.scale for each in parts])
+        )
+        return cls(mean, scale)
+
+    def toward(self, other: Self, share: float) -> Self:
+        """Moved by a `share` in [0, 1] of the way to another; a gene that varies in one only has that one's values."""
+        both = self.varies & other.varies
+        part = np.where(both, share, np.where(self.varies, 0.0, 1.0))
+        return type(self)((1 - part) * self.mean + part * other.mean, (1 - part) * self.scale + part * other.scale)
+
+    def of_genes(self, is_used: "BoolArray") -> Self:
+        """The same of some genes, others being as if they did not vary."""
+        return type(self)(self.mean, np.where(is_used, self.scale, 0.0))
 
     @property
     def varies(self) -> "BoolArray":

@@ -44,7 +44,7 @@ class Mention:
     needs_context: bool = False
 
 
-class GeneNames:
+class GeneFinder:
     """Finds given genes in sentences.
 
     Parameters

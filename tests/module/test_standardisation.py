@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from scmpt_scverse.zero_shot import Standardisation
+from scmpt_scverse.module import Standardisation
 
 
 @pytest.fixture
@@ -50,3 +50,12 @@ def test_large_counts_lose_no_digits() -> None:
     standardisation = Standardisation.of([sparse.csr_matrix(dense)])
     assert standardisation.scale[1] == pytest.approx(2.0, rel=0.6)
     np.testing.assert_allclose(standardisation.dense(sparse.csr_matrix(dense))[:, 1], [-0.5, 0.5], rtol=0.5)
+
+
+def test_a_gene_that_is_the_same_everywhere_does_not_vary_by_rounding() -> None:
+    rng = np.random.default_rng(0)
+    values = np.tile(rng.uniform(0.1, 8, 500).astype(np.float32), (37, 1))
+    found = Standardisation.of([sparse.csr_matrix(values)])
+    assert not found.varies.any()
+    values[5, 3] += 0.5
+    assert np.flatnonzero(Standardisation.of([sparse.csr_matrix(values)]).varies).tolist() == [3]

@@ -1,0 +1,30 @@
+"""Every slot that this package writes into AnnData: its keys, whether it can be written, and where it came from."""
+
+from scmpt_scverse._slots._checks import (
+    check_key_is_ours as check_key_is_ours,
+    check_ranking_is_ours as check_ranking_is_ours,
+    check_records as check_records,
+    check_writable as check_writable,
+    is_ranking as is_ranking,
+)
+from scmpt_scverse._slots._keys import (
+    BY_MODALITY as BY_MODALITY,
+    DEFAULT_ATTRIBUTIONS_KEY as DEFAULT_ATTRIBUTIONS_KEY,
+    DEFAULT_KEY_ADDED as DEFAULT_KEY_ADDED,
+    UNS_KEYS as UNS_KEYS,
+    AttributionKeys as AttributionKeys,
+    LLMKeys as LLMKeys,
+    OntologyKeys as OntologyKeys,
+    PredictionKeys as PredictionKeys,
+    Slot as Slot,
+    TextLabelKeys as TextLabelKeys,
+    UnsKeys as UnsKeys,
+    embedding_key as embedding_key,
+)
+from scmpt_scverse._slots._writing import (
+    provenance as provenance,
+    with_record as with_record,
+    write_embedding as write_embedding,
+    write_record as write_record,
+    write_slots as write_slots,
+)

@@ -1,0 +1,121 @@
+"""Whether slots can be written, asked before any work."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from scmpt_scverse._slots._keys import BY_MODALITY, DEFAULT_ATTRIBUTIONS_KEY, UNS_KEYS, AttributionKeys, Slot
+from scmpt_scverse._slots._writing import provenance
+from scmpt_scverse._storable import MOST_COLUMNS, why_no_name
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: Letters of a key in an error.
+_MAX_SHOWN = 60
+
+
+def check_writable(
+    adata: "AnnData",
+    key_added: str,
+    slots: Iterable[Slot],
+    *,
+    reads: Collection[Slot] = (),
+) -> None:
+    """Refuse, before any work, data that cannot be written to, or slots that cannot be written.
+
+    Parameters
+    ----------
+    adata
+        The data.
+    key_added
+        What the user asked for, or the default; the slots are made from it.
+    slots
+        What is to be written.
+    reads
+        Slots that are not to be overwritten, because what is to be written is made from them.
+    """
+    if not isinstance(key_added, str) or not key_added.strip():
+        raise ValueError(f"`key_added` must be a text that is not empty; found {key_added!r}.")
+    slots = tuple(slots)
+    for slot in slots:
+        _check_name(slot)
+        if slot in reads:
+            raise ValueError(
+                f"Expected another place to write to than `{slot}`, which is read; found `key_added={key_added!r}`. "
+                "Pass another `key_added=`, or rename what is read."
+            )
+        if slot.container == "obs" and slot.key == adata.obs.index.name:
+            raise ValueError(
+                f"Expected to write `{slot}`; found that the index of `adata.obs` has this name, and a file cannot "
+                "hold both. Pass another `key_added=`, or set `adata.obs.index.name = None`."
+            )
+    new = {slot.key for slot in slots if slot.container == "obs"} - set(adata.obs.columns)
+    if new and len(adata.obs.columns) + len(new) > MOST_COLUMNS:
+        raise ValueError(
+            f"Expected room in `adata.obs` for {len(new)} columns, of {MOST_COLUMNS:,} that a table can have in an "
+            f"`.h5ad` file; found {len(adata.obs.columns):,} there. Remove some, or move them to `adata.obsm`."
+        )
+    if adata.is_view and adata.isbacked:
+        raise ValueError(
+            f"Expected data that can be written to, for `{slots[0]}`; found a view of a backed file. Pass "
+            "`adata.to_memory()`."
+        )
+
+
+def check_records(adata: "AnnData") -> None:
+    """Refuse, before any work, data whose `.uns["scmpt"]` is something else than our records."""
+    ours = adata.uns.get(UNS_KEYS.root, {})
+    found = {"": ours}
+    for name in (UNS_KEYS.embeddings, UNS_KEYS.llm) if isinstance(ours, Mapping) else ():
+        section = found[f"[{name!r}]"] = ours.get(name, {})
+        if isinstance(section, Mapping):
+            found |= {f"[{name!r}][{key!r}]": record for key, record in section.items()}
+    for where, value in found.items():
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"`adata.uns[{UNS_KEYS.root!r}]` is where this package records what it wrote; found "
+                f"{type(value).__name__} instead of a mapping in `adata.uns[{UNS_KEYS.root!r}]{where}`. Rename or "
+                "remove it."
+            )
+
+
+def check_key_is_ours(adata: "AnnData", key: str) -> None:
+    """Refuse to overwrite an embedding that this package did not write."""
+    if key in adata.obsm and provenance(adata, key) is None:
+        raise ValueError(
+            f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "
+            "rename it; to use it as it is, register it with `SCMPT.setup_anndata(..., obsm_keys=...)`."
+        )
+
+
+def check_ranking_is_ours(adata: "AnnData", keys: AttributionKeys) -> None:
+    """Refuse to overwrite what is no ranking of genes, or a layer that came without one."""
+    found: Any = adata.uns.get(keys.ranking)
+    if found is not None and not is_ranking(found):
+        raise ValueError(
+            f"`adata.uns[{keys.ranking!r}]` exists and is no ranking of genes. Pass another `key_added=`, or rename it."
+        )
+    is_ours = keys.layer == DEFAULT_ATTRIBUTIONS_KEY or (is_ranking(found) and BY_MODALITY in found)
+    if keys.layer in adata.layers and not is_ours:
+        raise ValueError(
+            f"`adata.layers[{keys.layer!r}]` exists and was not written by `rank_attributions`. Pass another "
+            "`key_added=`, or rename it."
+        )
+
+
+def is_ranking(record: object) -> bool:
+    """Whether something in `.uns` has the form of `sc.tl.rank_genes_groups`."""
+    if not isinstance(record, Mapping):
+        return False
+    # The dtype has one field per group.
+    return all(getattr(getattr(record.get(name), "dtype", None), "names", None) for name in ("names", "scores"))
+
+
+def _check_name(slot: Slot) -> None:
+    """Refuse a slot that no file can hold, or that is where our records are."""
+    reason = why_no_name(slot.key)
+    if reason is not None:
+        shown = Slot(slot.container, slot.key if len(slot.key) <= _MAX_SHOWN else f"{slot.key[:_MAX_SHOWN]}...")
+        raise ValueError(f"`{shown}` cannot be written to a file: {reason}. Pass another `key_added=`.")
+    if slot == Slot("uns", UNS_KEYS.root):
+        raise ValueError(f"`{slot}` is where this package records what it wrote. Pass another `key_added=`.")

@@ -1,0 +1,9 @@
+"""What a text model says of cells: labels, how right they are, and why."""
+
+from scmpt_scverse.model.text_labels._annotates import (
+    DEFAULT_TEXT_KEY_ADDED as DEFAULT_TEXT_KEY_ADDED,
+    AnnotatesByTextMixin as AnnotatesByTextMixin,
+)
+from scmpt_scverse.model.text_labels._explains import (
+    ExplainsScoresMixin as ExplainsScoresMixin,
+)

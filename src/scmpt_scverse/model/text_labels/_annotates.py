@@ -1,0 +1,404 @@
+"""Labels of cells from texts: which, how sure, at what level, and how right."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_choice, check_key, warn_user
+from scmpt_scverse._labels import checked_unlabeled, distinct_labels, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._slots import Slot, TextLabelKeys, check_writable, write_slots
+from scmpt_scverse._storable import check_columns_fit
+from scmpt_scverse.evaluation import decode
+from scmpt_scverse.model._predictions import rows_of, text_label_values
+from scmpt_scverse.trust import check_alpha, cumulative_sets
+from scmpt_scverse.zero_shot import (
+    REFINEMENTS,
+    UNKNOWN,
+    AnswerLimits,
+    Labels,
+    Query,
+    Refine,
+    TextModel,
+    answers_of,
+    evaluated,
+    marker_probabilities,
+    query_components,
+)
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+
+DEFAULT_TEXT_KEY_ADDED = "scmmgpt"
+
+
+class AnnotatesByTextMixin:
+    """Labels of cells, of those that a user names."""
+
+    _setup_args: dict[str, Any]
+    _unlabeled_names: list[str]
+    _cells: "Callable[[AnnData | None], AnnData]"
+    _query: "Callable[[AnnData | None, str | None, str | None], Query]"
+    _read_slots: "Callable[[], tuple[Slot, ...]]"
+    _own_data: "Callable[[], AnnData | None]"
+    _trained: Callable[[], TextModel]
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: Literal[False] = False,
+        *,
+        labels: "Labels | None" = None,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> "StrArray": ...
+
+    @overload
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        soft: Literal[True],
+        labels: "Labels | None" = None,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> pd.DataFrame: ...
+
+    def predict(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        soft: bool = False,
+        *,
+        labels: "Labels | None" = None,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> "StrArray | pd.DataFrame":
+        """The label of each cell, of those that you name.
+
+        Parameters
+        ----------
+        adata
+            Cells with expression, counts or log-normalised; `None` takes the data that the model was made with. They
+            are compared with one another, so pass all cells of a study. Not changed.
+        indices
+            Row numbers or a mask of the cells that are wanted; all are read. `None` takes all.
+        soft
+            Give probabilities instead of labels.
+        labels
+            Names of cell types, ids of the Cell Ontology, or a mapping of names to a description or to a list of marker
+            genes. `None` takes all types that the model knows, or those of a tissue.
+        tissue
+            Take the types that marker tables name for a tissue, such as `"pancreas"`; not with `labels`.
+        refine
+            What other cells of the query may add: `"self-train"` averages scores over neighbours, then lets the surest
+            cells of each label teach the others; `"smooth"` averages only; `"none"` judges each cell by its own genes.
+        layer, gene_symbols
+            Where the expression of these cells is: key of `.layers`, `"X"` for `.X`, and column of `.var` with gene
+            symbols, `"var_names"` for the names of the columns. `None` takes what :meth:`setup_anndata` was given.
+
+        Returns
+        -------
+        Labels of shape `(n_cells,)`; with `soft`, a DataFrame `(n_cells, n_labels)` of probabilities. Cells without
+        expression of any gene that the model knows get `"Unknown"`, or NaN.
+
+        Raises
+        ------
+        RuntimeError
+            The model is not trained.
+        ValueError
+            Fewer than two labels, no such tissue, or hardly any gene that the model knows.
+
+        Warns
+        -----
+        UserWarning
+            Labels mean the same, nothing is known of one, or genes that were named are not in the data.
+        """
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols)
+        table = table.iloc[rows_of(self._cells(adata), indices)]
+        return table if soft else decode(table, UNKNOWN)
+
+    def predict_sets(
+        self,
+        adata: "AnnData | None" = None,
+        alpha: float = 0.1,
+        *,
+        indices: "Sequence[int] | IntArray | None" = None,
+        labels: "Labels | None" = None,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> pd.DataFrame:
+        """The most probable labels of each cell, as many as it takes to reach a probability of `1 - alpha`.
+
+        Parameters
+        ----------
+        adata, indices, labels, tissue, refine, layer, gene_symbols
+            As for :meth:`predict`.
+        alpha
+            Probability that may be left to the labels outside a set, in (0, 1).
+
+        Returns
+        -------
+        Boolean DataFrame `(n_cells, n_labels)`: which labels belong to the set of each cell, at least one; all for a
+        cell that cannot be read.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`predict`; also where `alpha` is out of range.
+
+        Notes
+        -----
+        **No coverage is promised**, unlike by :meth:`SCMPT.predict_sets`. Conformal prediction needs labelled cells
+        that are exchangeable with those of the query. Here there are none: other studies have other labels, and a
+        guarantee over studies would take at least `1 / alpha - 1` of them. What is calibrated is one temperature for
+        each way to refine, on studies that were left out of training. So sets hold the true label about as often as
+        they say if the query is like those studies, and if its true label was named at all.
+        """
+        check_alpha(alpha)
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols)
+        table = table.iloc[rows_of(self._cells(adata), indices)]
+        return pd.DataFrame(cumulative_sets(table.to_numpy(), alpha), index=table.index, columns=table.columns)
+
+    def annotate(
+        self,
+        adata: "AnnData | None" = None,
+        labels: "Labels | None" = None,
+        *,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        min_confidence: float = 0.0,
+        max_novelty: float = 1.0,
+        back_off: float = 0.8,
+        key_added: str = DEFAULT_TEXT_KEY_ADDED,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> None:
+        """Write the label of each cell into AnnData, of those that you name.
+
+        Parameters
+        ----------
+        adata, labels, tissue, refine, layer, gene_symbols
+            As for :meth:`predict`.
+        min_confidence
+            Cells of lower confidence get `"Unknown"`, in [0, 1].
+        max_novelty
+            Cells of higher novelty get `"Unknown"`, in [0, 1]. At 0.5 other types fit as well as the best label.
+        back_off
+            Probability that a term of the Cell Ontology has to reach to be named as the level that is sure, in (0, 1].
+        key_added
+            Prefix of the slots.
+
+        Returns
+        -------
+        Nothing; writes
+
+        `adata.obs["<key_added>_prediction"]`
+            Categorical: the most probable label, or `"Unknown"`.
+        `adata.obs["<key_added>_confidence"]`
+            Its probability, calibrated on studies that the model was not trained on, in [0, 1].
+        `adata.obs["<key_added>_ontology_id"]`
+            Its id in the Cell Ontology, missing where it has none.
+        `adata.obs["<key_added>_novelty"]`
+            Whether the cell is of a type that was not named, in [0, 1]: 0.5 where the best registered types that are no
+            label, no kind of one and nothing that one is a kind of, fit as well as the best label; near 1 where they
+            fit much better. Not written where every registered type is a candidate, or akin to one.
+        `adata.obs["<key_added>_backed_off"]`, `adata.obs["<key_added>_backed_off_id"]`
+            Categorical: name and id of the most specific term, of the label or above it, whose probability reaches
+            `back_off`; at worst what all labels are. Missing where the cell cannot be read.
+        `adata.obs["<key_added>_backed_off_confidence"]`
+            Its probability: the sum over the labels that are kinds of it. Registered types without a term are left out.
+        `adata.obsm["<key_added>_scores"]`
+            DataFrame `(n_obs, n_labels)` of probabilities. A slash in a label is written as `|`.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`predict`; also for data that cannot be written to, and where `max_novelty` is given and there is
+            no other type to compare with.
+        """
+        cells = self._cells(adata)
+        keys = TextLabelKeys.from_prefix(key_added)
+        check_writable(cells, key_added, keys.slots, reads=self._read_slots())
+        check_choice(refine, REFINEMENTS, "refine")
+        limits = AnswerLimits(min_confidence, max_novelty, back_off)
+        trained = self._trained()
+        candidates = trained.candidates(labels, tissue)
+        check_columns_fit(candidates.names, f"adata.obsm[{keys.scores!r}]")
+        answers = answers_of(trained, self._query(adata, layer, gene_symbols), candidates, refine, limits)
+        write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
+
+    def search(
+        self,
+        adata: "AnnData | None",
+        text: str,
+        *,
+        key_added: str = "scmmgpt_search",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> None:
+        """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
+
+        Parameters
+        ----------
+        adata
+            Cells, as for :meth:`predict`.
+        text
+            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. Where a text says
+            nothing beside genes, the genes alone decide.
+        key_added
+            Column of `.obs`.
+        layer, gene_symbols
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Nothing; writes `adata.obs[key_added]`, in [0, 1]: the share of the cell types that the model knows whose text
+        fits the cell less well. Near 1 for cells that the text describes; if no cell is near 1, there is none.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`annotate`; also for an empty text.
+
+        Warns
+        -----
+        UserWarning
+            The text names genes that the model does not know, or that are not in the data.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"Expected a text to search for; found {text!r}.")
+        cells, slot = self._cells(adata), Slot("obs", key_added)
+        check_writable(cells, key_added, [slot], reads=self._read_slots())
+        trained = self._trained()
+        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols), text)})
+
+    def evaluate(
+        self,
+        adata: "AnnData | None" = None,
+        labels_key: str | None = None,
+        *,
+        labels: "Labels | None" = None,
+        tissue: str | None = None,
+        refine: Refine = "self-train",
+        unlabeled_category: "str | Sequence[str] | None" = None,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> pd.DataFrame:
+        """Compare predictions with labels that are known, beside the majority and plain marker scoring.
+
+        Parameters
+        ----------
+        adata
+            Labelled cells, which the model was not trained on.
+        labels_key
+            Column of `.obs` with the true labels, in any words; `None` takes that of :meth:`setup_anndata`.
+        labels, tissue
+            The candidates, as for :meth:`predict`. Without both, the true labels are the candidates, so the model is
+            told which types there are.
+        refine, layer, gene_symbols
+            As for :meth:`predict`; the scores of the markers are refined alike.
+        unlabeled_category
+            The label that stands for "no label", or several; `None` takes that of :meth:`setup_anndata`.
+
+        Returns
+        -------
+        One row per predictor: `"scmmgpt"`; `"marker scoring"`, the mean standardised expression of the markers that
+        the model knows of each candidate; and `"majority"`, the most frequent true label. Columns as in
+        :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
+        :func:`scmpt_scverse.metrics.calibration_metrics`, missing for marker scoring, whose scores are no
+        probabilities.
+
+        A prediction is right if it is the true label in other words: the same name in any spelling or the same term of
+        the Cell Ontology; where no candidate is, the nearest of which the true label is a kind; else a kind of it.
+        Cells whose label matches no candidate count as wrong, and a warning says which labels these are. Cells without
+        a label are left out.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`predict`; also where no cell has a label.
+        KeyError
+            The column is missing.
+        """
+        check_choice(refine, REFINEMENTS, "refine")
+        cells, trained = self._cells(adata), self._trained()
+        labels_key = self._setup_args["labels_key"] if labels_key is None else labels_key
+        check_key(labels_key, cells.obs.columns, "adata.obs", hint=" Pass `labels_key=`.")
+        given = self._unlabeled_names if unlabeled_category is None else unlabeled_category
+        unlabeled = checked_unlabeled(given)
+        truth = labels_or(cells.obs[labels_key], unlabeled)
+        warn_of_doubtful_labels(truth, f"adata.obs[{labels_key!r}]", unlabeled=unlabeled)
+        rows = np.flatnonzero(truth != unlabeled[0])
+        if not rows.size:
+            raise ValueError(f"Expected labels in `adata.obs[{labels_key!r}]` to compare with; found none.")
+        if cells is self._own_data():
+            warn_user("The model was made with these cells; metrics on them say little about other cells.")
+        if labels is None and tissue is None:
+            labels = [name for name in distinct_labels(cells.obs[labels_key]) if name not in unlabeled]
+        candidates = trained.candidates(labels, tissue)
+        query = self._query(adata, layer, gene_symbols)
+        components = None if refine == "none" else query_components(query)
+        predictions = {
+            DEFAULT_TEXT_KEY_ADDED: trained.probabilities(query, candidates, refine, components),
+            "marker scoring": marker_probabilities(query, candidates, refine, components),
+        }
+        table = evaluated(truth[rows], {name: each[rows] for name, each in predictions.items()}, candidates, UNKNOWN)
+        table.loc["marker scoring", ["ece", "brier", "nll"]] = np.nan
+        return table
+
+    def get_latent_representation(
+        self,
+        adata: "AnnData | None" = None,
+        indices: "Sequence[int] | IntArray | None" = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+    ) -> "FloatArray":
+        """Cells on the axes in which the text tower writes, where texts and cells meet.
+
+        Parameters
+        ----------
+        adata, indices, layer, gene_symbols
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        float32, shape `(n_cells, n_axes)`; NaN for cells that cannot be read. By custom stored in
+        `adata.obsm["X_scmmgpt"]`. The product with the coordinates that the tower gives a text is the product of
+        the standardised cell, at length 1, with the profile that it writes: the tower's part of the score, up to the
+        length of the profile. Axes are no orthogonal basis, and cells are relative to the mean of these cells.
+        """
+        trained, cells = self._trained(), self._cells(adata)
+        rows = rows_of(cells, indices)
+        axes = trained.alignment.tower.axes.detach().cpu().numpy()
+        return self._query(adata, layer, gene_symbols).scores(axes.T)[rows].astype(np.float32)
+
+    def _probability_table(
+        self,
+        adata: "AnnData | None",
+        labels: "Labels | None",
+        tissue: str | None,
+        refine: Refine,
+        layer: str | None,
+        gene_symbols: str | None,
+    ) -> pd.DataFrame:
+        check_choice(refine, REFINEMENTS, "refine")
+        trained, cells = self._trained(), self._cells(adata)
+        candidates = trained.candidates(labels, tissue)
+        found = trained.probabilities(self._query(adata, layer, gene_symbols), candidates, refine)
+        return pd.DataFrame(found, index=cells.obs_names, columns=pd.Index(candidates.names))

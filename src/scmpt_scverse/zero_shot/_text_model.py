@@ -1,0 +1,100 @@
+"""A trained text model as one object: from labels to candidates, and from cells to what is said of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scmpt_scverse._checks import list_some, warn_user
+from scmpt_scverse.knowledge import says_only_genes
+from scmpt_scverse.zero_shot._annotate import label_probabilities, label_scores, query_components
+from scmpt_scverse.zero_shot._candidates import candidates_of, embedded, markers_in_words, registered_candidates
+from scmpt_scverse.zero_shot._search import search_scores
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
+    from scmpt_scverse.module import TextAlignment
+    from scmpt_scverse.zero_shot._annotate import Refine
+    from scmpt_scverse.zero_shot._candidates import Candidates, Labels
+    from scmpt_scverse.zero_shot._query import Query
+    from scmpt_scverse.zero_shot._types import RegisteredTypes
+
+#: What cells without a label get.
+UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """What was trained, and what reads texts.
+
+    Attributes
+    ----------
+    alignment
+        Writes profiles.
+    types
+        That it was trained on.
+    genes
+        Symbols of the profiles, shape `(n_genes,)`.
+    encode
+        From texts to embeddings `(n_texts, dim)`.
+    """
+
+    alignment: "TextAlignment"
+    types: "RegisteredTypes"
+    genes: "StrArray"
+    encode: "Callable[[list[str]], FloatArray]"
+
+    def candidates(self, labels: "Labels | None", tissue: str | None) -> "Candidates":
+        """What cells may be: labels of a user, the types of a tissue, or all registered types.
+
+        Raises
+        ------
+        ValueError
+            Both are given, there is no such tissue, or the labels are no choice.
+        """
+        if labels is None:
+            return registered_candidates(self.alignment, self.types, tissue)
+        if tissue is not None:
+            raise ValueError("Pass either `labels=` or `tissue=`: a tissue stands for the types that it has.")
+        labels = labels if isinstance(labels, Mapping) else [labels] if isinstance(labels, str) else list(labels)
+        if UNKNOWN in labels:
+            raise ValueError(
+                f"{UNKNOWN!r} is what cells without a label get. Leave it out, or call the type otherwise."
+            )
+        return candidates_of(labels, self.alignment, self.types, self.genes, self.encode)
+
+    def probabilities(
+        self, query: "Query", candidates: "Candidates", refine: "Refine", components: "FloatArray | None" = None
+    ) -> "FloatArray":
+        """Calibrated probabilities, shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
+
+        `components` are those of :func:`query_components`, where they are known already.
+        """
+        self.warn_of_absent(candidates.is_named, query)
+        if components is None and refine != "none":
+            components = query_components(query)
+        scores = label_scores(query, self.alignment, candidates)
+        return label_probabilities(scores, self.alignment.scale, refine, components)
+
+    def parts(self, query: "Query", candidates: "Candidates") -> "dict[str, FloatArray]":
+        """What each part adds to the profiles of the candidates, as :meth:`TextAlignment.parts` gives it."""
+        return self.alignment.parts(candidates.texts, candidates.markers, query.is_used)
+
+    def search(self, query: "Query", text: str) -> "FloatArray":
+        """See :func:`scmpt_scverse.zero_shot.search_scores`."""
+        markers = markers_in_words({"text": text}, self.genes).get("text", np.zeros(len(self.genes)))
+        self.warn_of_absent(markers != 0, query)
+        embedding = embedded([[text]], self.alignment, self.encode)[0]
+        if markers.any() and says_only_genes(text, self.genes):
+            embedding = np.zeros_like(embedding)
+        return search_scores(query, self.alignment, embedding, markers)
+
+    def warn_of_absent(self, is_named: "BoolArray", query: "Query") -> None:
+        """Warn of genes that were named, and that the query does not have or that do not vary there."""
+        absent = self.genes[is_named & ~query.is_used]
+        if len(absent):
+            warn_user(
+                f"Genes that were named are not in the data, or do not differ between its cells: {list_some(absent)}. "
+                "They say nothing there."
+            )

@@ -1,0 +1,79 @@
+"""Training cells under other names: told by what they express of which gene."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from tests._adata import LABELS_KEY
+
+from scmpt_scverse import SCMPT
+from scmpt_scverse.modalities import ExpressionSource
+from scmpt_scverse.model._training import TrainingRecord, content_keys
+
+SOURCE = ExpressionSource(None, None, np.empty(0, dtype=object))
+
+
+@pytest.fixture
+def model(pbmc: AnnData) -> SCMPT:
+    cells = pbmc[:200].copy()
+    SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"components": "X_pca"})
+    model = SCMPT(cells)
+    model.train(enable_progress_bar=False)
+    return model
+
+
+def renamed(cells: AnnData) -> AnnData:
+    """Copied, with other names, other order of cells and genes, and stored in another way."""
+    rng = np.random.default_rng(0)
+    query = cells[rng.permutation(cells.n_obs), rng.permutation(cells.n_vars)].copy()
+    query.X = sparse.csr_matrix(query.X).astype(np.float64)
+    query.obs_names = [f"query-{number}" for number in range(query.n_obs)]
+    return query
+
+
+def test_most_of_a_query_being_training_cells_is_warned_of(model: SCMPT, pbmc: AnnData, tmp_path: Path) -> None:
+    query = renamed(model.adata)
+    assert model.is_training_cell(query).sum() == 0  # by their names
+    message = "200 of 200 cells express exactly what cells do that were trained on, under other names"
+    with pytest.warns(UserWarning, match=message):
+        model.evaluate(query, baselines=("majority",))
+    model.save(str(tmp_path / "model"))
+    with pytest.warns(UserWarning, match=message):
+        SCMPT.load(str(tmp_path / "model"), adata=False).evaluate_per_class(query)
+    others = pbmc[200:260].copy()
+    for query in (others, renamed(pbmc[180:260].copy())):  # a quarter is no accident, but the metrics are of others
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            model.evaluate(query, baselines=("majority",))
+
+
+def test_other_values_or_genes_are_other_cells(pbmc: AnnData) -> None:
+    keys = content_keys(pbmc, SOURCE)
+    assert (keys != 0).mean() > 0.9
+    assert len(np.unique(keys)) == len(keys)
+    changed = pbmc.copy()
+    changed.X = changed.X * 2
+    assert not np.isin(content_keys(changed, SOURCE), keys).any()
+    other_genes = pbmc.copy()
+    other_genes.var_names = np.roll(pbmc.var_names, 1)
+    assert not np.isin(content_keys(other_genes, SOURCE), keys).any()
+
+
+def test_poor_cells_are_never_taken_for_others() -> None:
+    """Cells of few genes express the same by chance."""
+    counts = np.zeros((40, 60), dtype=np.float32)
+    counts[:, :49] = 1
+    poor = AnnData(counts)
+    record = TrainingRecord().extended(
+        np.arange(40).astype(np.uint64), np.arange(40), np.full(40, "B"), (), content_keys(poor, SOURCE)
+    )
+    assert record.n_renamed(content_keys(poor, SOURCE)) == 0
+    poor.X[:, 49] = 1
+    record = record.extended(
+        np.arange(40).astype(np.uint64), np.arange(40), np.full(40, "B"), (), content_keys(poor, SOURCE)
+    )
+    assert record.n_renamed(content_keys(poor, SOURCE)) == 40
+    assert record.n_renamed(content_keys(AnnData(shape=(40, 60)), SOURCE)) == 0
