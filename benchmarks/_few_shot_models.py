@@ -11,14 +11,13 @@ from scmpt_scverse import encoders, knowledge
 from scmpt_scverse._saved_files import write_model
 from scmpt_scverse.module import TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
-from scmpt_scverse.zero_shot import MarkerProfiles, training_studies
-from scmpt_scverse.zero_shot._fit import _labelled
+from scmpt_scverse.zero_shot import MarkerProfiles, labelled_cells, training_studies
 
 
 def text_model_without(study: str, data: Path, folder: Path) -> Path:
     """The folder of a model that was trained as `scmmgpt-mini`, but without one study; made where it is missing.
 
-    Both parts of its profiles weigh alike, as nearly in `scmmgpt-mini`; temperatures mean nothing here.
+    Tower and markers weigh alike, as nearly in `scmmgpt-mini`; temperatures mean nothing here.
     """
     target = folder / f"without-{study}"
     if target.is_dir():
@@ -37,7 +36,7 @@ def text_model_without(study: str, data: Path, folder: Path) -> Path:
     )
     n_types = len(known.values)
     markers = np.pad(known.values, ((0, len(texts) - n_types), (0, 0)))
-    labelled = [_labelled(each, seed=number) for number, each in enumerate(studies)]
+    labelled = [labelled_cells(each, seed=number) for number, each in enumerate(studies)]
     arrays = TextAlignment.fit(texts, markers, labelled, TowerOptions(seed=0)).arrays()
     arrays |= {name: arrays[name][:n_types] for name in ("type_texts", "type_markers")}
     target.mkdir(parents=True)

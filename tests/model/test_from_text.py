@@ -5,6 +5,7 @@ from typing import Any
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from tests._zero_shot import TYPES, WordEncoder, markers, study
@@ -98,3 +99,19 @@ def test_refusals(text_model: SCMMGPT, query: AnnData) -> None:
     with pytest.raises(ValueError, match="key_added"):
         SCMPT.from_text(query, list(FOUND), model=text_model, key_added=" ", **COUNTS)
     assert "scmpt_text_label" not in query.obs
+
+
+def test_what_can_be_refused_is_before_anything_is_written(text_model: SCMMGPT) -> None:
+    query = study(FOUND, n_each=40, seed=3)
+    query.obs["donor"] = "a"
+    before = query.copy()
+    for options, error in (
+        ({"batch_key": "donors"}, KeyError),
+        ({"batch_key": "donor", "key_added": "donor"}, ValueError),
+        ({"seed": -1}, ValueError),
+        ({"encoder": "counts"}, TypeError),
+    ):
+        with pytest.raises(error):
+            SCMPT.from_text(query, list(FOUND), model=text_model, **options)
+        pd.testing.assert_frame_equal(query.obs, before.obs)
+        assert not query.uns

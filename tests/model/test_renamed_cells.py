@@ -77,3 +77,19 @@ def test_poor_cells_are_never_taken_for_others() -> None:
     )
     assert record.n_renamed(content_keys(poor, SOURCE)) == 40
     assert record.n_renamed(content_keys(AnnData(shape=(40, 60)), SOURCE)) == 0
+
+
+def test_stored_zeros_are_no_expressed_genes(pbmc: AnnData) -> None:
+    poor = pbmc[:3].copy()
+    matrix = sparse.csr_matrix(np.ones(poor.shape, dtype=np.float32))
+    matrix.data[matrix.indices >= 20] = 0
+    poor.X = matrix
+    assert not content_keys(poor, SOURCE).any()
+
+
+def test_half_of_the_cells_is_the_share_from_which_on_they_count() -> None:
+    contents = np.arange(1, 41, dtype=np.uint64)
+    record = TrainingRecord.__new__(TrainingRecord)
+    object.__setattr__(record, "contents", contents[:20])
+    assert record.n_renamed(contents) == 20
+    assert record.n_renamed(np.append(contents, np.uint64(99))) == 0

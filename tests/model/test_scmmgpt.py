@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from safetensors.numpy import load_file, save_file
 from tests._zero_shot import LABELS, OPTIONS, SEEN, TYPES, UNSEEN, WordEncoder, genes_of, markers, study, two_studies
 
 from scmpt_scverse import SCMMGPT
@@ -243,3 +244,38 @@ def test_layers_and_symbols_of_the_query(model: SCMMGPT, query: AnnData) -> None
     other.var_names = [f"ENSG{number:011d}" for number in range(other.n_vars)]
     predicted = model.predict(other, labels=LABELS, layer="counts", gene_symbols="symbol")
     np.testing.assert_array_equal(predicted, expected)
+
+
+def test_the_background_that_was_set_is_saved(text_model: SCMMGPT, text_query: AnnData, tmp_path: Path) -> None:
+    text_model.save(str(tmp_path / "before"))
+    opened = SCMMGPT.load(str(tmp_path / "before"), adata=False, text_encoder=WordEncoder())
+    opened.background = 1.0
+    opened.save(str(tmp_path / "after"))
+    again = SCMMGPT.load(str(tmp_path / "after"), adata=False, text_encoder=WordEncoder())
+    assert again.background == 1.0
+    labels = [*UNSEEN, SEEN[0]]
+    found, expected = (each.predict(text_query, labels=labels, soft=True) for each in (again, opened))
+    pd.testing.assert_frame_equal(found, expected, atol=1e-5)
+
+
+def test_a_background_that_does_not_fit_is_damage(text_model: SCMMGPT, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    text_model.save(str(folder))
+    arrays = load_file(folder / "model.safetensors")
+    for values in (arrays["background.mean"][:-1], np.full_like(arrays["background.mean"], np.nan)):
+        save_file(arrays | {"background.mean": values}, folder / "model.safetensors")
+        with pytest.raises(ValueError, match="cannot be read"):
+            SCMMGPT.load(str(folder), adata=False, text_encoder=WordEncoder())
+
+
+def test_evaluation_does_not_depend_on_the_order_of_cells(text_model: SCMMGPT, text_query: AnnData) -> None:
+    finer = text_query.copy()
+    finer.obs["cell_type"] = finer.obs["cell_type"].astype(object)
+    rows = np.flatnonzero(finer.obs["cell_type"] == SEEN[0])
+    finer.obs.iloc[rows[::2], finer.obs.columns.get_loc("cell_type")] = "naive B cell"
+    finer.obs.iloc[rows[1::2], finer.obs.columns.get_loc("cell_type")] = "memory B cell"
+    labels = [*UNSEEN, SEEN[0]]
+    table, turned = (
+        text_model.evaluate(each, "cell_type", labels=labels, refine="none") for each in (finer, finer[::-1].copy())
+    )
+    pd.testing.assert_frame_equal(table, turned, atol=1e-6)

@@ -1,5 +1,7 @@
 """How far labels from texts can be trusted: types that were not named, sets, levels that are sure, and evaluation."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from tests._zero_shot import LABELS, SEEN, UNSEEN, genes_of
 
 from scmpt_scverse import SCMMGPT
+from scmpt_scverse.zero_shot import registered_candidates, types_apart
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +58,14 @@ def test_novelty_needs_another_type(text_model: SCMMGPT, text_query: AnnData) ->
         text_model.annotate(text_query, max_novelty=0.5)
     with pytest.raises(ValueError, match="`max_novelty` must be a share"):
         text_model.annotate(text_query, LABELS, max_novelty=2)
+
+
+def test_tables_without_any_term_tell_no_novelty(text_model: SCMMGPT) -> None:
+    assert text_model.types is not None
+    assert text_model.alignment is not None
+    nameless = replace(text_model.types, terms=(None,) * len(text_model.types.names))
+    candidates = registered_candidates(text_model.alignment, nameless)
+    assert not len(types_apart(text_model.alignment, nameless, candidates).names)
 
 
 def test_sets_hold_the_most_probable_labels(text_model: SCMMGPT, text_query: AnnData) -> None:

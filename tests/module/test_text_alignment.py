@@ -1,5 +1,6 @@
 import contextlib
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,15 @@ import torch
 from tests._zero_shot import TYPES, WordEncoder
 
 from scmpt_scverse._loading_bar import no_lightning_notices
-from scmpt_scverse.module import LabelledStudy, Scale, TextAlignment, TowerOptions, ridge_weights, unit_profiles
+from scmpt_scverse.module import (
+    LabelledStudy,
+    Scale,
+    Standardisation,
+    TextAlignment,
+    TowerOptions,
+    ridge_weights,
+    unit_profiles,
+)
 
 SMALL = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
 
@@ -87,7 +96,10 @@ def test_parts_weigh_the_same_and_others_take_the_place_of_a_missing_one(alignme
 
 
 def test_arrays_round_trip(alignment: TextAlignment) -> None:
+    alignment = replace(alignment, background=Standardisation(np.arange(80.0), np.full(80, 0.5)))
     again = TextAlignment.from_arrays(alignment.arrays())
+    for name, values in alignment.arrays().items():
+        np.testing.assert_allclose(again.arrays()[name], values, rtol=1e-6, err_msg=name)
     np.testing.assert_array_equal(again.written(alignment.type_texts), alignment.written(alignment.type_texts))
     np.testing.assert_allclose(list(vars(again.scale).values()), list(vars(alignment.scale).values()), rtol=1e-6)
 

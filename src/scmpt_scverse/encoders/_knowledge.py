@@ -80,7 +80,8 @@ class KnowledgeEncoder(Encoder):
     The score of cell `c` for type `t` is the sum over genes `g` of `x[c, g] * p[t, g]`. The direction `x` is expression
     after division by the cell's sum, multiplication by 10,000 and `log(1 + x)` (log-normalised data are used as they
     are), divided by its length over the genes of the profiles. The profile `p` is the sum of the unit profile that the
-    tower writes and the unit profile of the markers, each divided by its scale. So gene `g` contributes
+    tower writes and the unit profile of the markers, each divided by its scale; the model's third part, the ridge, is
+    left out, and a type without markers has the tower alone at `sqrt(3 / 2)` of its weight. So gene `g` contributes
     `x[c, g] * p[t, g]`.
 
     Examples

@@ -50,8 +50,8 @@ _CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", 
 class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
-    A text tower writes a gene profile for each text; a cell is scored by how far it lies, from the mean of its query,
-    in the direction of a profile. Markers enter as genes, not as words.
+    Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a
+    mean between that of its query and that of the training studies. Markers enter as genes, not as words.
 
     Parameters
     ----------
@@ -286,7 +286,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         content = {
             "model": type(self).__name__,
             "registry": self.registry,
-            "init_params": self.init_params_["non_kwargs"],
+            "init_params": {**self.init_params_["non_kwargs"], "background": self.background},
             "is_trained": self.is_trained_,
             "genes": trained.genes,
             "types": trained.types.state(),
@@ -350,6 +350,12 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
             model.alignment = TextAlignment.from_arrays(arrays)
             model.types, model.genes = RegisteredTypes.from_state(content["types"]), content["genes"]
             model._become_trained()
+            background = model.alignment.background
+            sizes = {len(each) for each in ((background.mean, background.scale) if background else ())}
+            if sizes != {len(model.genes)}:
+                raise ValueError("its background does not fit its genes")
+            if not all(np.isfinite(values).all() for values in arrays.values()):
+                raise ValueError("it holds numbers that are not finite")
             one = np.ones(len(model.genes), dtype=bool)
             registered = model._trained().candidates(None, None)
             model.alignment.profiles(registered.texts[:1], registered.markers[:1], one)  # shows whether sizes agree

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -12,7 +13,7 @@ import torch
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse._checks import check_key, check_name
+from scmpt_scverse._checks import check_key, check_name, check_seed, list_some
 from scmpt_scverse._labels import DOUBTFUL, as_categorical, checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import Slot, check_writable, write_slots
 from scmpt_scverse.evaluation import (
@@ -404,8 +405,17 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         if adata.is_view:
             raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         slot = Slot("obs", key_added)
-        check_writable(adata, key_added, [slot])
+        if batch_key is not None:
+            check_key(batch_key, adata.obs.columns, "adata.obs")
+        check_writable(adata, key_added, [slot], reads=[] if batch_key is None else [Slot("obs", batch_key)])
         check_teaching_share(share)
+        if seed is not None:
+            check_seed(seed)
+        unknown = set(options) - set(signature(cls).parameters)
+        if unknown:
+            raise TypeError(
+                f"Expected options of `{cls.__name__}`; found {list_some(sorted(unknown))}. See its parameters."
+            )
         text_model = model if isinstance(model, SCMMGPT) else SCMMGPT.from_pretrained(model)
         # Where the expression of these cells is says the caller, not what the text model was trained on.
         soft = text_model.predict(

@@ -94,7 +94,7 @@ class TrainingRecord:
     def n_renamed(self, contents: "IntArray") -> int:
         """How many cells express exactly what a training cell does; 0 unless these are most, and not a few."""
         n_same = int(np.isin(contents, self.contents).sum())
-        return n_same if n_same > max(_MOST * len(contents), _FEW_CELLS) else 0
+        return n_same if n_same > _FEW_CELLS and n_same >= _MOST * len(contents) else 0
 
     def is_of(self, keys: "IntArray") -> bool:
         """Whether data are the very ones that were trained on, cell by cell."""
@@ -202,7 +202,8 @@ def content_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
     contents = []
     for start in range(0, adata.n_obs, CHUNK_SIZE):
         block = csr_block(matrix[start : start + CHUNK_SIZE], "adata.X")
-        is_rich = np.diff(block.indptr) >= _RICH_GENES
+        nonzero = np.concatenate([[0], np.cumsum(block.data != 0)])  # a stored zero is no expressed gene
+        is_rich = nonzero[block.indptr[1:]] - nonzero[block.indptr[:-1]] >= _RICH_GENES
         contents.append(np.where(is_rich, _content_keys(block, genes), np.uint64(0)))
     return np.concatenate(contents)
 

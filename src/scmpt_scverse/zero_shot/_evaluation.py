@@ -1,5 +1,6 @@
 """How right labels from texts are, where truth is in other words: beside the majority and plain marker scoring."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
-from scmpt_scverse.evaluation import decode, results_of
+from scmpt_scverse.evaluation import results_of
 from scmpt_scverse.metrics import calibration_metrics, classification_metrics
 from scmpt_scverse.module import Scale
 from scmpt_scverse.zero_shot._annotate import label_probabilities
@@ -56,10 +57,9 @@ def evaluated(
     right = matching_candidates(names, candidates)
     _warn_of_unmatched(truth, [name for name in names if not right[name]])
     # A candidate that is right for one name only is called by it.
-    owner: dict[int, str] = {}
-    for name in names:
-        if len(right[name]) == 1:
-            owner.setdefault(right[name][0], name)
+    single = {name: right[name][0] for name in names if len(right[name]) == 1}
+    claims = Counter(single.values())
+    owner = {code: name for name, code in single.items() if claims[code] == 1}
     rows: dict[str, pd.Series] = {}
     for predictor, probabilities in predictions.items():
         best = np.where(np.isfinite(probabilities).all(axis=1), np.nan_to_num(probabilities).argmax(axis=1), -1)
@@ -77,7 +77,8 @@ def evaluated(
             soft = pd.DataFrame(probabilities, columns=columns)
             rows[predictor] = pd.concat([rows[predictor], calibration_metrics(as_candidates, soft)[_CALIBRATION]])
     shares = pd.Series(truth, dtype=object).value_counts(normalize=True)
-    rows["majority"] = results_of(truth, pd.DataFrame([shares] * len(truth)), unlabeled)
+    same = pd.DataFrame(np.tile(shares.to_numpy(), (len(truth), 1)), columns=shares.index)
+    rows["majority"] = results_of(truth, same, unlabeled)
     return pd.DataFrame(rows).T
 
 
@@ -86,7 +87,8 @@ def marker_probabilities(
 ) -> "FloatArray":
     """Plain marker scoring: mean standardised expression of the known markers of each candidate, as probabilities.
 
-    They are refined as those of a model, but of no calibrated sharpness; shape `(n_obs, n_labels)`.
+    Cells have length 1, as for the model. Probabilities are refined as those of a model, but of no calibrated
+    sharpness; shape `(n_obs, n_labels)`.
     """
     weights = np.where(query.is_used, np.maximum(candidates.markers, 0), 0)
     kept = np.argsort(-weights, axis=1, kind="stable")[:, :_N_MARKERS]
@@ -95,11 +97,6 @@ def marker_probabilities(
     scores = query.scores(sets / np.maximum(sets.sum(axis=1, keepdims=True), 1))
     spread = max(float(np.nanstd(scores)), float(np.finfo(np.float32).tiny))
     return label_probabilities(scores / spread, _UNIT_SCALE, refine, components)
-
-
-def decided(probabilities: "FloatArray", candidates: "Candidates", unlabeled: str) -> "StrArray":
-    """The most probable candidate of each cell, `unlabeled` where there are no probabilities."""
-    return decode(pd.DataFrame(probabilities, columns=pd.Index(candidates.names)), unlabeled)
 
 
 def _nearest(right: tuple[int, ...], predicted: int, probabilities: "FloatArray") -> int:

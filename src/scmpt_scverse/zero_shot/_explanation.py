@@ -31,7 +31,8 @@ class GeneShares:
     is_used
         Genes that scores rest on, shape `(n_genes,)`.
     by_part
-        `"tower"` and `"markers"`, each of shape `(n_cells, n_genes)`; a row sums to what the part adds to the score.
+        `"tower"`, `"ridge"` and `"markers"`, each of shape `(n_cells, n_genes)`; a row sums to what the part adds to
+        the score.
     """
 
     expression: "GeneExpression"
@@ -57,7 +58,7 @@ def gene_shares(
     Parameters
     ----------
     query
-        All cells: they are standardised together.
+        All cells of the query.
     parts
         Of the profiles of all labels, as :meth:`scmpt_scverse.module.TextAlignment.parts` gives them.
     genes
@@ -108,6 +109,11 @@ def explained_cell(
         raise ValueError(
             f"Expected one of the labels to choose from, {list_some(names)}; found {label!r}."
             f"{did_you_mean(label, names)} Pass it in `labels=`, too."
+        )
+    if len(names) < 2:
+        raise ValueError(
+            f"Expected at least two labels, so that one can be put above another; found {list_some(names)}. Pass "
+            "`labels=` with others that the cell may be."
         )
     parts = model.parts(query, candidates)
     matrix = query.take(np.array([row]))[1]

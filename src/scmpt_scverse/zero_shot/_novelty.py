@@ -30,8 +30,8 @@ def types_apart(alignment: "TextAlignment", types: "RegisteredTypes", candidates
     """
     terms = {term for term in candidates.terms if term is not None}
     without = [number for number, term in enumerate(candidates.terms) if term is None]
-    if without:
-        rows = [row for row, term in enumerate(types.terms) if term is not None]
+    rows = [row for row, term in enumerate(types.terms) if term is not None]
+    if without and rows:
         known = registered_in_rows(alignment, types, rows)
         every = np.ones(len(alignment.axes), dtype=bool)
         own = alignment.profiles(candidates.texts[without], candidates.markers[without], every)

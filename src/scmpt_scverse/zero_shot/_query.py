@@ -97,7 +97,7 @@ class Query:
         if self.is_used.sum() < _TOO_FEW_GENES:
             raise ValueError(
                 f"Expected genes whose expression differs between cells; found {self.is_used.sum()}. Pass cells "
-                "of several types."
+                "of several types, or set `model.background = 1` to judge each by itself."
             )
 
     def chunks(self) -> "Iterator[sparse.csr_matrix]":
@@ -132,6 +132,6 @@ class Query:
             warn_user(f"Labels rest on {n_used} genes only, and may be wrong.")
         if self.n_obs < _FEW_CELLS and self.share < 1:
             warn_user(
-                f"Cells are compared with the mean of the query, which has {self.n_obs} cells only. Annotate them "
-                "together with others of the same study, or set `model.background = 1` to judge each by itself."
+                f"Cells are compared, in part, with the mean of the query, which has {self.n_obs} cells only. Annotate "
+                "them together with others of the same study, or set `model.background = 1` to judge each by itself."
             )

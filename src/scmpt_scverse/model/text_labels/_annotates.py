@@ -92,7 +92,7 @@ class AnnotatesByTextMixin:
         ----------
         adata
             Cells with expression, counts or log-normalised; `None` takes the data that the model was made with. They
-            are compared with one another, so pass all cells of a study. Not changed.
+            are compared with one another, unless `background` is 1, so pass all cells of a study. Not changed.
         indices
             Row numbers or a mask of the cells that are wanted; all are read. `None` takes all.
         soft
@@ -126,8 +126,8 @@ class AnnotatesByTextMixin:
         UserWarning
             Labels mean the same, nothing is known of one, or genes that were named are not in the data.
         """
-        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols)
-        table = table.iloc[rows_of(self._cells(adata), indices)]
+        rows = rows_of(self._cells(adata), indices)
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols).iloc[rows]
         return table if soft else decode(table, UNKNOWN)
 
     def predict_sets(
@@ -170,8 +170,8 @@ class AnnotatesByTextMixin:
         they say if the query is like those studies, and if its true label was named at all.
         """
         check_alpha(alpha)
-        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols)
-        table = table.iloc[rows_of(self._cells(adata), indices)]
+        rows = rows_of(self._cells(adata), indices)
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols).iloc[rows]
         return pd.DataFrame(cumulative_sets(table.to_numpy(), alpha), index=table.index, columns=table.columns)
 
     def annotate(
@@ -381,7 +381,7 @@ class AnnotatesByTextMixin:
         float32, shape `(n_cells, n_axes)`; NaN for cells that cannot be read. By custom stored in
         `adata.obsm["X_scmmgpt"]`. The product with the coordinates that the tower gives a text is the product of
         the standardised cell, at length 1, with the profile that it writes: the tower's part of the score, up to the
-        length of the profile. Axes are no orthogonal basis, and cells are relative to the mean of these cells.
+        length of the profile. Axes are no orthogonal basis, and cells are relative to what they are compared with.
         """
         trained, cells = self._trained(), self._cells(adata)
         rows = rows_of(cells, indices)

@@ -16,6 +16,7 @@ from scmpt_scverse.model._explains import row_of_cell, wanted_groups
 from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,
+    UNKNOWN,
     Labels,
     Query,
     Refine,
@@ -147,8 +148,9 @@ class ExplainsScoresMixin:
             check_positive(n_cells_per_group, "n_cells_per_group")
         trained = self._trained()
         groupby = self._groupby(cells, groupby)
-        column = labels_or(cells.obs[groupby], self._unlabeled_names)
-        wanted = wanted_groups(cells.obs[groupby], column, groups, self._unlabeled_names[0], groupby)
+        unlabeled = list(dict.fromkeys([*self._unlabeled_names, UNKNOWN]))
+        column = labels_or(cells.obs[groupby], unlabeled)
+        wanted = wanted_groups(cells.obs[groupby], column, groups, unlabeled[0], groupby)
         check_groups_fit(wanted)
         candidates = trained.candidates(labels, tissue)
         query = self._query(adata, layer, gene_symbols)
