@@ -77,7 +77,11 @@ def _assert_same(found: Any, expected: Any, where: str) -> None:
 
 @pytest.mark.parametrize(("kind", "version"), [("h5ad", 2), ("zarr", 2), ("zarr", 3)])
 @pytest.mark.filterwarnings(
-    "ignore:.*zarr v2", "ignore:.*Zarr V3 specification", "ignore:.*Consolidated metadata", "ignore:.*autosharding"
+    "ignore:.*zarr v2",
+    "ignore:.*Zarr V3 specification",
+    "ignore:.*Consolidated metadata",
+    "ignore:.*autosharding",
+    "ignore:This setting will be removed",
 )
 def test_every_slot_survives_files(written: AnnData, tmp_path: Path, kind: str, version: int) -> None:
     path = tmp_path / f"cells.{kind}"

@@ -67,7 +67,7 @@ def merge_markers(
         raise ValueError("Expected at least one table of markers in `tables`; found none. Pass a list of tables.")
     rows = pd.concat([read_markers(table) for table in given], ignore_index=True)
     types = _types(rows, ontology or cell_ontology()) if by == "term" else _types_by_name(rows)
-    rows = rows.drop(columns="term", errors="ignore").join(types, on="type", rsuffix="_merged")
+    rows = rows.drop(columns="term", errors="ignore").join(types, on="type")
     groups = rows.groupby(["key", "organism", "gene"], sort=True)
     rows["group"] = groups.ngroup()
     merged = groups.agg(type=("name", "first"), term=("term", "first"), group=("group", "first")).reset_index()
@@ -75,7 +75,8 @@ def merge_markers(
     merged["weight"] = np.sign(agreement) * np.log1p(np.abs(agreement))
     for column in ("source", "tissue"):
         values = _all_values(rows, column).reindex(merged["group"])
-        merged[column] = values.where(values.notna(), None).to_numpy()
+        # As objects: texts of pandas 3 hold NaN in place of None.
+        merged[column] = values.astype(object).where(values.notna(), None).to_numpy()
     merged = merged[merged["weight"] != 0]
     merged = merged.sort_values(["type", "organism", "weight", "gene"], ascending=[True, True, False, True])
     return merged[[*MARKER_COLUMNS, "term"]].reset_index(drop=True)

@@ -110,8 +110,8 @@ def text_label_values(
         keys.confidence: answers.probabilities.max(axis=1),  # NaN where the row is NaN
         keys.ontology_id: pd.Categorical([terms.get(label) for label in answers.predicted]),
         keys.novelty: answers.novelty,
-        keys.backed_off: pd.Categorical(level["ontology_term"]),
-        keys.backed_off_id: pd.Categorical(level["ontology_id"]),
+        keys.backed_off: pd.Categorical(level["ontology_term"].to_list()),
+        keys.backed_off_id: pd.Categorical(level["ontology_id"].to_list()),
         keys.backed_off_confidence: level["probability"].to_numpy(),
     }
     scores = pd.DataFrame(answers.probabilities, index=adata.obs_names, columns=columns)
