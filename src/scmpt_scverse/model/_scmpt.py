@@ -62,7 +62,7 @@ from scmpt_scverse.model._training import (
 )
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty
-from scmpt_scverse.zero_shot import check_teaching_share, taught_labels
+from scmpt_scverse.zero_shot import UNKNOWN, check_teaching_share, taught_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -72,9 +72,6 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.module import Fit, FusionHead, Rows
     from scmpt_scverse.zero_shot import Labels, Refine
-
-#: What cells that teach nothing have as label, where labels are by text.
-_UNTAUGHT = "Unknown"
 
 
 class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelClass):
@@ -427,12 +424,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             layer=layer or "X",
             gene_symbols=gene_symbols or "var_names",
         )
-        taught = as_categorical(taught_labels(soft, share, _UNTAUGHT), [*soft.columns, _UNTAUGHT])
+        taught = as_categorical(taught_labels(soft, share, UNKNOWN), [*soft.columns, UNKNOWN])
         write_slots(adata, [slot], {slot: taught})
         cls.setup_anndata(
             adata,
             key_added,
-            unlabeled_category=_UNTAUGHT,
+            unlabeled_category=UNKNOWN,
             layer=layer,
             gene_symbols=gene_symbols,
             batch_key=batch_key,

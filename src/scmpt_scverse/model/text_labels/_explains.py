@@ -161,8 +161,12 @@ class ExplainsScoresMixin:
         meant = {name: found[0] for name, found in matching_candidates(wanted, candidates).items() if len(found) == 1}
         codes = np.array([meant.get(group, -1) for group in column[rows]])
         codes = np.where(codes < 0, probabilities[rows].argmax(axis=1), codes)
-        shares = gene_shares(query, trained.parts(query, candidates), trained.genes, rows, codes)
-        difference = shares.scores
+        parts = trained.parts(query, candidates)
+        shares = gene_shares(query, parts, trained.genes, rows, codes)
+        # Scored as cells are labelled, without a matrix of shares, so that the error says whether these sum to it.
+        scores = query.standardisation.scores(query.take(rows)[1], sum(parts.values(), np.zeros(1)))
+        difference = scores[np.arange(len(rows)), codes]
+        error = np.abs(shares.scores - difference) / np.maximum(np.abs(difference), np.finfo(np.float32).tiny)
         explained = CellAttributions(
             rows,
             shares.expression,
@@ -170,7 +174,7 @@ class ExplainsScoresMixin:
             shares.total,
             shares.by_part,
             difference,
-            np.zeros(len(rows)),
+            error,
         )
         params = {"groupby": groupby, "method": "linear", "modalities": list(shares.by_part), "seed": seed}
         write_attributions(
