@@ -27,7 +27,8 @@ from zero_shot import (
     TESTS,
     RememberedTexts,
     Study,
-    measured,
+    distances,
+    metrics_of,
     peer_probabilities,
     read_study,
 )
@@ -178,7 +179,12 @@ class Bench:
                 "seed": seed,
                 "predictor": name,
                 "refine": refine,
-                **measured(truth, peer_probabilities(np.nan_to_num(each), refine, components)),
+                **metrics_of(
+                    truth,
+                    peer_probabilities(np.nan_to_num(each), refine, components),
+                    distances(names),
+                    [name in labels for name in names],
+                ),
             }
             for name, each in scores.items()
             for refine in WAYS

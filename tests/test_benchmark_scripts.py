@@ -1,0 +1,16 @@
+"""Scripts that nobody runs every day still import what they use, from one another and from the package."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_benchmarks_of_text_models_import() -> None:
+    pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
+    code = "import cell_to_text, few_shot, unseen_types, zero_shot"
+    result = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
