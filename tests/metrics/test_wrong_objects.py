@@ -94,7 +94,7 @@ def test_probabilities_in_other_forms() -> None:
     for soft, labels in (
         (values.tolist(), ["B", "T"]),
         (sparse.csr_matrix(values), ["B", "T"]),
-        (torch.from_numpy(values), ["B", "T"]),
+        (torch.tensor(values), ["B", "T"]),
         (values.astype(object), ["B", "T"]),
         (SOFT.astype("Float64"), None),
         (SOFT.reset_index(drop=True), None),

@@ -82,6 +82,7 @@ def _assert_same(found: Any, expected: Any, where: str) -> None:
     "ignore:.*Consolidated metadata",
     "ignore:.*autosharding",
     "ignore:This setting will be removed",
+    "ignore:zarr v3 will become the only option",
 )
 def test_every_slot_survives_files(written: AnnData, tmp_path: Path, kind: str, version: int) -> None:
     path = tmp_path / f"cells.{kind}"
@@ -91,7 +92,8 @@ def test_every_slot_survives_files(written: AnnData, tmp_path: Path, kind: str, 
 
     for container in ("obs", "obsm", "layers", "uns"):
         slots, expected = getattr(back, container), getattr(written, container)
-        ours = [key for key in expected if key.startswith(("scmpt", "mine", "X_minilm"))]
+        # anndata 0.13 lists X among the layers, as None
+        ours = [key for key in expected if key is not None and key.startswith(("scmpt", "mine", "X_minilm"))]
         assert len(ours) >= {"obs": 14, "obsm": 4, "layers": 1, "uns": 2}[container]
         for key in ours:
             _assert_same(slots[key], expected[key], f"{container}[{key!r}]")

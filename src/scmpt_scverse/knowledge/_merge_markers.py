@@ -75,8 +75,8 @@ def merge_markers(
     merged["weight"] = np.sign(agreement) * np.log1p(np.abs(agreement))
     for column in ("source", "tissue"):
         values = _all_values(rows, column).reindex(merged["group"])
-        # As objects: texts of pandas 3 hold NaN in place of None.
-        merged[column] = values.astype(object).where(values.notna(), None).to_numpy()
+        # A column of objects, and not an array, which pandas 3 reads as texts: those hold NaN in place of None.
+        merged[column] = values.astype(object).where(values.notna(), None).set_axis(merged.index)
     merged = merged[merged["weight"] != 0]
     merged = merged.sort_values(["type", "organism", "weight", "gene"], ascending=[True, True, False, True])
     return merged[[*MARKER_COLUMNS, "term"]].reset_index(drop=True)
