@@ -304,6 +304,21 @@ def test_matching_to_the_genes_of_a_data_set() -> None:
         knowledge.match_genes(table, ["Ms4a1", "Cd3d"])
 
 
+def test_merging_for_the_genes_of_a_data_set() -> None:
+    human = {"B": ["CD20", "MS4A1", "nothing"], "T": ["cd3e", "CD3"]}
+    mouse = pd.DataFrame({"type": ["B"], "gene": ["CD20"], "organism": ["mouse"]})
+    merged = knowledge.merge_markers([human, mouse], by="name", genes=["MS4A1", "CD3E", "CD3D"])
+    rows = merged[["type", "gene", "organism"]].to_numpy().tolist()
+    assert rows == [
+        ["B", "MS4A1", "human"],
+        ["B", "nothing", "human"],
+        ["B", "CD20", "mouse"],
+        ["T", "CD3E", "human"],
+        ["T", "CD3D", "human"],
+    ]
+    assert merged["weight"].to_numpy() == pytest.approx(np.log1p([2, 1, 1, 2, 1]))
+
+
 def test_large_tables() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(

@@ -11,7 +11,7 @@ from scmpt_scverse.knowledge._genes_in_text import genes_in_text as genes_in_tex
 from scmpt_scverse.knowledge._label_texts import label_texts
 from scmpt_scverse.knowledge._mapping import map_labels, term_of as term_of
 from scmpt_scverse.knowledge._markers import marker_sets as marker_sets, panglaodb, read_markers
-from scmpt_scverse.knowledge._match_genes import match_genes
+from scmpt_scverse.knowledge._match_genes import match_genes as match_genes
 from scmpt_scverse.knowledge._merge_markers import merge_markers
 from scmpt_scverse.knowledge._normal_form import normal_form as normal_form
 from scmpt_scverse.knowledge._own_words import label_markers
@@ -20,7 +20,7 @@ from scmpt_scverse.knowledge._tissues import (
     tissue_form as tissue_form,
     tissues_meant as tissues_meant,
     tissues_named as tissues_named,
-    types_in_tissue,
+    types_in_tissue as types_in_tissue,
 )
 
 __all__ = [
@@ -28,10 +28,8 @@ __all__ = [
     "label_markers",
     "label_texts",
     "map_labels",
-    "match_genes",
     "merge_markers",
     "ontology_metrics",
     "panglaodb",
     "read_markers",
-    "types_in_tissue",
 ]

@@ -9,8 +9,10 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_choice
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
+from scmpt_scverse.knowledge._gene_finder import GeneFinder
 from scmpt_scverse.knowledge._mapping import term_of
 from scmpt_scverse.knowledge._marker_columns import MARKER_COLUMNS
+from scmpt_scverse.knowledge._marker_rows import organism_by_spelling
 from scmpt_scverse.knowledge._markers import read_markers
 from scmpt_scverse.knowledge._normal_form import normal_form
 
@@ -25,6 +27,7 @@ def merge_markers(
     tables: "StrPath | pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
     *,
     by: Literal["term", "name"] = "term",
+    genes: Iterable[str] | None = None,
     ontology: CellOntology | None = None,
 ) -> pd.DataFrame:
     """One table of marker genes from several.
@@ -36,6 +39,9 @@ def merge_markers(
     by
         What makes two types one: their term of the Cell Ontology (`"term"`; by name where there is none), or their
         names up to case, plural and word order (`"name"`).
+    genes
+        Gene symbols of a data set. Rows of its organism get its spelling, and names of proteins become their genes:
+        `CD20` is MS4A1 then, `CD3` is CD3D, CD3E and CD3G. Other names stay as they are.
     ontology
         As in :func:`map_labels`; used for `by="term"` only.
 
@@ -66,6 +72,8 @@ def merge_markers(
     if not given:
         raise ValueError("Expected at least one table of markers in `tables`; found none. Pass a list of tables.")
     rows = pd.concat([read_markers(table) for table in given], ignore_index=True)
+    if genes is not None:
+        rows = _as_symbols(rows, genes)
     types = _types(rows, ontology or cell_ontology()) if by == "term" else _types_by_name(rows)
     rows = rows.drop(columns="term", errors="ignore").join(types, on="type")
     groups = rows.groupby(["key", "organism", "gene"], sort=True)
@@ -80,6 +88,14 @@ def merge_markers(
     merged = merged[merged["weight"] != 0]
     merged = merged.sort_values(["type", "organism", "weight", "gene"], ascending=[True, True, False, True])
     return merged[[*MARKER_COLUMNS, "term"]].reset_index(drop=True)
+
+
+def _as_symbols(rows: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
+    finder = GeneFinder(genes)
+    is_same = rows["organism"] == organism_by_spelling(pd.Series(list(finder), dtype=object))
+    symbols = {name: list(finder.symbols(name)) or [name] for name in rows.loc[is_same, "gene"].unique()}
+    replaced = rows["gene"].map(symbols).where(is_same, rows["gene"])
+    return rows.assign(gene=replaced).explode("gene", ignore_index=True)
 
 
 def _types_by_name(rows: pd.DataFrame) -> pd.DataFrame:

@@ -194,8 +194,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         stage
             `"align"`.
         markers
-            Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives it; or one that
-            :func:`scmpt_scverse.knowledge.merge_markers` made of them.
+            Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives it, merged by
+            term with the genes of the data; or one that :func:`scmpt_scverse.knowledge.merge_markers` made of them.
         organism
             Rows of the tables of another organism are left out.
         options
@@ -222,12 +222,12 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
             options = replace(options or TowerOptions(), seed=seed_or_default(seed))
         adata, setup = self._cells(None), self.registry["setup_args"]
         is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
-        known = MarkerProfiles.of(markers if is_merged else merge_markers(markers), organism)
+        reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+        known = MarkerProfiles.of(markers if is_merged else merge_markers(markers, genes=reader(adata).genes), organism)
         labels = labels_or(adata.obs[setup["labels_key"]], setup["unlabeled_category"])
         batch_key = setup["batch_key"]
         groups = labels_or(adata.obs[batch_key], "") if batch_key else np.full(len(labels), "", dtype=object)
         labels[labels == setup["unlabeled_category"][0]] = None
-        reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
         studies, texts = training_studies(adata, reader, labels, groups, known, self._encode)
         self.alignment = fit_alignment(
             texts,
