@@ -11,7 +11,7 @@ from scmpt_scverse import encoders, knowledge
 from scmpt_scverse._saved_files import write_model
 from scmpt_scverse.module import TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
-from scmpt_scverse.zero_shot import MarkerProfiles, labelled_cells, training_studies
+from scmpt_scverse.zero_shot import MarkerProfiles, labelled_cells, sources_of, training_studies
 
 
 def text_model_without(study: str, data: Path, folder: Path) -> Path:
@@ -31,9 +31,8 @@ def text_model_without(study: str, data: Path, folder: Path) -> Path:
     cells.obs_names_make_unique()
     terms = np.concatenate([other.terms for other in others.values()])
     encode = RememberedTexts(encoders.get("minilm")).encode_texts
-    studies, texts = training_studies(
-        cells, ExpressionReader, terms, cells.obs["study"].to_numpy(dtype=object), known, encode
-    )
+    sources = sources_of(cells, ExpressionReader, terms, cells.obs["study"].to_numpy(dtype=object))
+    studies, texts = training_studies(sources, known, encode)
     n_types = len(known.values)
     markers = np.pad(known.values, ((0, len(texts) - n_types), (0, 0)))
     labelled = [labelled_cells(each, seed=number) for number, each in enumerate(studies)]

@@ -41,6 +41,7 @@ from scmpt_scverse.zero_shot import (
     candidates_of,
     label_scores,
     labelled_cells,
+    sources_of,
     spread,
     training_studies,
 )
@@ -72,7 +73,7 @@ def aligned(
     cells.obs_names_make_unique()
     terms = np.concatenate([[term for term in study.terms if term not in hidden] for study in studies.values()])
     groups = cells.obs["study"].to_numpy(dtype=object)
-    found, texts = training_studies(cells, ExpressionReader, terms, groups, known, encoder.encode_texts)
+    found, texts = training_studies(sources_of(cells, ExpressionReader, terms, groups), known, encoder.encode_texts)
     markers = np.pad(known.values, ((0, len(texts) - len(known.values)), (0, 0)))
     labelled = [labelled_cells(study, seed=number) for number, study in enumerate(found)]
     alignment = TextAlignment.fit(texts, markers, labelled, TowerOptions(seed=seed))

@@ -4,7 +4,8 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Integral, Real
 from os import PathLike
@@ -236,6 +237,18 @@ def is_of_machine(error: BaseException) -> bool:
     if isinstance(error, MemoryError | RecursionError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "allocate memory" in str(error)  # of PyTorch, on the processor
+
+
+@contextmanager
+def errors_named(name: str) -> Iterator[None]:
+    """Say of which of several files or objects an error is; no name, no change."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        if not name:
+            raise
+        kind = KeyError if isinstance(error, KeyError) else ValueError  # it is the file that has the wrong type
+        raise kind(f"{name}: {error.args[0] if error.args else error}") from error
 
 
 def warn_user(message: str) -> None:

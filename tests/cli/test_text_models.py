@@ -1,6 +1,5 @@
 """Text models on the command line: `align` makes one, `annotate`, `search` and `info` use it."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -94,10 +93,29 @@ def test_align_learns_from_all_studies(aligned: tuple[Path, str], model: str) ->
     assert read.types is not None
     assert set(read.types.names) == set(TYPES)
     setup = read.registry["setup_args"]
-    assert [setup[name] for name in ("layer", "gene_symbols", "batch_key")] == ["counts", "symbol", "scmpt_study"]
+    assert [setup[name] for name in ("layer", "gene_symbols", "batch_key")] == ["counts", "symbol", None]
     saved = (Path(model) / "model.json").read_text()
-    assert json.loads(saved)["registry"]["field_registries"]["batch"]["state_registry"]["categorical_mapping"]
     assert str(aligned[0]) not in saved, "a model does not tell where its studies were"
+
+
+@pytest.mark.filterwarnings("ignore:Expected at least two labels in each study")
+def test_a_dry_run_shows_what_labels_are_taken_for(
+    runner: CliRunner, aligned: tuple[Path, str], query: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    cells = anndata.read_h5ad(query)
+    cells.obs["cell_type"] = cells.obs["cell_type"].astype(str).replace({LABELS[0]: "gribble"})
+    odd, single, out = query.with_name("odd.h5ad"), query.with_name("single.h5ad"), query.with_name("model")
+    cells.write_h5ad(odd)
+    cells[cells.obs["cell_type"] == "gribble"].write_h5ad(single)
+    files = [str(single), str(odd), str(query)]  # the first has one label: another one is what the model is set up with
+    tables = [part for name in ("first.csv", "second.tsv") for part in ("--markers", str(aligned[0] / name))]
+    result = runner.invoke(app, ["align", str(out), *files, *TRAIN, *tables, "--dry-run"])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"Training would take about \d+ min. Nothing was written.", result.output)
+    rows = [[part.strip() for part in line.split("│")] for line in result.output.splitlines() if "gribble" in line]
+    assert sorted((row[2], row[-2]) for row in rows if len(row) > 3) == [(str(odd), "yes"), (str(single), "no")]
+    assert not out.exists()
 
 
 def test_annotate_as_in_python(runner: CliRunner, model: str, query: Path) -> None:
@@ -275,7 +293,7 @@ def test_align_refuses_before_it_reads_cells(
         ([*base], 2, "--markers"),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr("scmpt_scverse.cli._align.read_cells", lambda path: pytest.fail("cells were read"))
+            patch.setattr("scmpt_scverse.cli._align.read_cells", lambda path, **_: pytest.fail("cells were read"))
             result = runner.invoke(app, arguments)
         assert result.exit_code == code, (arguments, result.output)
         assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split()), result.stderr

@@ -174,6 +174,27 @@ def test_the_query_is_read_where_the_model_was_set_up_to_read(query: AnnData) ->
     assert (cells.obs["cell_type"].astype(str).isin(SEEN)).all()
 
 
+def test_studies_in_files_teach_as_in_memory(tmp_path: Path) -> None:
+    cells = two_studies()
+    one, two = (cells[cells.obs["study"] == name].copy() for name in cells.obs["study"].unique())
+    two.write_h5ad(tmp_path / "two.h5ad")
+    models = []
+    for data, studies, batch_key in ((cells, [], "study"), (one, [tmp_path / "two.h5ad"], None), (one, [two], None)):
+        SCMMGPT.setup_anndata(data, "cell_type", batch_key=batch_key)
+        model = SCMMGPT(data, text_encoder=WordEncoder())
+        model.train(markers=[markers()], studies=studies, options=OPTIONS, accelerator="cpu", progress=False)
+        models.append(model.alignment.arrays())
+    for other in models[1:]:
+        for name, values in models[0].items():
+            np.testing.assert_array_equal(other[name], values, err_msg=name)
+    two.obs = two.obs.rename(columns={"cell_type": "label"})
+    two.write_h5ad(tmp_path / "two.h5ad")
+    with pytest.raises(KeyError, match=r"two\.h5ad: No 'cell_type' in `adata\.obs`"):
+        model.train(markers=[markers()], studies=[tmp_path / "two.h5ad"], options=OPTIONS, accelerator="cpu")
+    with pytest.raises(FileNotFoundError, match=r"found none"):
+        model.label_report(markers=[markers()], studies=[tmp_path / "three.h5ad"])
+
+
 def test_studies_whose_labels_have_no_markers(query: AnnData) -> None:
     """Nothing is known of what these studies hold; the markers of other types still find these."""
     cells = study(SEEN[:3], seed=1)

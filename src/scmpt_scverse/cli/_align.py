@@ -1,24 +1,22 @@
 """The command that trains a text model. What is heavy to import is imported inside it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import rich
 import typer
 
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_key, errors_named
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._files import check_model_dir, save_or_rescue
 from scmpt_scverse.cli._group import is_interactive, quiet_libraries
 from scmpt_scverse.cli._options import Force, GeneSymbols, Layer, Seed, checked_choice
+from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-#: Column of studies; the name is one that no column of labels has.
-_STUDY_KEY = "scmpt_study"
 
 
 def align(
@@ -43,11 +41,15 @@ def align(
     gene_symbols: GeneSymbols = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what labels are taken for, and how long it would take.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Learn from marker tables and labelled studies to label cells by text, and save the model.
 
     Each study is left out once, to learn how sure the model may be; so pass two or more. Their genes may differ.
+    Files are read in chunks, whatever their size.
 
     Example: `scmpt align my_text_model blood.h5ad gut.h5ad --labels-key cell_type --markers PanglaoDB.tsv`
     """
@@ -71,77 +73,43 @@ def align(
     tables = [knowledge.read_markers(table) for table in markers]
     checked_choice(organism, sorted({each for table in tables for each in table["organism"]}), "--organism")
     unlabeled = unlabeled_category or ["Unknown"]
-    cells = _concatenated(studies, labels_key, unlabeled, layer=layer, gene_symbols=gene_symbols)
+    first, cells = _first_with_labels(studies, labels_key, unlabeled)
+    others = [study for study in studies if study != first]
     quiet_libraries()
     scvi.settings.seed = seed
     # Layer and symbols as in the files, because queries are read likewise.
-    SCMMGPT.setup_anndata(
-        cells,
-        labels_key,
-        unlabeled_category=unlabeled,
-        layer=layer,
-        gene_symbols=gene_symbols,
-        batch_key=_STUDY_KEY,
-    )
+    SCMMGPT.setup_anndata(cells, labels_key, unlabeled_category=unlabeled, layer=layer, gene_symbols=gene_symbols)
     model = SCMMGPT(cells, text_encoder=text)
-    model.train(markers=tables, organism=organism, accelerator=accelerator, progress=is_interactive())
+    report = model.label_report(markers=tables, studies=others, organism=organism)
+    what = f"{report['n_cells'].sum()} labelled cells of {len(studies)} {'study' if len(studies) == 1 else 'studies'}"
+    has_no_markers = report["registered_type"].isna()
+    if dry_run or has_no_markers.any():
+        report["study"] = report["study"].replace("adata", str(first))
+        shown = report if dry_run else report[has_no_markers]
+        title = f"Labels of {what}" if dry_run else "Labels without markers: they are learned from names and cells only"
+        rich.print(table_of(shown.fillna("").set_index("label"), title, index="label"))
+    options: dict[str, Any] = {"studies": others, "organism": organism, "accelerator": accelerator}
+    if dry_run:
+        seconds = model.expected_seconds(markers=tables, **options)
+        typer.echo(f"Training would take about {max(1, round(seconds / 60))} min. Nothing was written.")
+        return
+    model.train(markers=tables, progress=is_interactive(), **options)
     save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
-    n_labelled = int((cells.obs[labels_key] != unlabeled[0]).sum())
-    what = "study" if len(studies) == 1 else "studies"
-    typer.echo(f"Learned from {n_labelled} labelled cells of {len(studies)} {what}: {model_dir}")
+    typer.echo(f"Learned from {what}: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad --labels LABEL --labels LABEL")
 
 
-def _concatenated(
-    paths: Sequence[Path], labels_key: str, unlabeled: Sequence[str], *, layer: str | None, gene_symbols: str | None
-) -> "AnnData":
-    """Cells of all studies over all of their genes: expression and symbols where the files have them, and studies."""
-    import anndata
-
-    # A number, because files in different folders may have the same name; no folder, which is nobody's business.
-    studies = {
-        f"{number} {path.stem}": _study(path, labels_key, unlabeled, layer=layer, gene_symbols=gene_symbols)
-        for number, path in enumerate(paths, start=1)
-    }
-    cells = anndata.concat(studies, join="outer", label=_STUDY_KEY, index_unique="-", fill_value=0)
-    if gene_symbols is not None:
-        cells.var[gene_symbols] = cells.var_names
-    return cells
-
-
-def _study(
-    path: Path, labels_key: str, unlabeled: Sequence[str], *, layer: str | None, gene_symbols: str | None
-) -> "AnnData":
-    """Expression over distinct gene symbols, which are what columns of several studies meet by, and labels as text."""
-    from anndata import AnnData
-    from pandas import DataFrame
-    from scipy import sparse
-
+def _first_with_labels(paths: Sequence[Path], labels_key: str, unlabeled: Sequence[str]) -> "tuple[Path, AnnData]":
+    """The first file with several labels, which the model is set up with, and its cells."""
     from scmpt_scverse._labels import labels_or
-    from scmpt_scverse.pp import ExpressionReader
 
-    cells = read_cells(path)
-    with _named(path):
-        check_key(labels_key, cells.obs.columns, "adata.obs")
-        labels = labels_or(cells.obs[labels_key], unlabeled)
-        read = ExpressionReader(cells, layer=layer, gene_symbols=gene_symbols).rows(0, cells.n_obs)
-    matrix, genes = read.matrix, list(read.genes)
-    if read.without_symbol is not None:  # it counts for the total of a cell
-        matrix, genes = sparse.hstack([matrix, read.without_symbol[:, None]], format="csr"), [*genes, ""]
-    # Names of cells play no role, and may occur twice.
-    obs = DataFrame({labels_key: labels}, index=[str(number) for number in range(cells.n_obs)])
-    var = DataFrame(index=genes)
-    return AnnData(matrix, obs, var) if layer is None else AnnData(None, obs, var, layers={layer: matrix})
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say of which file an error is."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        kind = KeyError if isinstance(error, KeyError) else ValueError  # it is the file that has the wrong type
-        raise kind(f"{path}: {error.args[0] if error.args else error}") from error
+    for path in paths:
+        cells = read_cells(path, backed=True)
+        with errors_named(str(path)):
+            check_key(labels_key, cells.obs.columns, "adata.obs")
+        if len(set(labels_or(cells.obs[labels_key], unlabeled)) - {unlabeled[0]}) > 1:
+            return path, cells
+    return paths[0], read_cells(paths[0], backed=True)
 
 
 def _check_distinct(paths: Sequence[Path]) -> None:

@@ -14,8 +14,17 @@ from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse import encoders
-from scmpt_scverse._checks import check_cells, check_choice, check_key, check_share, did_you_mean, list_some
+from scmpt_scverse._checks import (
+    check_cells,
+    check_choice,
+    check_key,
+    check_share,
+    did_you_mean,
+    errors_named,
+    list_some,
+)
 from scmpt_scverse._folders import TEXT_MODELS
+from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._saved_files import undamaged, write_model
 from scmpt_scverse._slots import Slot
@@ -33,8 +42,12 @@ from scmpt_scverse.zero_shot import (
     MarkerProfiles,
     Query,
     RegisteredTypes,
+    StudySource,
     TextModel,
+    expected_seconds,
     fit_alignment,
+    label_report,
+    sources_of,
     training_studies,
 )
 
@@ -181,6 +194,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         stage: Literal["align"] = "align",
         *,
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+        studies: "Iterable[StrPath | AnnData]" = (),
         organism: str = "human",
         options: TowerOptions | None = None,
         seed: int | None = None,
@@ -196,6 +210,10 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         markers
             Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives it, merged by
             term with the genes of the data; or one that :func:`scmpt_scverse.knowledge.merge_markers` made of them.
+        studies
+            Further studies, organised as the data that the model was set up with: paths of `.h5ad` files, which stay
+            on disk, or data in memory or backed. Their genes may differ. All are read in chunks, and some hundred
+            cells of each label are kept.
         organism
             Rows of the tables of another organism are left out.
         options
@@ -220,25 +238,63 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         check_choice(stage, _STAGES, "stage")
         if options is None or seed is not None:
             options = replace(options or TowerOptions(), seed=seed_or_default(seed))
-        adata, setup = self._cells(None), self.registry["setup_args"]
-        is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
-        reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
-        known = MarkerProfiles.of(markers if is_merged else merge_markers(markers, genes=reader(adata).genes), organism)
-        labels = labels_or(adata.obs[setup["labels_key"]], setup["unlabeled_category"])
-        batch_key = setup["batch_key"]
-        groups = labels_or(adata.obs[batch_key], "") if batch_key else np.full(len(labels), "", dtype=object)
-        labels[labels == setup["unlabeled_category"][0]] = None
-        studies, texts = training_studies(adata, reader, labels, groups, known, self._encode)
+        sources = self._sources(studies)
+        known = _known_markers(markers, organism, sources)
+        learned_from, texts = training_studies(sources, known, self._encode)
         self.alignment = fit_alignment(
             texts,
             known.values,
-            studies,
+            learned_from,
             options,
             accelerator=accelerator,
             progress=progress,
         )
         self.types, self.genes = known.types, known.genes
         self._become_trained()
+
+    def label_report(
+        self,
+        *,
+        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+        studies: "Iterable[StrPath | AnnData]" = (),
+        organism: str = "human",
+    ) -> pd.DataFrame:
+        """What :meth:`train` would take each label of each study for. Reads no expression.
+
+        Parameters
+        ----------
+        markers, studies, organism
+            As for :meth:`train`.
+
+        Returns
+        -------
+        One row per study and label, with columns `study`, `label`, `n_cells`; `ontology_id`, `ontology_term`, `match`
+        and `suggestions` as of :func:`scmpt_scverse.knowledge.map_labels`; `registered_type`, the type with markers
+        that it is, missing where there is none; `n_markers`, those that the study has; and `is_learned`, false where a
+        study has one label only.
+        """
+        sources = self._sources(studies)
+        return label_report(sources, _known_markers(markers, organism, sources))
+
+    def expected_seconds(
+        self,
+        *,
+        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+        studies: "Iterable[StrPath | AnnData]" = (),
+        organism: str = "human",
+        options: TowerOptions | None = None,
+        accelerator: str = "auto",
+    ) -> float:
+        """About how long :meth:`train` would take on this machine, in seconds: data are read, and a few steps timed.
+
+        Parameters
+        ----------
+        markers, studies, organism, options, accelerator
+            As for :meth:`train`.
+        """
+        sources = self._sources(studies)
+        known = _known_markers(markers, organism, sources)
+        return expected_seconds(sources, known, self._encode, options or TowerOptions(), accelerator=accelerator)
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -384,6 +440,27 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         setup = self.registry["setup_args"]
         return tuple(Slot("obs", setup[name]) for name in ("labels_key", "batch_key") if setup[name] is not None)
 
+    def _sources(self, studies: "Iterable[StrPath | AnnData]") -> list[StudySource]:
+        """The model's own cells, then further ones, study by study."""
+        setup, unlabeled = self._setup_args, self._unlabeled_names
+        batch_key = setup["batch_key"]
+        reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+        sources: list[StudySource] = []
+        for name, cells in (("adata", self._cells(None)), *map(_named_cells, studies)):
+            with errors_named("" if cells is self.adata else name):
+                for key in (setup["labels_key"], *([] if batch_key is None else [batch_key])):
+                    check_key(key, cells.obs.columns, "adata.obs")
+                labels = labels_or(cells.obs[setup["labels_key"]], unlabeled)
+                labels[labels == unlabeled[0]] = None
+                is_one = batch_key is None
+                groups = np.full(len(labels), name, dtype=object) if is_one else labels_or(cells.obs[batch_key], "")
+                if cells is not self.adata:  # whose labels were looked at when they were set up
+                    known = {label for source in sources for label in source.labels if label is not None}
+                    named = np.array([label or "" for label in labels], dtype=object)
+                    warn_of_doubtful_labels(named, f"the labels of {name}", unlabeled=unlabeled, known=known)
+                sources += sources_of(cells, reader, labels, groups)
+        return sources
+
     def _cells(self, adata: "AnnData | None") -> "AnnData":
         given = self.adata if adata is None else adata
         if given is None:
@@ -425,6 +502,26 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
                 'The model is not trained. Open one, `SCMMGPT.from_pretrained("scmmgpt-mini")`, or call `train`.'
             )
         return TextModel(self.alignment, self.types, self.genes, self._encode)
+
+
+def _named_cells(study: "StrPath | AnnData") -> "tuple[str, AnnData]":
+    """A study and what messages call it; a file stays on disk."""
+    if not isinstance(study, str | PathLike):
+        check_cells(study)
+        return "`studies`", study
+    return str(study), read_cells(Path(study), backed=True)
+
+
+def _known_markers(
+    markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+    organism: str,
+    sources: Sequence[StudySource],
+) -> MarkerProfiles:
+    is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
+    if not is_merged:
+        genes = dict.fromkeys(gene for source in sources for gene in source.reader.genes)
+        markers = merge_markers(markers, genes=genes)
+    return MarkerProfiles.of(markers, organism)
 
 
 def pretrained_names() -> list[str]:

@@ -1,7 +1,7 @@
 """Cells and texts in one space: trained on labelled studies, then every cell is compared with every text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -25,6 +25,8 @@ TokenReader: TypeAlias = Literal["qformer", "linear"]
 _READERS: dict[str, type[QFormer] | type[LinearProjector]] = {"qformer": QFormer, "linear": LinearProjector}
 #: Share of the steps in which the learning rate rises.
 _WARMUP = 0.1
+#: The linear map learns at this many times the rate of a Q-Former.
+_LINEAR_RATE = 3
 #: Cells that are scored at a time.
 _BATCH_SIZE = 128
 
@@ -88,17 +90,16 @@ class CellToText:
         check_choice(reader, tuple(_READERS), "reader")
         options = options or QFormerOptions()
         center = texts.mean(axis=(0, 1))
-        steps = TokenSteps(studies, texts.shape[1], options)
         related = _affinity(texts, affinity)
-        if not (related[np.ix_(steps.types, steps.types)] < 1).any():
+        types = TokenSteps(studies, texts.shape[1], options).types
+        if not (related[np.ix_(types, types)] < 1).any():
             raise ValueError(
-                f"Expected labelled cells of at least two descriptions; found {len(steps.types)} label(s), all of the "
+                f"Expected labelled cells of at least two descriptions; found {len(types)} label(s), all of the "
                 "same meaning. Add cells of other types."
             )
         embeddings = torch.from_numpy(np.asarray(texts - center, dtype=np.float32))
-        with torch.random.fork_rng():
-            torch.manual_seed(options.seed)
-            network = _READERS[reader](studies[0].tokens.dim, texts.shape[-1], options)
+
+        def train(network: QFormer | LinearProjector, options: QFormerOptions) -> None:
             loss = CellTextLoss(
                 network,
                 embeddings,
@@ -109,13 +110,23 @@ class CellToText:
             )
             fit_steps(
                 loss,
-                steps,
+                TokenSteps(studies, texts.shape[1], options),
                 lr=options.lr,
                 n_steps=options.n_steps,
                 warmup=_WARMUP,
                 accelerator=accelerator,
                 progress=progress,
             )
+
+        sizes = (studies[0].tokens.dim, texts.shape[-1], options)
+        with torch.random.fork_rng():
+            torch.manual_seed(options.seed)
+            network = _READERS[reader](*sizes)
+            if isinstance(network, QFormer):
+                linear = LinearProjector(*sizes)
+                train(linear, replace(options, n_genes=1, matching=0.0, lr=_LINEAR_RATE * options.lr))
+                network.start_from(linear)
+            train(network, options)
         return cls(np.asarray(center, dtype=np.float32), network.cpu().eval(), options)
 
     def scores(self, tokens: "CellTokens", texts: "FloatArray", *, n_matched: int = 3) -> "FloatArray":

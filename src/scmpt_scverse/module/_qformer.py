@@ -95,10 +95,18 @@ class QFormer(nn.Module):
         self.queries = nn.Parameter(_INITIAL_SPREAD * torch.randn(options.n_queries, width))
         self.token_norm = nn.LayerNorm(token_dim)
         self.project = nn.Linear(width, options.dim)
-        self.whole = nn.Linear(token_dim, options.dim, bias=False)
+        self.whole = nn.Linear(token_dim, options.dim)
         self.text = nn.Linear(text_dim, options.dim, bias=False)
         self.text_token = nn.Linear(text_dim, width)
         self.match = nn.Linear(width, 1)
+
+    @torch.no_grad()
+    def start_from(self, linear: "LinearProjector") -> None:
+        """Begin where a linear map ended: what the queries find is added to it, and is nothing at first."""
+        self.whole.load_state_dict(linear.whole.state_dict())
+        self.text.load_state_dict(linear.text.state_dict())
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
 
     def cells(self, tokens: "Tensor", is_token: "Tensor") -> "Tensor":
         """What the queries find in `(n_cells, n_tokens, token_dim)` tokens, `(n_cells, n_queries, dim)`, of length 1.

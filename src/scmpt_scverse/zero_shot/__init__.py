@@ -72,8 +72,14 @@ from scmpt_scverse.zero_shot._text_model import (
 )
 from scmpt_scverse.zero_shot._training_data import (
     MarkerProfiles as MarkerProfiles,
+    StudySource as StudySource,
+    sources_of as sources_of,
     training_studies as training_studies,
     training_texts as training_texts,
+)
+from scmpt_scverse.zero_shot._training_report import (
+    expected_seconds as expected_seconds,
+    label_report as label_report,
 )
 from scmpt_scverse.zero_shot._types import (
     RegisteredTypes as RegisteredTypes,

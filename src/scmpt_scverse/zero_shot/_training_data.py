@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -102,26 +102,47 @@ def training_texts(
     return texts, np.array(rows, dtype=np.int64)
 
 
-def training_studies(
-    adata: "AnnData",
-    reader_of: "Callable[[AnnData], ExpressionReader]",
-    labels: "StrArray",
-    groups: "StrArray",
-    known: MarkerProfiles,
-    encode: "Callable[[list[str]], FloatArray]",
-) -> "tuple[list[TrainingStudy], FloatArray]":
-    """Labelled cells study by study, and the texts of all types and labels.
+class StudySource(NamedTuple):
+    """Where the labelled cells of one study are; expression is read in chunks, and may be on disk."""
+
+    name: str
+    reader: "ExpressionReader"
+    #: Label of each cell, `None` for none, shape `(n_obs,)`.
+    labels: "StrArray"
+
+
+def sources_of(
+    adata: "AnnData", reader_of: "Callable[[AnnData], ExpressionReader]", labels: "StrArray", groups: "StrArray"
+) -> list[StudySource]:
+    """The studies of some data.
 
     Parameters
     ----------
     adata
-        Cells of all studies.
+        Cells of one or several studies, in memory or backed.
     reader_of
         Opens the expression of some of them.
     labels
         Label of each cell, `None` for none, shape `(n_obs,)`.
     groups
         Study of each cell, shape `(n_obs,)`.
+    """
+    names = list(dict.fromkeys(groups))
+    if len(names) == 1:
+        return [StudySource(names[0], reader_of(adata), labels)]
+    inside = {name: groups == name for name in names}
+    return [StudySource(name, reader_of(adata[rows]), labels[rows]) for name, rows in inside.items()]
+
+
+def training_studies(
+    sources: Sequence[StudySource], known: MarkerProfiles, encode: "Callable[[list[str]], FloatArray]"
+) -> "tuple[list[TrainingStudy], FloatArray]":
+    """Labelled cells study by study, and the texts of all types and labels.
+
+    Parameters
+    ----------
+    sources
+        Of all studies.
     known
         Markers of registered types.
     encode
@@ -141,21 +162,19 @@ def training_studies(
     UserWarning
         Some studies have fewer, and are left out.
     """
-    is_labelled = np.array([label is not None for label in labels])
-    names = sorted(set(labels[is_labelled]))
+    names = sorted({label for source in sources for label in source.labels if label is not None})
     texts, rows = training_texts(known.types, names, encode)
     row_of = dict(zip(names, rows, strict=True))
     studies, single = [], []
-    for group in dict.fromkeys(groups):
-        inside = groups == group
+    for source in sources:
         # Labels of one text, such as "B cell" and "B cells", are one label.
-        texts_of_cells = np.array([row_of.get(label, -1) for label in labels[inside]])
+        texts_of_cells = np.array([row_of.get(label, -1) for label in source.labels])
         types = np.unique(texts_of_cells[texts_of_cells >= 0])
         if len(types) < 2:
-            single.append(group)
+            single.append(source.name)
             continue
         codes = pd.Index(types).get_indexer(texts_of_cells)
-        studies.append(TrainingStudy(Query(reader_of(adata[inside]), known.genes), codes, types))
+        studies.append(TrainingStudy(Query(source.reader, known.genes), codes, types))
     if not studies:
         raise ValueError("Expected a study with at least two labels; found none. Check `labels_key` and `batch_key`.")
     if single:
