@@ -317,6 +317,9 @@ def test_merging_for_the_genes_of_a_data_set() -> None:
         ["T", "CD3D", "human"],
     ]
     assert merged["weight"].to_numpy() == pytest.approx(np.log1p([2, 1, 1, 2, 1]))
+    for genes in (["ENSG00000156738", "ENSG00000167286"], ["hg38_MS4A1", "hg38_CD3D"], []):
+        with pytest.raises(ValueError, match="Expected symbols of human genes that the tables name, such as 'CD20'"):
+            knowledge.merge_markers(human, by="name", genes=genes)
 
 
 def test_large_tables() -> None:

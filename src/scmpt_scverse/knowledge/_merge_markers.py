@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice
+from scmpt_scverse._checks import check_choice, list_some
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._gene_finder import GeneFinder
 from scmpt_scverse.knowledge._mapping import term_of
@@ -63,7 +63,7 @@ def merge_markers(
     Raises
     ------
     ValueError
-        `tables` is empty or `by` unknown; and as in :func:`read_markers`.
+        `tables` is empty, `by` unknown, or no table names any of `genes`; and as in :func:`read_markers`.
     ImportError
         As in :func:`cell_ontology`.
     """
@@ -92,8 +92,16 @@ def merge_markers(
 
 def _as_symbols(rows: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
     finder = GeneFinder(genes)
-    is_same = rows["organism"] == organism_by_spelling(pd.Series(list(finder), dtype=object))
-    symbols = {name: list(finder.symbols(name)) or [name] for name in rows.loc[is_same, "gene"].unique()}
+    organism = organism_by_spelling(pd.Series(list(finder), dtype=object))
+    is_same = rows["organism"] == organism
+    found = {name: list(finder.symbols(name)) for name in rows.loc[is_same, "gene"].unique()}
+    if not any(found.values()):
+        raise ValueError(
+            f"Expected symbols of {organism} genes that the tables name, such as "
+            f"{list_some(rows['gene'].unique(), limit=3)}, in `genes`; found {list_some(sorted(finder), limit=3)}. "
+            "Pass gene symbols, and a table of the same organism."
+        )
+    symbols = {name: symbols or [name] for name, symbols in found.items()}
     replaced = rows["gene"].map(symbols).where(is_same, rows["gene"])
     return rows.assign(gene=replaced).explode("gene", ignore_index=True)
 

@@ -7,6 +7,7 @@ from scmpt_scverse.metrics._classification import classification_metrics, per_cl
 from scmpt_scverse.metrics._embedding import embedding_metrics
 from scmpt_scverse.metrics._linear_probe import linear_probe as linear_probe
 from scmpt_scverse.metrics._replicates import paired_differences, replicate_summary
+from scmpt_scverse.metrics._retrieval import retrieval_metrics
 
 __all__ = [
     "bootstrap_metrics",
@@ -15,4 +16,5 @@ __all__ = [
     "embedding_metrics",
     "paired_differences",
     "replicate_summary",
+    "retrieval_metrics",
 ]

@@ -25,8 +25,8 @@ TokenReader: TypeAlias = Literal["qformer", "linear"]
 _READERS: dict[str, type[QFormer] | type[LinearProjector]] = {"qformer": QFormer, "linear": LinearProjector}
 #: Share of the steps in which the learning rate rises.
 _WARMUP = 0.1
-#: The linear map learns at this many times the rate of a Q-Former.
-_LINEAR_RATE = 3
+#: How the linear map is trained that a Q-Former begins with: it sees no gene, and needs a higher learning rate.
+_LINEAR: dict[str, Any] = {"lr": 3e-3, "n_steps": 200, "n_genes": 1, "matching": 0.0}
 #: Cells that are scored at a time.
 _BATCH_SIZE = 128
 
@@ -124,7 +124,7 @@ class CellToText:
             network = _READERS[reader](*sizes)
             if isinstance(network, QFormer):
                 linear = LinearProjector(*sizes)
-                train(linear, replace(options, n_genes=1, matching=0.0, lr=_LINEAR_RATE * options.lr))
+                train(linear, replace(options, **_LINEAR))
                 network.start_from(linear)
             train(network, options)
         return cls(np.asarray(center, dtype=np.float32), network.cpu().eval(), options)
