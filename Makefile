@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-cell-to-text bench-explanations numbers mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-cell-to-text bench-explanations numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ bench-cell-to-text: $(VENV)/.offline ## measure what a network from cells to tex
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)
+
+orthologs: ## make the table of mouse orthologs; WHEEL=FILE, see benchmarks/orthologs.py
+	$(PYTHON) benchmarks/orthologs.py --wheel $(WHEEL)
 
 mutate: $(VENV)/.test $(VENV)/.mutate ## change the code and see whether tests notice; MUTATE_ARGS="--sample 120 --seed 0"
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/mutate.py $(MUTATE_ARGS)

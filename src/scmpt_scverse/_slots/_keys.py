@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 class Slot(NamedTuple):
     """One entry of an AnnData, such as `adata.obs["scmpt_prediction"]`."""
 
-    container: Literal["obs", "obsm", "layers", "uns"]
+    container: Literal["obs", "var", "obsm", "layers", "uns"]
     key: str
 
     def __str__(self) -> str:

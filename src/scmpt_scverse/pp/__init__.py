@@ -41,6 +41,7 @@ from scmpt_scverse.pp._normalisation import (
     log_normalised as log_normalised,
     log_normalised_cells as log_normalised_cells,
 )
+from scmpt_scverse.pp._orthologs import map_orthologs, organisms as organisms
 from scmpt_scverse.pp._sentence_forms import (
     TABLE_OF as TABLE_OF,
     check_form as check_form,
@@ -52,4 +53,4 @@ from scmpt_scverse.pp._stored_matrix import (
     row_sliceable as row_sliceable,
 )
 
-__all__ = ["cell_sentences"]
+__all__ = ["cell_sentences", "map_orthologs"]

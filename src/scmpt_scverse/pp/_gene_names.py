@@ -122,6 +122,10 @@ class GeneNames:
             if advice is None:
                 advice = max(self.systems, key=lambda system: self.systems[system]).advice if self.systems else ""
             raise ValueError(f"Expected gene symbols in `{where}`; found {self.unreadable()}. {advice}".rstrip())
+        self.check_species(where)
+
+    def check_species(self, where: str) -> None:
+        """Raise `ValueError` where names tell that they are of two species."""
         total = sum(count for count, _ in self.species.values())
         species = [(name, *told) for name, told in self.species.items() if told[0] >= _SECOND_SPECIES * total]
         if len(species) > 1:

@@ -1,0 +1,128 @@
+"""Mouse genes as human ones: known traps, ids before symbols, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from scmpt_scverse import pp
+from scmpt_scverse.pp import ExpressionReader
+
+OTHERS = ["Cd3d", "Cd3e", "Ms4a1", "Nkg7", "Cd8a", "Gzmb"]
+
+
+def mouse(*genes: str, values: np.ndarray | None = None) -> AnnData:
+    names = [*genes, *OTHERS]
+    values = np.ones((3, len(names)), dtype=np.float32) if values is None else values
+    return AnnData(sparse.csr_matrix(values), var=pd.DataFrame(index=names))
+
+
+@pytest.mark.parametrize(
+    ("gene", "human"),
+    [
+        ("Cd8b1", "CD8B"),
+        ("Lyz1", "LYZ"),
+        ("Lyz2", "LYZ"),
+        ("Xcl1", "XCL1"),
+        ("H2-Aa", "HLA-DQA1"),
+        ("H2-Ab1", "HLA-DQB1"),
+        ("Ins1", "INS"),
+        ("Ins2", "INS"),
+        ("Trp53", "TP53"),
+        ("Cd1d1", "CD1D"),
+        # Nothing, though letters or families suggest something.
+        ("H2-K1", ""),
+        ("H2-D1", ""),
+        ("Cxcl15", ""),
+        ("Ly6c2", ""),
+        ("Gzmc", ""),
+        ("Gm1", ""),
+        ("Cd8b", ""),
+    ],
+)
+def test_known_genes(gene: str, human: str) -> None:
+    cells = mouse(gene)
+    pp.map_orthologs(cells)
+    assert cells.var.loc[gene, "human_symbol"] == human
+
+
+def test_no_mouse_gene_becomes_a_human_gene_without_a_mouse_ortholog() -> None:
+    from scmpt_scverse.pp._orthologs import _bundled
+
+    humans = {human for several in _bundled("mouse").by_symbol.values() for human in several}
+    assert humans.isdisjoint({"HLA-A", "CXCL8", "GNLY", "S100A12", "CD1C"})
+    assert len(humans) > 17_000
+
+
+def test_several_human_genes_are_a_choice() -> None:
+    cells = mouse("Fcgr4")
+    with pytest.warns(UserWarning, match="1 genes with several human genes are left out, such as 'Fcgr4'"):
+        report = pp.map_orthologs(cells)
+    assert cells.var.loc["Fcgr4", "human_symbol"] == ""
+    assert (report["n_ambiguous"], report["n_mapped"]) == (1, 6)
+    report = pp.map_orthologs(cells, ambiguous="best")
+    assert cells.var.loc["Fcgr4", "human_symbol"] == "FCGR3A"
+    assert report["n_mapped"] == 7
+
+
+def test_genes_of_one_human_gene_are_summed_and_totals_stay() -> None:
+    values = np.tile(np.arange(1, 10, dtype=np.float32), (3, 1))
+    cells = mouse("Lyz1", "Lyz2", "Cxcl15", values=values)
+    report = pp.map_orthologs(cells)
+    assert report["n_summed"] == 2
+    assert report["n_human_genes"] == 7
+    assert report["share_of_expression"] == pytest.approx(1 - 3 / 45)
+    read = ExpressionReader(cells, gene_symbols="human_symbol").rows(0, 3)
+    assert read.matrix[0, list(read.genes).index("LYZ")] == 3
+    assert read.matrix[0].sum() + read.without_symbol[0] == 45
+    sentence = pp.cell_sentences(cells, gene_symbols="human_symbol").iloc[0]
+    assert sentence.split()[0] == "GZMB"
+
+
+def test_ids_are_looked_up_before_symbols() -> None:
+    ids = {"Cd3d": "ENSMUSG00000032094.12", "Cd8a": "ENSMUSG00000053977"}
+    cells = mouse("Wrong1", "Wrong2")
+    cells.var["gene_ids"] = [ids["Cd3d"], ids["Cd8a"], *OTHERS]
+    report = pp.map_orthologs(cells)
+    assert cells.var["human_symbol"].tolist()[:2] == ["CD3D", "CD8A"]
+    assert report["n_by_id"] == 2
+    by_name = AnnData(np.ones((2, 2)), var=pd.DataFrame(index=list(ids.values())))
+    pp.map_orthologs(by_name)
+    assert by_name.var["human_symbol"].tolist() == ["CD3D", "CD8A"]
+
+
+def test_a_table_of_another_species(tmp_path: Path) -> None:
+    table = pd.DataFrame({"gene": ["cd3d", "il2", "il2", "odd"], "human_gene": ["CD3D", "IL2", "IL21", ""]})
+    fish = AnnData(np.ones((2, 3)), var=pd.DataFrame(index=["cd3d", "il2", "odd"]))
+    table.to_csv(tmp_path / "fish.tsv", sep="\t", index=False)
+    for given in (table, tmp_path / "fish.tsv"):
+        pp.map_orthologs(fish, "zebrafish", table=given, ambiguous="best", key_added="human")
+        assert fish.var["human"].tolist() == ["CD3D", "IL2", ""]
+    with pytest.raises(ValueError, match="a table of orthologs, 'mouse'; found 'zebrafish'"):
+        pp.map_orthologs(fish, "zebrafish")
+    with pytest.raises(KeyError, match="human_gene"):
+        pp.map_orthologs(fish, "zebrafish", table=table[["gene"]])
+
+
+def test_what_is_refused_before_anything_is_written() -> None:
+    human = AnnData(np.ones((2, 3)), var=pd.DataFrame(index=["CD3D", "CD8A", "LYZ"]))
+    with pytest.raises(ValueError, match="found 0 of 3 in the table of orthologs"):
+        pp.map_orthologs(human)
+    assert list(human.var) == []
+    both = AnnData(np.ones((2, 4)), var=pd.DataFrame(index=["mm10_Cd3d", "mm10_Cd8a", "GRCh38_CD3D", "GRCh38_LYZ"]))
+    with pytest.raises(ValueError, match="genes of one species"):
+        pp.map_orthologs(both)
+    cells = mouse()
+    with pytest.raises(ValueError, match="found a view"):
+        pp.map_orthologs(cells[:2])
+    with pytest.raises(KeyError, match="symbol"):
+        pp.map_orthologs(cells, gene_symbols="symbol")
+    with pytest.raises(ValueError, match="ambiguous"):
+        pp.map_orthologs(cells, ambiguous="first")  # type: ignore[arg-type]
+    cells.var["symbol"] = cells.var_names
+    with pytest.raises(ValueError, match="which is read"):
+        pp.map_orthologs(cells, gene_symbols="symbol", key_added="symbol")
+    assert list(cells.var) == ["symbol"]
