@@ -15,6 +15,7 @@ from _explanation_numbers import explanation_numbers, faithfulness_table, marker
 from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
+from _species_numbers import species_table
 from _speed_numbers import MACHINES, speed_numbers, speed_table
 from _zero_shot_numbers import (
     levels_table,
@@ -38,6 +39,7 @@ _STORED = (
     "few_shot",
     "mutation",
     "pretraining_leak",
+    "species",
     "unseen_types",
     "zero_shot",
     *MACHINES.values(),
@@ -96,6 +98,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "few_shot.seen": few_shot_table(results["few_shot"], "seen"),
         "few_shot.groups": few_shot_table(results["few_shot"], "groups"),
         "few_shot.gains": few_shot_gains(results["few_shot"]),
+        "species": species_table(results["species"]),
         "speed": speed_table(results),
         "zero_shot": zero_shot_table(results["zero_shot"]),
         "zero_shot.seeds": seeds_table(results["zero_shot"]),

@@ -61,7 +61,7 @@ from scmpt_scverse.zero_shot import (
 
 CELL_ENCODER = "scgpt-mini"
 #: A linear map needs a higher learning rate, and sees no gene.
-LINEAR = {"lr": 3e-3, "n_genes": 1, "matching": 0.0}
+LINEAR = {"lr": 3e-3, "n_steps": 200, "n_genes": 1, "matching": 0.0}
 RIDGE_PENALTY = 0.1
 ENSEMBLE = "tower + markers"
 #: As it is, and refined on the query.

@@ -54,13 +54,13 @@ class QFormerOptions:
     n_heads: int = 4
     dim: int = 128
     dropout: float = 0.1
-    n_steps: int = 200
+    n_steps: int = 120
     cells_per_step: int = 24
     n_genes: int = 32
     noise: float = 0.3
     temperature: float = 0.07
     matching: float = 1.0
-    lr: float = 1e-3
+    lr: float = 3e-4
     seed: int = 0
 
 
