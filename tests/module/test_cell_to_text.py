@@ -16,7 +16,7 @@ from scmpt_scverse.module._qformer import QFormer
 
 TOKEN_DIM, N_GENES = 16, 12
 SMALL = QFormerOptions(
-    n_queries=4, width=32, n_layers=2, n_heads=2, dim=16, n_steps=60, cells_per_step=16, n_genes=8, lr=5e-3
+    n_queries=4, width=32, n_layers=2, n_heads=2, dim=16, n_steps=120, cells_per_step=16, n_genes=8, lr=5e-3
 )
 
 

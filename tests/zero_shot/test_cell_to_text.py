@@ -25,7 +25,7 @@ from scmpt_scverse.zero_shot import (
 pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
 
 SMALL = QFormerOptions(
-    n_queries=4, width=32, n_layers=2, n_heads=2, dim=16, n_steps=120, cells_per_step=16, n_genes=24, lr=5e-3
+    n_queries=4, width=32, n_layers=2, n_heads=2, dim=16, n_steps=120, cells_per_step=16, n_genes=24, lr=2e-3
 )
 
 
@@ -120,5 +120,5 @@ def test_markers_and_cells_teach_labels(known: MarkerProfiles) -> None:
     is_right = names[present][scores[:, present].argmax(axis=1)] == truth
     has_cells = np.isin(truth, TYPES[:4])
     # By chance, one in four.
-    assert is_right[has_cells].mean() > 0.65
-    assert is_right[~has_cells].mean() > 0.5
+    assert is_right[has_cells].mean() > 0.85
+    assert is_right[~has_cells].mean() > 0.4
