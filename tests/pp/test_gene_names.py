@@ -140,7 +140,7 @@ def test_the_column_that_failed_is_not_advised() -> None:
     with pytest.raises(ValueError, match=r"in `adata.var\['symbol'\]`; found Ensembl ids .*`gene_symbols='gene_name'`"):
         gene_symbols_of(adata, "symbol")
     with pytest.raises(
-        ValueError, match=r"found missing names such as 'nan', 'None'. Pass `gene_symbols=` with the column"
+        ValueError, match=r"found missing names such as 'nan', '(None|nan)'. Pass `gene_symbols=` with the column"
     ):
         gene_symbols_of(one_cell(["a", "b"], symbol=["nan", None]), "symbol")
 

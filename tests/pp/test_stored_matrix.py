@@ -10,7 +10,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.pp import ExpressionReader, row_sliceable
 
 VALUES = np.array([[0, 3, 1], [2, 0, 7], [0, 0, 0]])
 LAYER = "values"
@@ -126,10 +126,8 @@ def test_no_matrix_is_said_with_what_raw_holds() -> None:
 
 
 def test_no_matrix_at_all() -> None:
-    adata = cells(VALUES)
-    adata._X = VALUES.tolist()
     with pytest.raises(TypeError, match="a sparse matrix or a dask array of cells by genes in `adata.X`; found list"):
-        ExpressionReader(adata)
+        row_sliceable(VALUES.tolist(), "adata.X", "")
 
 
 @pytest.mark.parametrize("matrix", [VALUES.astype(">f4"), VALUES > 0, sparse_of("f4", "csc"), sparse_of("f4")])
