@@ -8,7 +8,9 @@ from sklearn.metrics import roc_auc_score
 from scmpt_scverse.knowledge import cell_ontology
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,
+    Neighbourhood,
     Query,
+    averaged,
     backed_off,
     candidates_of,
     label_probabilities,
@@ -27,7 +29,7 @@ BACK_OFF = 0.8
 
 
 def missing_types(
-    query: Query, model: "SCMMGPT", terms: list[str], truth: np.ndarray, components: np.ndarray
+    query: Query, model: "SCMMGPT", terms: list[str], truth: np.ndarray, near: Neighbourhood
 ) -> dict[str, dict[str, float]]:
     """Mean AUROC of the cells of each label against all others, where it is no candidate; by way to refine."""
     alignment, types = model.alignment, model.types
@@ -39,10 +41,13 @@ def missing_types(
         )
         scores = label_scores(query, alignment, candidates)
         others = types_apart(alignment, types, candidates)
-        alone, averaged = (novelty_scores(query, alignment, candidates, others, near) for near in (None, components))
+        alone, together = (
+            novelty_scores(query, alignment, averaged(scores, around).max(axis=1), others, around)
+            for around in (None, near)
+        )
         for refine in REFINEMENTS:
-            confidence = label_probabilities(scores, alignment.scale, refine, components).max(axis=1)
-            novelty = alone if refine == "none" else averaged
+            confidence = label_probabilities(scores, alignment.scale, refine, near).max(axis=1)
+            novelty = alone if refine == "none" else together
             found[refine].append((roc_auc_score(is_hidden, novelty), roc_auc_score(is_hidden, -confidence)))
     return {
         refine: dict(zip(("missing_by_novelty", "missing_by_confidence"), np.mean(pairs, axis=0).tolist(), strict=True))
@@ -51,7 +56,7 @@ def missing_types(
 
 
 def levels(
-    query: Query, model: "SCMMGPT", terms: list[str], truth: np.ndarray, components: np.ndarray
+    query: Query, model: "SCMMGPT", terms: list[str], truth: np.ndarray, near: Neighbourhood
 ) -> dict[str, dict[str, float]]:
     """All registered types as candidates: how often the label, and the level that is sure, are right; by way to refine.
 
@@ -62,7 +67,7 @@ def levels(
     scores = label_scores(query, model.alignment, candidates)
     found = {}
     for refine in REFINEMENTS:
-        soft = label_probabilities(scores, model.alignment.scale, refine, components)
+        soft = label_probabilities(scores, model.alignment.scale, refine, near)
         table = backed_off(soft, candidates, BACK_OFF)
         above = {each: ontology.ancestors(each) | {each} for each in terms}
         leaves = [candidates.terms[code] for code in soft.argmax(axis=1)]

@@ -49,12 +49,12 @@ from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
     Candidates,
     MarkerProfiles,
+    Neighbourhood,
     Query,
     candidates_of,
     cell_tokens,
     fit_cell_to_text,
     marker_tokens,
-    query_components,
     text_scores,
     training_texts,
 )
@@ -171,7 +171,7 @@ class Bench:
                 scores[f"Q-Former with matching, {what}"] = text_scores(qformer, tokens, label_texts)
         for name in ("linear map", "Q-Former"):
             scores[f"{ENSEMBLE} + {name}"] = scores[ENSEMBLE] + unit(scores[f"{name}, real and marker cells"])
-        components = query_components(query)
+        near = Neighbourhood.of(query)
         return [
             {
                 "set": test,
@@ -181,7 +181,7 @@ class Bench:
                 "refine": refine,
                 **metrics_of(
                     truth,
-                    peer_probabilities(np.nan_to_num(each), refine, components),
+                    peer_probabilities(np.nan_to_num(each), refine, near),
                     distances(names),
                     [name in labels for name in names],
                 ),

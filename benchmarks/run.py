@@ -23,6 +23,7 @@ from benchmarks._growth import measure_growth
 from benchmarks._head import measure_head
 from benchmarks._machine import machine_record
 from benchmarks._measure import Line
+from benchmarks._text_labels import measure_text_labels
 from benchmarks._tokens import measure_tokens
 
 from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device
@@ -37,12 +38,16 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=14_000, help="cells for sentences and tokens")
     parser.add_argument("--encoded", type=int, default=192, help="cells for the lines with encoders")
     parser.add_argument("--trained", type=int, default=50_000, help="cells for the head")
-    parser.add_argument("--only", nargs="*", help="parts to measure: tokens, branches, head, growth; stores nothing")
+    parser.add_argument("--labelled", type=int, default=100_000, help="cells for labels by text")
+    parser.add_argument(
+        "--only", nargs="*", help="parts to measure: tokens, branches, head, labels, growth; stores nothing"
+    )
     arguments = parser.parse_args()
     parts: dict[str, Callable[[], list[Line]]] = {
         "tokens": lambda: measure_tokens(arguments.cells),
         "branches": lambda: measure_branches(arguments.encoded),
         "head": lambda: measure_head(arguments.trained),
+        "labels": lambda: measure_text_labels(arguments.labelled),
         "growth": measure_growth,
     }
     started = time.perf_counter()

@@ -21,7 +21,7 @@ from _open_labels import levels, missing_types
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
-from scmpt_scverse import SCMMGPT, datasets, encoders, knowledge, metrics, tl
+from scmpt_scverse import SCMMGPT, SCMPT, datasets, encoders, knowledge, metrics, tl
 from scmpt_scverse.encoders import TextEncoder
 from scmpt_scverse.module import TowerOptions, unit_profiles
 from scmpt_scverse.pp import ExpressionReader
@@ -30,13 +30,13 @@ from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
     REFINEMENTS,
     MarkerProfiles,
+    Neighbourhood,
     Query,
+    averaged,
     candidates_of,
     label_probabilities,
     label_scores,
-    query_components,
     refined,
-    smoothed,
 )
 
 RESULTS = Path(__file__).parent / "results"
@@ -206,15 +206,23 @@ def bridge_scores(study: Study, texts: np.ndarray) -> dict:
     return {"gene-text bridge": unit_cells @ unit_texts.T}
 
 
+def taught_probabilities(study: Study, model: SCMMGPT, terms: list[str], seed: int) -> np.ndarray:
+    """Of a model that is trained on the surest labels of the text model, on the same cells: `SCMPT.from_text`."""
+    cells = study.cells.copy()
+    trained = SCMPT.from_text(cells, terms, model=model, seed=seed)
+    soft = trained.predict(cells, soft=True).reindex(columns=terms, fill_value=0.0)
+    return np.nan_to_num(soft.to_numpy(dtype=float))
+
+
 def rows_of(
-    test: str, study: Study, model: SCMMGPT, known: MarkerProfiles, names, tables, trained_on: set[str]
+    test: str, study: Study, model: SCMMGPT, known: MarkerProfiles, names, tables, trained_on: set[str], seed: int
 ) -> list[dict]:
     """Metrics of every predictor on one test set."""
     terms = sorted(set(study.terms))
     own = Query(ExpressionReader(study.cells), known.genes)
     query = own.against(model.alignment.background, BACKGROUND_SHARE)
     truth = np.array([terms.index(term) for term in study.terms])
-    components = query_components(query)
+    near = Neighbourhood.of(query)
     measured = partial(metrics_of, truth, distances=distances(terms), is_seen=[term in trained_on for term in terms])
     rows = []
     scores = own_scores(query, model, known, terms)
@@ -225,17 +233,19 @@ def rows_of(
     peers["random profiles"] = query.scores(
         unit_profiles(rng.normal(size=(len(terms), len(known.genes))), query.is_used)
     )
-    open_labels = [each(query, model, terms, truth, components) for each in (missing_types, levels)]
+    open_labels = [each(query, model, terms, truth, near) for each in (missing_types, levels)]
     for name, each in (scores | peers).items():
         for refine in REFINEMENTS:
             if name == "SCMMGPT":
-                soft = label_probabilities(each, model.alignment.scale, refine, components)
+                soft = label_probabilities(each, model.alignment.scale, refine, near)
             else:
-                soft = peer_probabilities(np.nan_to_num(each), refine, components)
+                soft = peer_probabilities(np.nan_to_num(each), refine, near)
             found = measured(soft)
             if name == "SCMMGPT":
                 found |= {metric: value for each in open_labels for metric, value in each[refine].items()}
             rows.append({"set": test, "predictor": name, "refine": refine, **found})
+    taught = measured(taught_probabilities(study, model, terms, seed))
+    rows.append({"set": test, "predictor": "SCMPT.from_text", "refine": "self-train", **taught})
     majority = np.bincount(truth).argmax()
     rows.append(
         {
@@ -248,12 +258,11 @@ def rows_of(
     return rows
 
 
-def peer_probabilities(scores: np.ndarray, refine: str, components: np.ndarray) -> np.ndarray:
+def peer_probabilities(scores: np.ndarray, refine: str, near: Neighbourhood) -> np.ndarray:
     """As for the model, with scores at unit variance."""
-    if refine != "none":
-        scores = smoothed(scores, components)
+    scores = averaged(scores.astype(np.float64), None if refine == "none" else near)
     soft = softmax(SHARPNESS * (scores - scores.mean()) / max(scores.std(), 1e-12), axis=1)
-    return refined(soft, components) if refine == "self-train" else soft
+    return refined(soft, near.components) if refine == "self-train" else soft
 
 
 def distances(terms: list[str]) -> np.ndarray:
@@ -294,6 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help=f"folder, or ${DATA_VARIABLE}")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--sets", nargs="*", choices=[*TESTS, *DEVELOPMENT], help="test sets; stores nothing")
     parser.add_argument("--development", action="store_true", help="score the development sets, and store nothing")
     parser.add_argument("--save", type=Path, help="folder for the model of the first training sets and seed 0")
     parser.add_argument("--models", type=Path, help="folder of trained models: those in it are not trained again")
@@ -309,6 +319,8 @@ def main() -> None:
     known = MarkerProfiles.of(markers, "human")
     print(f"{len(known.types.names)} types, {len(known.genes)} genes", flush=True)
     tests = DEVELOPMENT if arguments.development else TESTS
+    if arguments.sets:
+        tests = {name: train for name, train in (TESTS | DEVELOPMENT).items() if name in arguments.sets}
     wanted = {name for test, train in tests.items() for name in (test, *train)}
     studies = {name: read_study(name, folder, names) for name in sorted(wanted)}
     rows = []
@@ -327,7 +339,7 @@ def main() -> None:
                 if arguments.save is not None and train == TRAIN and seed == 0:
                     models[train].save(str(arguments.save), overwrite=True, half_precision=True)
             trained_on = {term for name in train for term in studies[name].terms}
-            for row in rows_of(test, studies[test], models[train], known, names, tables, trained_on):
+            for row in rows_of(test, studies[test], models[train], known, names, tables, trained_on, seed):
                 rows.append({"seed": seed, **row})
     table = pd.DataFrame(rows)
     mean = table.pivot_table(index=["refine", "predictor"], columns="set", values="macro_f1", sort=False)
@@ -336,7 +348,7 @@ def main() -> None:
     trust = ["accuracy", "accuracy_at_80", "ece", "error_auroc", "recall_at_3", "set_coverage", "set_size"]
     trust += ["missing_by_novelty", "missing_by_confidence", "leaf_right", "level_right", "level_is_any_cell"]
     print(own.groupby("refine")[trust].mean().round(3).to_string())
-    if not arguments.development:
+    if not arguments.development and not arguments.sets:
         record = {"rows": rows, "seconds": time.perf_counter() - start, **machine_record(("scmpt-scverse", "torch"))}
         (arguments.results / "zero_shot.json").write_text(json.dumps(record, indent=1) + "\n")
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from tests._llm import ChatServer
 from tests._zero_shot import TYPES, WordEncoder, genes_of, markers, study
 from typer.testing import CliRunner
 
@@ -262,7 +263,8 @@ def test_options_and_commands_of_the_other_kind_of_model(
         (["annotate", model, *query_out, "--background", "1.5"], "--background"),
         (["search", other_model, *query_out, "B cell"], "Expected a text model"),
         (["evaluate", model, str(query)], "found a text model"),
-        (["refine", model, *query_out, "--llm", "x"], "found a text model"),
+        (["refine", other_model, *query_out, "--llm", "x", "--tissue", "liver"], "--tissue"),
+        (["refine", model, *query_out, "--llm", "x", *AS_OPTIONS], "needs it, or --labels-key"),
         (["annotate", model, *query_out, "--labels", "B cell"], "at least two labels"),
         (["annotate", model, *query_out, "--labels", "B cell", "--labels", " "], "a blank one"),
         (["annotate", model, *query_out, *AS_OPTIONS, "--tissue", "liver"], "--tissue"),
@@ -275,6 +277,40 @@ def test_options_and_commands_of_the_other_kind_of_model(
         assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split()), result.stderr
         assert "Traceback" not in result.stderr
     assert not query.with_name("out.h5ad").exists()
+
+
+def test_labels_are_refused_before_cells_are_read(
+    runner: CliRunner, model: str, query: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="needs the extra `llm`")
+    for command in ("annotate", "refine"):
+        monkeypatch.setattr(f"scmpt_scverse.cli._{command}.read_cells", lambda path: pytest.fail("cells were read"))
+    query_out = [str(query), str(query.with_name("out.h5ad"))]
+    asked = ["--llm", "x", "--base-url", "http://localhost:9/v1"]
+    for arguments, code, words in (
+        (["annotate", model, *query_out, "--tissue", "the moon"], 1, "Expected a tissue"),
+        (["annotate", model, *query_out, *AS_OPTIONS, "--labels", "Unknown"], 1, "'Unknown' is what cells"),
+        (["annotate", model, *query_out, "--labels-file", "absent.txt"], 1, "Expected a file of labels"),
+        (["refine", model, *query_out, *asked, "--weight", "0.5", "--tissue", "the moon"], 1, "Expected a tissue"),
+    ):
+        result = runner.invoke(app, arguments)
+        assert result.exit_code == code, (arguments, result.output)
+        assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split()), result.stderr
+
+
+def test_refine_asks_about_text_labels(runner: CliRunner, model: str, query: Path, server: ChatServer) -> None:
+    out, answers = query.with_name("refined.h5ad"), query.with_name("answers.jsonl")
+    command = ["refine", model, str(query), str(out), "--llm", "good", "--answers", str(answers), *AS_OPTIONS]
+    command += ["--base-url", f"{server.address}/v1", "--max-calls", "12"]
+    result = runner.invoke(app, [*command, "--weight", "0.5"])
+    assert result.exit_code == 0, result.output
+    assert len(server.received()) == 12
+    cells = anndata.read_h5ad(out)
+    assert cells.obs["scmmgpt_llm_prediction"].notna().sum() == 12
+    assert "scmmgpt_mixed_prediction" in cells.obs
+    result = runner.invoke(app, [*command, "--labels-key", "cell_type", "--force"])
+    assert result.exit_code == 0, result.output
+    assert "language model" in result.stdout
 
 
 def test_align_refuses_before_it_reads_cells(

@@ -3,31 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from tests._zero_shot import TYPES, WordEncoder, markers, study
+from tests._zero_shot import TYPES, study
 
 from scmpt_scverse import SCMMGPT, SCMPT
-from scmpt_scverse.module import TowerOptions
 
 pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
 FOUND = TYPES[4:7]
 COUNTS: dict[str, Any] = {"encoders": {"counts": "counts"}}
-
-
-@pytest.fixture(scope="module")
-def text_model() -> SCMMGPT:
-    cells = ad.concat(
-        {"one": study(TYPES[:3], seed=1), "two": study(TYPES[2:5], seed=2)}, label="study", index_unique="-"
-    )
-    SCMMGPT.setup_anndata(cells, "cell_type", batch_key="study")
-    model = SCMMGPT(cells, text_encoder=WordEncoder())
-    options = TowerOptions(n_hidden=32, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
-    model.train(markers=[markers()], options=options, accelerator="cpu", progress=False)
-    return model
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
+"""What the cells of a query say of each other: smoothing, and training on the sure ones."""
+
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from scmpt_scverse.zero_shot import refined, smoothed
+from scmpt_scverse.zero_shot import Neighbourhood, _refinement, nearest_cells, refined, smoothed
 
 
 @pytest.fixture
@@ -15,14 +18,42 @@ def clusters() -> tuple[np.ndarray, np.ndarray]:
 def test_smoothing_is_the_mean_of_a_cell_and_its_neighbours() -> None:
     components = np.array([[0.0], [1.0], [10.0], [11.0]])
     scores = np.array([[1.0, 0.0], [0.0, 1.0], [4.0, 2.0], [2.0, 4.0]])
-    np.testing.assert_allclose(smoothed(scores, components, n_neighbours=2), [[0.5, 0.5]] * 2 + [[3.0, 3.0]] * 2)
-    np.testing.assert_array_equal(smoothed(scores, components, n_neighbours=1), scores)
+    nearest = nearest_cells(components, 1)
+    np.testing.assert_allclose(smoothed(scores, nearest), [[0.5, 0.5]] * 2 + [[3.0, 3.0]] * 2)
+    assert scores[0, 0] == 1
+    smoothed(scores, nearest, out=scores)
+    np.testing.assert_allclose(scores, [[0.5, 0.5]] * 2 + [[3.0, 3.0]] * 2)
 
 
 def test_cells_of_one_place_are_smoothed_too() -> None:
-    scores = np.eye(3)
-    np.testing.assert_allclose(smoothed(scores, np.zeros((3, 2)), n_neighbours=50), np.full((3, 3), 1 / 3))
-    np.testing.assert_array_equal(smoothed(scores[:1], np.zeros((1, 2))), scores[:1])
+    np.testing.assert_allclose(smoothed(np.eye(3), nearest_cells(np.zeros((3, 2)), 2)), np.full((3, 3), 1 / 3))
+
+
+def test_many_labels_are_smoothed_and_refined_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    components, scores = rng.normal(size=(90, 3)), rng.normal(size=(90, 11))
+    components[:, 0] += 3 * scores[:, :4].argmax(axis=1)
+    near = Neighbourhood.in_components(components)
+    assert near is not None
+    expected = (scores[near.nearest].sum(axis=1) + scores) / 15
+    whole = refined(softmax(expected, axis=1), components)
+    for name, size in {"_LABELS_AT_ONCE": 4, "_CELLS_AT_ONCE": 7}.items():
+        monkeypatch.setattr(_refinement, name, size)
+    np.testing.assert_allclose(smoothed(scores, near.nearest), expected)
+    np.testing.assert_allclose(refined(softmax(expected, axis=1), components), whole, atol=1e-12)
+    in_place = softmax(expected, axis=1)
+    refined(in_place, components, out=in_place)
+    np.testing.assert_allclose(in_place, whole, atol=1e-12)
+
+
+def test_cells_that_cannot_be_read_teach_nothing_and_stay_unknown(clusters: tuple[np.ndarray, np.ndarray]) -> None:
+    components, truth = clusters
+    probabilities = np.where(truth[:, None] == [0, 1], 0.7, 0.3)
+    expected = refined(probabilities[5:], components[5:])
+    probabilities[:5] = np.nan
+    found = refined(probabilities, components)
+    assert np.isnan(found[:5]).all()
+    np.testing.assert_allclose(found[5:], expected, atol=0.02)
 
 
 def test_sure_cells_teach_the_others(clusters: tuple[np.ndarray, np.ndarray]) -> None:

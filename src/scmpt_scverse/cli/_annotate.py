@@ -10,15 +10,19 @@ from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, Slot, TextLa
 from scmpt_scverse.cli._files import check_output, save_cells
 from scmpt_scverse.cli._group import is_interactive
 from scmpt_scverse.cli._labels_file import given_labels
-from scmpt_scverse.cli._models import check_text_model, is_text_model, read_model, read_text_model
+from scmpt_scverse.cli._models import check_labels, check_text_model, is_text_model, read_model, read_text_model
 from scmpt_scverse.cli._options import (
     Background,
     Force,
     InFile,
+    LabelsFile,
     Model,
     OutFile,
     QueryGeneSymbols,
     QueryLayer,
+    TextLabels,
+    Tissue,
+    check_only_for_text_models,
     checked_choice,
 )
 
@@ -34,23 +38,9 @@ def annotate(
     model: Model,
     source: InFile,
     output: OutFile,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Text models: a cell type to choose from; repeatable.", show_default="all types that it knows"
-        ),
-    ] = None,
-    labels_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Text models: cell types, one per line, with a description or markers after a tab if you like.",
-            show_default=False,
-        ),
-    ] = None,
-    tissue: Annotated[
-        str | None, typer.Option(help="Text models: choose from the types of a tissue.", show_default=False)
-    ] = None,
+    labels: TextLabels = None,
+    labels_file: LabelsFile = None,
+    tissue: Tissue = None,
     refine: Annotated[
         str | None,
         typer.Option(
@@ -97,24 +87,23 @@ def annotate(
         "--max-novelty": max_novelty,
         "--background": background,
     }
-    given = [option for option, value in of_text.items() if value is not None]
     options: dict[str, Any] = {}
     if is_text:
         options = _text_options(labels, labels_file, tissue, refine, min_confidence, max_novelty)
-    elif given:
-        raise typer.BadParameter(
-            f"Only for a text model; {model} learned its labels from cells and has no others.",
-            param_hint=", ".join(given),
-        )
-    if key_added is None:
-        key_added = _TEXT_KEY_ADDED if is_text else DEFAULT_KEY_ADDED
-    keys = TextLabelKeys.from_prefix(key_added) if is_text else PredictionKeys.from_prefix(key_added)
+        key_added = _TEXT_KEY_ADDED if key_added is None else key_added
+        keys: TextLabelKeys | PredictionKeys = TextLabelKeys.from_prefix(key_added)
+        opened = _text_model(model, background)
+        check_labels(opened, options.get("labels"), tissue)
+    else:
+        check_only_for_text_models(model, of_text)
+        key_added = DEFAULT_KEY_ADDED if key_added is None else key_added
+        keys = PredictionKeys.from_prefix(key_added)
     adata = read_cells(source)
     check_writable(adata, key_added, keys.slots)
     check_storable(adata)
     where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
     if is_text:
-        _text_model(model, background).annotate(adata, key_added=key_added, **options, **where)
+        opened.annotate(adata, key_added=key_added, **options, **where)
     else:
         trained = read_model(model)
         trained.embed(adata, progress=is_interactive(), **where)
@@ -173,13 +162,9 @@ def _text_options(
     """Options of `SCMMGPT.annotate`, where they were given."""
     from scmpt_scverse.zero_shot import REFINEMENTS
 
-    if tissue is not None and (labels is not None or labels_file is not None):
-        raise typer.BadParameter(
-            "It stands for the types that a tissue has; drop it, or --labels and --labels-file.", param_hint="--tissue"
-        )
     checked_choice(refine, REFINEMENTS, "--refine")
     options = {
-        "labels": given_labels(labels, labels_file),
+        "labels": given_labels(labels, labels_file, tissue),
         "tissue": tissue,
         "refine": refine,
         "min_confidence": min_confidence,

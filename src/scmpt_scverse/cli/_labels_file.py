@@ -19,18 +19,22 @@ _SYMBOL = re.compile(r"(?=[^a-z]*$|.*\d)[A-Za-z][\w.-]*[+-]?")
 GivenLabels = list[str] | dict[str, str | list[str]]
 
 
-def given_labels(labels: Sequence[str] | None, file: Path | None) -> GivenLabels | None:
+def given_labels(labels: Sequence[str] | None, file: Path | None, tissue: str | None = None) -> GivenLabels | None:
     """Labels of the options `--labels` and `--labels-file` together; `None` where neither is given.
 
     Raises
     ------
     typer.BadParameter
-        One label only, or a blank one.
+        One label only, a blank one, or labels and a tissue.
     FileNotFoundError, ValueError
         As :func:`read_labels`.
     """
     if labels is None and file is None:
         return None
+    if tissue is not None:
+        raise typer.BadParameter(
+            "It stands for the types that a tissue has; drop it, or --labels and --labels-file.", param_hint="--tissue"
+        )
     if any(not label.strip() for label in labels or ()):
         raise typer.BadParameter("Expected the name of a cell type; found a blank one. Drop it.", param_hint="--labels")
     pairs: list[tuple[str, str | list[str]]] = [(label.strip(), "") for label in labels or ()]

@@ -1,5 +1,6 @@
 """Open the models that commands are given. What kind a model is, is known before anything slow."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from scmpt_scverse.cli._group import quiet_libraries
 
 if TYPE_CHECKING:
     from scmpt_scverse import SCMMGPT, SCMPT
+    from scmpt_scverse.zero_shot import Labels
 
 
 def is_text_model(path: Path) -> bool:
@@ -57,6 +59,13 @@ def check_text_model(path: Path) -> None:
             "or one that comes with this package.",
             param_hint="MODEL",
         )
+
+
+def check_labels(model: "SCMMGPT", labels: "Labels | None", tissue: str | None) -> None:
+    """Refuse labels before cells are read; warnings come when they are used. Raises as `SCMMGPT.resolve_labels`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.resolve_labels(labels, tissue=tissue)
 
 
 def read_text_model(path: Path) -> "SCMMGPT":

@@ -9,7 +9,7 @@ import typer
 from scmpt_scverse._checks import did_you_mean, list_some
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 InFile = Annotated[Path, typer.Argument(metavar="IN.h5ad", help="Cells to read.", show_default=False)]
 OutFile = Annotated[Path, typer.Argument(metavar="OUT.h5ad", help="File to write.", show_default=False)]
@@ -35,6 +35,19 @@ QueryGeneSymbols = Annotated[
         help="Column of .var with gene symbols; var_names for the names.", show_default="as in the training cells"
     ),
 ]
+TextLabels = Annotated[
+    list[str] | None,
+    typer.Option(help="Text models: a cell type to choose from; repeatable.", show_default="all types that it knows"),
+]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Text models: cell types, one per line, with a description or markers after a tab if you like.",
+        show_default=False,
+    ),
+]
+Tissue = Annotated[str | None, typer.Option(help="Text models: choose from the types of a tissue.", show_default=False)]
 Background = Annotated[
     float | None,
     typer.Option(
@@ -107,6 +120,16 @@ def choose_encoders(
     if not counts:
         wanted.pop(COUNTS, None)
     return {name: encoder for name, encoder in wanted.items() if encoder != _NO_ENCODER}
+
+
+def check_only_for_text_models(model: Path, options: "Mapping[str, object]") -> None:
+    """A usage error where options of text models are given for another model; `options` are values by name."""
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise typer.BadParameter(
+            f"Only for a text model; {model} learned its labels from cells and has no others.",
+            param_hint=", ".join(given),
+        )
 
 
 def checked_choice(value: str | None, choices: "Sequence[str]", option: str) -> None:

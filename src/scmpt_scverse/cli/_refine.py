@@ -2,7 +2,7 @@
 
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,22 +11,30 @@ from scmpt_scverse._folders import check_appendable
 from scmpt_scverse._h5ad import check_storable, read_cells
 from scmpt_scverse.cli._files import check_output, save_cells
 from scmpt_scverse.cli._group import is_interactive
-from scmpt_scverse.cli._models import read_model
+from scmpt_scverse.cli._labels_file import given_labels
+from scmpt_scverse.cli._models import check_labels, is_text_model, read_model, read_text_model
 from scmpt_scverse.cli._options import (
     Force,
     InFile,
-    ModelDir,
+    LabelsFile,
+    Model,
     OutFile,
     QueryGeneSymbols,
     QueryLayer,
+    TextLabels,
+    Tissue,
+    check_only_for_text_models,
     checked_choice,
 )
 from scmpt_scverse.cli._tables import table_of
 from scmpt_scverse.llm import CLIENTS, LLMClient, get
 
+if TYPE_CHECKING:
+    from scmpt_scverse import SCMMGPT, SCMPT
+
 
 def refine(
-    model_dir: ModelDir,
+    model_dir: Model,
     source: InFile,
     output: OutFile,
     llm: Annotated[
@@ -54,6 +62,13 @@ def refine(
         float | None,
         typer.Option(help="Weight of the language model.", show_default="fitted on labelled cells"),
     ] = None,
+    labels: TextLabels = None,
+    labels_file: LabelsFile = None,
+    tissue: Tissue = None,
+    labels_key: Annotated[
+        str | None,
+        typer.Option(help="Text models: column of .obs with labels to fit the weight on.", show_default=False),
+    ] = None,
     cluster_key: Annotated[str | None, typer.Option(help="Ask about these clusters instead of cells.")] = None,
     candidates: Annotated[int, typer.Option(min=2, help="Number of labels that it chooses among.")] = 3,
     confidence_below: Annotated[float, typer.Option(help="Ask where the confidence is below.")] = 0.9,
@@ -70,7 +85,8 @@ def refine(
 ) -> None:
     """Ask a language model about cells on which the saved model is unsure, and mix both.
 
-    Only gene symbols, labels, their probabilities and the context are sent. Answers are kept, and not paid for twice.
+    A text model takes the labels from you, as for `scmpt annotate`, and needs `--weight` or `--labels-key`. Only gene
+    symbols, labels, their probabilities and the context are sent. Answers are kept, and not paid for twice.
 
     Example: `scmpt refine my_model cells.h5ad refined.h5ad --llm qwen3:8b --base-url http://localhost:11434/v1`
     """
@@ -78,10 +94,24 @@ def refine(
     check_output(output, source=source, force=force)
     if answers is not None:
         check_appendable(answers)
+    is_text = is_text_model(model_dir)
+    of_text: dict[str, Any] = {}
+    if is_text:
+        of_text = {"labels": given_labels(labels, labels_file, tissue), "tissue": tissue, "labels_key": labels_key}
+        if weight is None and labels_key is None and not dry_run:
+            raise typer.BadParameter("A text model needs it, or --labels-key.", param_hint="--weight")
+    else:
+        given = {"--labels": labels, "--labels-file": labels_file, "--tissue": tissue, "--labels-key": labels_key}
+        check_only_for_text_models(model_dir, given)
     asked = _client(client, llm, {"base_url": base_url, "api_key_variable": api_key_variable, "price": price})
+    model: SCMPT | SCMMGPT
+    if is_text:
+        model = read_text_model(model_dir)
+        check_labels(model, of_text["labels"], tissue)
+    else:
+        model = read_model(model_dir)
     adata = read_cells(source)
     check_storable(adata)
-    model = read_model(model_dir)
     report = model.refine(
         adata,
         asked,
@@ -98,6 +128,7 @@ def refine(
         weight=weight,
         cache_path=answers,
         progress=is_interactive(),
+        **of_text,
     )
     typer.echo(report)
     if dry_run:

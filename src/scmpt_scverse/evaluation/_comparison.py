@@ -102,9 +102,8 @@ def results_of(truth: "StrArray", soft: pd.DataFrame, unlabeled: str) -> pd.Seri
 def decode(soft: pd.DataFrame, unlabeled: str) -> "StrArray":
     """The most probable label of each cell, `unlabeled` where the probabilities are NaN."""
     values = soft.to_numpy()
-    predicted = np.full(len(values), unlabeled, dtype=object)
-    readable = np.isfinite(values).all(axis=1)
-    predicted[readable] = np.asarray(soft.columns, dtype=object)[values[readable].argmax(axis=1)]
+    predicted: StrArray = np.asarray(soft.columns, dtype=object)[values.argmax(axis=1)]
+    predicted[np.isnan(values.max(axis=1))] = unlabeled
     return predicted
 
 

@@ -1,6 +1,6 @@
 """What is known of cell types: the Cell Ontology, labels mapped to it, their texts, and tables of marker genes."""
 
-from scmpt_scverse.knowledge._back_off import back_off as back_off
+from scmpt_scverse.knowledge._back_off import TermLevels as TermLevels, back_off as back_off
 from scmpt_scverse.knowledge._cell_ontology import (
     ROOT as ROOT,
     CellOntology as CellOntology,
@@ -9,7 +9,7 @@ from scmpt_scverse.knowledge._cell_ontology import (
 )
 from scmpt_scverse.knowledge._genes_in_text import genes_in_text as genes_in_text, says_only_genes as says_only_genes
 from scmpt_scverse.knowledge._label_texts import label_texts
-from scmpt_scverse.knowledge._mapping import map_labels, term_of as term_of
+from scmpt_scverse.knowledge._mapping import map_labels, term_of as term_of, written_id as written_id
 from scmpt_scverse.knowledge._markers import marker_sets as marker_sets, panglaodb, read_markers
 from scmpt_scverse.knowledge._match_genes import match_genes as match_genes
 from scmpt_scverse.knowledge._merge_markers import merge_markers

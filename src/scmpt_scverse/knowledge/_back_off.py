@@ -10,10 +10,12 @@ from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._mapping import ids_of
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import IntArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray
 
 #: Sums of float32 probabilities that equal the threshold may fall short of it by this much.
 _ROUNDING = 1e-6
+#: Cells at a time: sums are made for all terms above the labels.
+_CELLS_AT_ONCE = 2048
 
 
 def back_off(
@@ -72,34 +74,64 @@ def back_off(
     check_table(mapping, ("ontology_id",), "mapping", "`knowledge.map_labels`")
     values = checked_numbers(probabilities, "probabilities", ndim=2)
     ontology = ontology or cell_ontology()
-    ids = ids_of(probabilities.columns, mapping)
-    terms, covers = _terms_specific_first(ids, ontology)
-    is_readable = np.isfinite(values).all(axis=1)
-    chosen = np.full(len(values), -1)
-    best = np.where(is_readable, np.where(np.isnan(values), -1, values).argmax(axis=1), -1)
-    sums = values @ covers.T
-    for label in np.unique(best[best >= 0]):
-        rows = np.flatnonzero(best == label)
-        own = [terms.index(ids[label])]
-        wider = [term for term in np.flatnonzero(covers[:, label]) if term != own[0]]
-        candidates = np.array(own + wider)
-        reaches = sums[rows][:, candidates] >= threshold - _ROUNDING
-        chosen[rows] = candidates[reaches.argmax(axis=1)]
-    names = [ontology.terms[term].name for term in terms]
-    is_known = chosen >= 0
-    own_term = np.array([terms.index(identifier) for identifier in ids])[best]
-    table = pd.DataFrame(
-        {
-            "ontology_id": [terms[term] if term >= 0 else None for term in chosen],
-            "ontology_term": [names[term] if term >= 0 else None for term in chosen],
-        },
-        index=probabilities.index,
-        dtype=object,  # pandas 3 would make NaN of None in a column of text
-    )
-    return table.assign(
-        probability=np.where(is_known, sums[np.arange(len(values)), chosen], np.nan),
-        is_backed_off=is_known & (chosen != own_term),
-    )
+    return TermLevels(ids_of(probabilities.columns, mapping), ontology).of(values, threshold, probabilities.index)
+
+
+class TermLevels:
+    """The terms of some labels and all that these are kinds of, to back off to.
+
+    Parameters
+    ----------
+    ids
+        Term of each label.
+    ontology
+        Where they are.
+    """
+
+    def __init__(self, ids: list[str], ontology: CellOntology) -> None:
+        self._terms, covers = _terms_specific_first(ids, ontology)
+        self._covers = covers.astype(np.float64)
+        self._names = [ontology.terms[term].name for term in self._terms]
+        number = {term: place for place, term in enumerate(self._terms)}
+        self._own = np.array([number[identifier] for identifier in ids])
+        # Of each label: its own term, then the wider ones, the most specific first.
+        self._upwards = [
+            np.concatenate([[own], np.setdiff1d(np.flatnonzero(covers[:, label]), [own])])
+            for label, own in enumerate(self._own)
+        ]
+
+    def of(self, probabilities: "FloatArray", threshold: float, index: pd.Index | None = None) -> pd.DataFrame:
+        """As :func:`back_off`, one row per row of `probabilities`, which are computed block by block."""
+        n_obs = len(probabilities)
+        chosen, probability = np.full(n_obs, -1), np.full(n_obs, np.nan)
+        is_backed_off = np.zeros(n_obs, dtype=bool)
+        for start in range(0, n_obs, _CELLS_AT_ONCE):
+            rows = slice(start, start + _CELLS_AT_ONCE)
+            values = np.asarray(probabilities[rows], dtype=np.float64)
+            chosen[rows], probability[rows], is_backed_off[rows] = self._levels(values, threshold)
+        table = pd.DataFrame(
+            {
+                "ontology_id": [self._terms[term] if term >= 0 else None for term in chosen],
+                "ontology_term": [self._names[term] if term >= 0 else None for term in chosen],
+            },
+            index=index,
+            dtype=object,  # pandas 3 would make NaN of None in a column of text
+        )
+        return table.assign(probability=probability, is_backed_off=is_backed_off)
+
+    def _levels(self, values: "FloatArray", threshold: float) -> "tuple[IntArray, FloatArray, BoolArray]":
+        """Number of the term of each row, -1 for none; its probability; and whether it is above that of the label."""
+        is_readable = np.isfinite(values).all(axis=1)
+        best = np.where(is_readable, np.where(np.isnan(values), -1, values).argmax(axis=1), -1)
+        sums = values @ self._covers.T
+        chosen = np.full(len(values), -1)
+        for label in np.unique(best[is_readable]):
+            rows = np.flatnonzero(best == label)
+            upwards = self._upwards[label]
+            reaches = sums[np.ix_(rows, upwards)] >= threshold - _ROUNDING
+            chosen[rows] = upwards[reaches.argmax(axis=1)]
+        probability = np.where(is_readable, sums[np.arange(len(values)), chosen], np.nan)
+        return chosen, probability, is_readable & (chosen != self._own[best])
 
 
 def _terms_specific_first(ids: list[str], ontology: CellOntology) -> "tuple[list[str], IntArray]":

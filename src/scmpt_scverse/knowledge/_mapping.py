@@ -15,6 +15,7 @@ from scmpt_scverse.knowledge._tissues import tissue_words
 #: Similarity, as `difflib` computes it, from which a name is suggested.
 _MIN_SIMILARITY = 0.6
 _N_SUGGESTIONS = 3
+_ID = re.compile(r"(?:\S*/)?CL[:_](\d{7})", re.IGNORECASE)
 _IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)")
 
 
@@ -116,10 +117,20 @@ def term_of(text: str, ontology: CellOntology, tissue: str | None = None) -> str
     return next(iter(found)) if len(found) == 1 else None
 
 
+def written_id(text: str) -> str | None:
+    """The id of the Cell Ontology that a text is, in any spelling, whether or not there is such a term: `CL:0000084`.
+
+    `cl:0000084`, `CL_0000084` and `http://purl.obolibrary.org/obo/CL_0000084` are spellings of it.
+    """
+    found = _ID.fullmatch(text.strip())
+    return None if found is None else f"CL:{found[1]}"
+
+
 def _look_up(text: str, ontology: CellOntology, tissue: str | None) -> tuple[set[str], str]:
     """Ids that match a label, and how they were found."""
-    if text.replace("_", ":", 1) in ontology.terms:
-        return {text.replace("_", ":", 1)}, "exact"
+    identifier = written_id(text)
+    if identifier is not None and identifier in ontology.terms:
+        return {identifier}, "exact"
     found, match = _look_up_anywhere(text, ontology)
     is_name = len(found) == 1 and found == _by_form(text, ontology, ontology.ids_by_name_form)
     for word in tissue_words(tissue):

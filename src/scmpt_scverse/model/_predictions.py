@@ -107,14 +107,14 @@ def text_label_values(
     level = answers.backed_off
     of_obs: dict[str, Any] = {
         keys.prediction: as_categorical(answers.predicted, [*candidates.names, UNKNOWN]),
-        keys.confidence: answers.probabilities.max(axis=1),  # NaN where the row is NaN
+        keys.confidence: answers.confidence,
         keys.ontology_id: pd.Categorical([terms.get(label) for label in answers.predicted]),
         keys.novelty: answers.novelty,
         keys.backed_off: pd.Categorical(level["ontology_term"].to_list()),
         keys.backed_off_id: pd.Categorical(level["ontology_id"].to_list()),
         keys.backed_off_confidence: level["probability"].to_numpy(),
     }
-    scores = pd.DataFrame(answers.probabilities, index=adata.obs_names, columns=columns)
+    scores = pd.DataFrame(answers.probabilities, index=adata.obs_names, columns=columns, copy=False)
     return {**{Slot("obs", key): value for key, value in of_obs.items()}, Slot("obsm", keys.scores): scores}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
@@ -18,6 +19,7 @@ from scmpt_scverse._checks import (
     check_cells,
     check_choice,
     check_key,
+    check_seed,
     check_share,
     did_you_mean,
     errors_named,
@@ -33,7 +35,7 @@ from scmpt_scverse.knowledge import merge_markers
 from scmpt_scverse.modalities import ExpressionSource, registered_fields
 from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
 from scmpt_scverse.model._training import seed_or_default
-from scmpt_scverse.model.text_labels import AnnotatesByTextMixin, ExplainsScoresMixin
+from scmpt_scverse.model.text_labels import AnnotatesByTextMixin, AsksAboutTextLabelsMixin, ExplainsScoresMixin
 from scmpt_scverse.module import TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
@@ -57,10 +59,12 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, StrArray, StrPath
 
 _STAGES = ("align",)
+#: Texts whose embeddings are kept.
+_MOST_TEXTS = 4096
 _CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
 
 
-class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
+class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, AsksAboutTextLabelsMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
     Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a
@@ -105,6 +109,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
             text_encoder = str(Path(text_encoder).resolve()) if is_folder else fspath(text_encoder)
         else:
             text_encoder = self._text_encoder.name
+        self._embeddings: dict[str, FloatArray] = {}
         self.background = background
         self.alignment: TextAlignment | None = None
         self.types: RegisteredTypes | None = None
@@ -236,6 +241,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         `model.history["train_loss"]` has the loss of every step.
         """
         check_choice(stage, _STAGES, "stage")
+        check_choice(accelerator, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], "accelerator")
+        if seed is not None:
+            check_seed(seed)
         if options is None or seed is not None:
             options = replace(options or TowerOptions(), seed=seed_or_default(seed))
         sources = self._sources(studies)
@@ -303,7 +311,10 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
 
     def embed_text(self, texts: "Sequence[str]") -> "FloatArray":
         """Embeddings of texts by the text encoder, float32 of shape `(n_texts, dim)`."""
-        return self._encode(list(texts))
+        given = list(texts)
+        if isinstance(texts, str) or not given or not all(isinstance(text, str) for text in given):
+            raise TypeError(f"Expected a list of texts; found {texts!r}. Pass `[text]` for a single one.")
+        return self._encode(given)
 
     def save(
         self,
@@ -493,8 +504,15 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, BaseModelClass):
         return checked_unlabeled(self._setup_args["unlabeled_category"])
 
     def _encode(self, texts: list[str]) -> "FloatArray":
-        # A label is encoded once for many cells, so that exactness costs nothing.
-        return self._text_encoder.encode_texts(texts, precision="float32")
+        """Embeddings of texts, of which many are read again, as where labels are explained."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._embeddings]
+        if new:
+            if len(self._embeddings) + len(new) > _MOST_TEXTS:
+                self._embeddings, new = {}, list(dict.fromkeys(texts))
+            # A label is encoded once for many cells, so that exactness costs nothing.
+            found = self._text_encoder.encode_texts(new, precision="float32")
+            self._embeddings |= dict(zip(new, found, strict=True))
+        return np.stack([self._embeddings[text] for text in texts])
 
     def _trained(self) -> TextModel:
         if self.alignment is None or self.types is None:

@@ -1,8 +1,8 @@
-"""A second opinion: ask a language model about cells on which the model is unsure, and mix both."""
+"""A second opinion: ask a language model about cells on which a model is unsure, and mix both."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 import numpy as np
 
@@ -37,6 +37,108 @@ if TYPE_CHECKING:
     from scmpt_scverse.pp import ExpressionReader
 
 _WAYS = ("uncertain", "clusters")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about some data, checked before anything slow.
+
+    Attributes
+    ----------
+    client
+        The language model.
+    options
+        What questions show, and limits.
+    labels
+        All labels, shape `(n_labels,)`.
+    unlabeled
+        The label of cells of which nothing is known.
+    candidates, confidence_below, show_probabilities, weight, key_added
+        As for :meth:`scmpt_scverse.SCMPT.refine`.
+    ways
+        What was said of cells and clusters, for the record.
+    codes
+        Cluster of each cell, shape `(n_obs,)`; `None` to ask about cells.
+    given
+        Row numbers of the cells to ask about; `None` for the uncertain ones.
+    """
+
+    client: llm.LLMClient
+    options: AskOptions
+    labels: "StrArray"
+    unlabeled: str
+    candidates: int
+    confidence_below: float
+    show_probabilities: bool
+    weight: float | None
+    key_added: str
+    ways: Mapping[str, Any]
+    codes: "IntArray | None"
+    given: "IntArray | None"
+
+    @classmethod
+    def checked(
+        cls,
+        adata: "AnnData",
+        client: str | type[llm.LLMClient] | llm.LLMClient | None,
+        options: AskOptions,
+        labels: "StrArray",
+        *,
+        unlabeled: str,
+        reads: Iterable[Slot],
+        cells: "Literal['uncertain', 'clusters'] | Sequence[int] | IntArray | BoolArray",
+        cluster_key: str | None,
+        candidates: int,
+        confidence_below: float,
+        show_probabilities: bool,
+        weight: float | None,
+        key_added: str,
+    ) -> Self:
+        """From what a user asks for; raises as :meth:`scmpt_scverse.SCMPT.refine`."""
+        reads = (*reads, *([Slot("obs", cluster_key)] if cluster_key is not None else []))
+        check_second_opinion(adata, key_added, reads, labels)
+        _check_choices(candidates, confidence_below, weight, cells, cluster_key)
+        client = _client(client)
+        options.check_client(client)
+        return cls(
+            client,
+            options,
+            labels,
+            unlabeled,
+            candidates,
+            confidence_below,
+            show_probabilities,
+            weight,
+            key_added,
+            {"cells": cells if isinstance(cells, str) else "given", "cluster_key": cluster_key},
+            None if cluster_key is None else cluster_codes(adata, cluster_key),
+            None if isinstance(cells, str) else rows_of(adata, cells, "cells"),
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of the cells, and what is known of them.
+
+    Attributes
+    ----------
+    reader
+        Of their expression.
+    probabilities
+        Shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
+    truth
+        Number of the true label, -1 where it is not known, shape `(n_obs,)`.
+    is_known
+        Cells that the model was trained on, shape `(n_obs,)`: no test of it, and not asked about unless given.
+    decode
+        From probabilities to labels.
+    """
+
+    reader: "ExpressionReader"
+    probabilities: "FloatArray"
+    truth: "IntArray"
+    is_known: "BoolArray"
+    decode: "Callable[[FloatArray], StrArray]"
 
 
 class _LabelModel(Protocol):
@@ -164,10 +266,6 @@ class SecondOpinionMixin:
         """
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols)
-        reads = (*self._read_slots(), *([Slot("obs", cluster_key)] if cluster_key is not None else []))
-        check_second_opinion(adata, key_added, reads, self.labels)
-        _check_choices(candidates, confidence_below, weight, cells, cluster_key)
-        client = _client(client)
         options = AskOptions(
             n_genes=n_genes,
             context=context,
@@ -179,61 +277,87 @@ class SecondOpinionMixin:
             seed=seed,
             progress=progress,
         )
-        options.check_client(client)
-        codes = None if cluster_key is None else cluster_codes(adata, cluster_key)
-        given = None if isinstance(cells, str) else rows_of(adata, cells, "cells")
-        reader = modalities.source.reader(adata)
-        head = self._probabilities(adata, modalities, np.arange(adata.n_obs))
-        is_known = np.isin(np.arange(adata.n_obs), self._trained_rows(adata, modalities))
-        if codes is not None:
-            subjects = _uncertain_clusters(reader, head, codes, confidence_below, n_genes)
-        else:
-            rows = least_certain_first(head, confidence_below if given is None else np.inf)
-            rows = rows[~is_known[rows] if given is None else np.isin(rows, given)]
-            subjects = cells_as_subjects(reader, rows, n_genes)
-        truth = np.where(is_known, -1, self._label_codes(adata))  # a training cell's label is no test of the model
-        is_judged = (truth >= 0) & (subjects.of_cell >= 0)
-        if weight is None and subjects.genes and not is_judged.any() and not dry_run:
-            raise ValueError(
-                "Expected labelled cells, not trained on, among those to ask about, to fit the weight of the language "
-                "model on; found none. Pass `weight=`, such as the one that was fitted on other, labelled cells."
-            )
-        columns, shown = most_probable(head, subjects, candidates)
-        opinion = ask_about(
+        question = Question.checked(
+            adata,
             client,
-            subjects,
-            self.labels,
             options,
-            abstention=self.unlabeled_category,
-            candidates=columns,
-            shown=shown if show_probabilities else None,
+            self.labels,
+            unlabeled=self.unlabeled_category,
+            reads=self._read_slots(),
+            cells=cells,
+            cluster_key=cluster_key,
+            candidates=candidates,
+            confidence_below=confidence_below,
+            show_probabilities=show_probabilities,
+            weight=weight,
+            key_added=key_added,
         )
-        if dry_run:
-            return opinion.report
-        judged = np.flatnonzero(is_judged & opinion.is_given)
-        mixture = mix(head, opinion.probabilities, truth, judged, weight=weight, seed=seed)
-        scores = None
-        if len(judged):
-            predictions = {
-                "head": self._decode(head[judged]),
-                "language model": opinion.prediction[judged],
-                "mixture": self._decode(mixture.held_out),
-            }
-            scores = metrics.bootstrap_metrics(self.labels[truth[judged]], predictions, seed=seed)
-        report = replace(opinion.report, weight=mixture.weight, scores=scores)
-        settings = {
-            **options.content,
-            "cells": cells if isinstance(cells, str) else "given",
-            "cluster_key": cluster_key,
-            "candidates": candidates,
-            "confidence_below": confidence_below,
-            "show_probabilities": show_probabilities,
-            "weight": "fitted" if weight is None else "given",
-            "n_judged": len(judged),
+        is_known = np.isin(np.arange(adata.n_obs), self._trained_rows(adata, modalities))
+        judged = Judged(
+            modalities.source.reader(adata),
+            self._probabilities(adata, modalities, np.arange(adata.n_obs)),
+            np.where(is_known, -1, self._label_codes(adata)),  # a training cell's label is no test of the model
+            is_known,
+            self._decode,
+        )
+        return second_opinion(adata, question, judged)
+
+
+def second_opinion(adata: "AnnData", question: Question, judged: Judged) -> llm.Report:
+    """Ask, mix and write: see :meth:`scmpt_scverse.SCMPT.refine`."""
+    options, weight, head = question.options, question.weight, judged.probabilities
+    subjects = _subjects(question, judged)
+    is_judged = (judged.truth >= 0) & (subjects.of_cell >= 0)
+    if weight is None and subjects.genes and not is_judged.any() and not options.dry_run:
+        raise ValueError(
+            "Expected labelled cells, not trained on, among those to ask about, to fit the weight of the language "
+            "model on; found none. Pass `weight=`, such as the one that was fitted on other, labelled cells."
+        )
+    columns, shown = most_probable(head, subjects, question.candidates)
+    opinion = ask_about(
+        question.client,
+        subjects,
+        question.labels,
+        options,
+        abstention=question.unlabeled,
+        candidates=columns,
+        shown=shown if question.show_probabilities else None,
+    )
+    if options.dry_run:
+        return opinion.report
+    rows = np.flatnonzero(is_judged & opinion.is_given)
+    mixture = mix(head, opinion.probabilities, judged.truth, rows, weight=weight, seed=options.seed)
+    scores = None
+    if len(rows):
+        predictions = {
+            "head": judged.decode(head[rows]),
+            "language model": opinion.prediction[rows],
+            "mixture": judged.decode(mixture.held_out),
         }
-        mixed = self._decode(mixture.probabilities), mixture.probabilities.max(axis=1)  # NaN where the row is NaN
-        write_second_opinion(adata, key_added, replace(opinion, report=report), settings, mixed=mixed)
-        return report
+        scores = metrics.bootstrap_metrics(question.labels[judged.truth[rows]], predictions, seed=options.seed)
+    report = replace(opinion.report, weight=mixture.weight, scores=scores)
+    settings = {
+        **options.content,
+        **question.ways,
+        "candidates": question.candidates,
+        "confidence_below": question.confidence_below,
+        "show_probabilities": question.show_probabilities,
+        "weight": "fitted" if weight is None else "given",
+        "n_judged": len(rows),
+    }
+    mixed = judged.decode(mixture.probabilities), mixture.probabilities.max(axis=1)  # NaN where the row is NaN
+    write_second_opinion(adata, question.key_added, replace(opinion, report=report), settings, mixed=mixed)
+    return report
+
+
+def _subjects(question: Question, judged: Judged) -> "Subjects":
+    """Cells or clusters to ask about, the least certain first."""
+    head, n_genes = judged.probabilities, question.options.n_genes
+    if question.codes is not None:
+        return _uncertain_clusters(judged.reader, head, question.codes, question.confidence_below, n_genes)
+    rows = least_certain_first(head, question.confidence_below if question.given is None else np.inf)
+    rows = rows[~judged.is_known[rows] if question.given is None else np.isin(rows, question.given)]
+    return cells_as_subjects(judged.reader, rows, n_genes)
 
 
 def _uncertain_clusters(

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import IterableDataset
 
+from scmpt_scverse._checks import check_positive, check_seed, check_share
 from scmpt_scverse.module._training_plan import fit_steps
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class TowerOptions:
         Highest learning rate.
     seed
         Of initial weights, noise, and choice of types and cells.
+
+    Raises
+    ------
+    ValueError
+        One is out of range.
     """
 
     n_hidden: int = 512
@@ -82,6 +88,14 @@ class TowerOptions:
     gene_dropout: float = 0.7
     lr: float = 2e-3
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_hidden", "n_axes", "n_steps", "types_per_step", "cells_per_step"):
+            check_positive(getattr(self, name), name)
+        check_share(self.gene_dropout, "gene_dropout")
+        check_seed(self.seed)
+        if not (self.lr > 0 and self.noise >= 0):
+            raise ValueError(f"`lr` must be above 0 and `noise` at least 0; found {self.lr!r} and {self.noise!r}.")
 
 
 class ProfileTower(nn.Module):

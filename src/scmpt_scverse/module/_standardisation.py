@@ -1,6 +1,6 @@
 """Cells against gene profiles: how far each cell is from a mean, in the direction of a profile."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -84,12 +84,18 @@ class Standardisation:
 
         Returns
         -------
-        float64, shape `(n_obs, n_profiles)`; the cosine, where a profile has length 1. Linear in the standardised cell
-        but for its length, so a gene's share of a score is its standardised value times its weight in the profile.
+        Shape `(n_obs, n_profiles)`; the cosine, where a profile has length 1. Linear in the standardised cell but for
+        its length, so a gene's share of a score is its standardised value times its weight in the profile.
         """
-        weights = np.asarray(profiles, dtype=np.float64) * self._inverse
-        products = matrix @ weights.T - weights @ self.mean
-        return np.divide(products, self.lengths(matrix)[:, None])
+        return self.scorer(profiles)(matrix)
+
+    def scorer(self, profiles: "FloatArray") -> "Callable[[sparse.csr_matrix], FloatArray]":
+        """:meth:`scores` for the same profiles of many cells, in the dtype of the profiles."""
+        dtype = np.float32 if profiles.dtype == np.float32 else np.float64
+        scaled = np.asarray(profiles, dtype=np.float64) * self._inverse
+        offsets = scaled @ self.mean
+        weights = np.ascontiguousarray(scaled.T, dtype=dtype)  # (n_genes, n_profiles)
+        return lambda matrix: np.divide(matrix @ weights - offsets, self.lengths(matrix)[:, None])
 
     def lengths(self, matrix: sparse.csr_matrix) -> "FloatArray":
         """Length of each standardised cell, shape `(n_obs,)`."""

@@ -143,12 +143,10 @@ class ExpressionReader:
             block.data if block.data.dtype.kind == "f" else block.data.astype(np.int64)
         )  # sums of uint8 wrap around
         columns = self._column_of[block.indices]
-        rows = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
         kept = (columns >= 0) & (values != 0)
-        shape = (block.shape[0], len(self.genes))
-        # COO to CSR sums the columns that share a symbol.
-        mapped = sparse.csr_matrix((values[kept], (rows[kept], columns[kept])), shape=shape)
-        mapped.sort_indices()
+        starts = np.concatenate([[0], np.cumsum(kept)])[block.indptr]
+        mapped = sparse.csr_matrix((values[kept], columns[kept], starts), shape=(block.shape[0], len(self.genes)))
+        mapped.sum_duplicates()  # columns that share a symbol
         return mapped
 
     def _check_columns(self, block: sparse.csr_matrix) -> None:

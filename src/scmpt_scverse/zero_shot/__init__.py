@@ -3,14 +3,15 @@
 from scmpt_scverse.zero_shot._annotate import (
     REFINEMENTS as REFINEMENTS,
     Refine as Refine,
+    averaged as averaged,
     label_probabilities as label_probabilities,
     label_scores as label_scores,
-    query_components as query_components,
 )
 from scmpt_scverse.zero_shot._answers import (
     AnswerLimits as AnswerLimits,
     Answers as Answers,
     answers_of as answers_of,
+    checked_others as checked_others,
 )
 from scmpt_scverse.zero_shot._back_off import (
     backed_off as backed_off,
@@ -35,6 +36,7 @@ from scmpt_scverse.zero_shot._evaluation import (
     marker_probabilities as marker_probabilities,
 )
 from scmpt_scverse.zero_shot._explanation import (
+    checked_label as checked_label,
     explained_cell as explained_cell,
     gene_shares as gene_shares,
 )
@@ -46,6 +48,10 @@ from scmpt_scverse.zero_shot._fit import (
 )
 from scmpt_scverse.zero_shot._matching import (
     matching_candidates as matching_candidates,
+)
+from scmpt_scverse.zero_shot._neighbourhood import (
+    Neighbourhood as Neighbourhood,
+    nearest_cells as nearest_cells,
 )
 from scmpt_scverse.zero_shot._novelty import (
     novelty_scores as novelty_scores,

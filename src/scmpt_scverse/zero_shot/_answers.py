@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_share
-from scmpt_scverse.evaluation import decode
-from scmpt_scverse.zero_shot._annotate import query_components
+from scmpt_scverse.zero_shot._annotate import averaged, averaged_probabilities, label_scores
 from scmpt_scverse.zero_shot._back_off import backed_off
+from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood
 from scmpt_scverse.zero_shot._novelty import novelty_scores, types_apart
+from scmpt_scverse.zero_shot._refinement import best_labels
 from scmpt_scverse.zero_shot._text_model import UNKNOWN
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Answers:
     ----------
     probabilities
         Of the candidates, shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
+    confidence
+        The highest of them, shape `(n_obs,)`.
     predicted
         The label, or :data:`UNKNOWN`, shape `(n_obs,)`.
     novelty
@@ -59,27 +62,47 @@ class Answers:
     """
 
     probabilities: "FloatArray"
+    confidence: "FloatArray"
     predicted: "StrArray"
     novelty: "FloatArray | None"
     backed_off: pd.DataFrame
 
 
-def answers_of(
-    model: "TextModel", query: "Query", candidates: "Candidates", refine: "Refine", limits: AnswerLimits
-) -> Answers:
-    """All that is written of every cell; `ValueError` where novelty is limited and cannot be told."""
+def checked_others(model: "TextModel", candidates: "Candidates", limits: AnswerLimits) -> "Candidates":
+    """Types that novelty is told by; `ValueError` where it is limited and there are none."""
     others = types_apart(model.alignment, model.types, candidates)
     if limits.max_novelty < 1 and not len(others.names):
         raise ValueError(
             "Expected registered types that are no candidates and not akin to one, to tell novelty by; found none. "
             "Leave `max_novelty` out, or name fewer `labels`."
         )
-    components = None if refine == "none" else query_components(query)
-    probabilities = model.probabilities(query, candidates, refine, components)
-    novelty = novelty_scores(query, model.alignment, candidates, others, components) if len(others.names) else None
-    predicted = decode(pd.DataFrame(probabilities, columns=pd.Index(candidates.names)), UNKNOWN)
-    is_unsure = np.nan_to_num(probabilities).max(axis=1) < limits.min_confidence
+    return others
+
+
+def answers_of(
+    model: "TextModel",
+    query: "Query",
+    candidates: "Candidates",
+    others: "Candidates",
+    refine: "Refine",
+    limits: AnswerLimits,
+) -> Answers:
+    """All that is written of every cell; `others` are those of :func:`checked_others`."""
+    model.warn_of_absent(candidates.is_named, query)
+    scale = model.alignment.scale
+    near = None if refine == "none" else Neighbourhood.of(query)
+    # One array holds scores, then their means, then probabilities: there may be hundreds of candidates.
+    scores = label_scores(query, model.alignment, candidates)
+    averaged(scores, near, out=scores)
+    novelty = None
+    if len(others.names):
+        novelty = novelty_scores(query, model.alignment, scores.max(axis=1), others, near)
+    probabilities = averaged_probabilities(scores, scale, refine, near, out=scores)
+    codes, confidence = best_labels(probabilities)
+    codes[np.nan_to_num(confidence) < limits.min_confidence] = -1
     if novelty is not None:
-        is_unsure |= np.nan_to_num(novelty) > limits.max_novelty
-    predicted[is_unsure] = UNKNOWN
-    return Answers(probabilities, predicted, novelty, backed_off(probabilities, candidates, limits.back_off))
+        codes[np.nan_to_num(novelty) > limits.max_novelty] = -1
+    predicted = np.array([*candidates.names, UNKNOWN], dtype=object)[codes]
+    return Answers(
+        probabilities, confidence, predicted, novelty, backed_off(probabilities, candidates, limits.back_off)
+    )

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse.knowledge import ROOT, back_off, cell_ontology
+from scmpt_scverse.knowledge import ROOT, TermLevels, cell_ontology
+from scmpt_scverse.zero_shot._refinement import row_blocks
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.zero_shot._candidates import Candidates
-
-#: Cells at a time: sums are made for all terms above the candidates.
-_CHUNK_SIZE = 2048
 
 
 def backed_off(probabilities: "FloatArray", candidates: "Candidates", threshold: float) -> pd.DataFrame:
@@ -33,22 +31,16 @@ def backed_off(probabilities: "FloatArray", candidates: "Candidates", threshold:
     As :func:`scmpt_scverse.knowledge.back_off`, one row per cell.
     """
     has_term = np.array([term is not None for term in candidates.terms])
-    if candidates.is_registered and has_term.any():
-        probabilities = probabilities[:, has_term]
-        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
-    else:
+    if not (candidates.is_registered and has_term.any()):
         has_term[:] = True
-    names = [str(number) for number in np.flatnonzero(has_term)]
     terms = [candidates.terms[number] or ROOT for number in np.flatnonzero(has_term)]
-    mapping = pd.DataFrame({"ontology_id": terms}, index=pd.Index(names, name="label"))
-    ontology = cell_ontology()
-    tables = [
-        back_off(
-            pd.DataFrame(probabilities[start : start + _CHUNK_SIZE], columns=names),
-            mapping,
-            threshold=threshold,
-            ontology=ontology,
-        )
-        for start in range(0, len(probabilities), _CHUNK_SIZE)
-    ]
-    return pd.concat(tables, ignore_index=True)
+    levels = TermLevels(terms, cell_ontology())
+    if has_term.all():
+        return levels.of(probabilities, threshold)
+    parts = []
+    for rows in row_blocks(len(probabilities)):
+        kept = probabilities[rows][:, has_term]
+        totals = kept.sum(axis=1, keepdims=True)
+        shares = np.divide(kept, totals, out=np.full_like(kept, np.nan), where=totals > 0)
+        parts.append(levels.of(shares, threshold))
+    return pd.concat(parts, ignore_index=True)

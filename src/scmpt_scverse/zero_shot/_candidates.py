@@ -3,13 +3,22 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import list_some, warn_user
-from scmpt_scverse.knowledge import CellOntology, cell_ontology, label_markers, label_texts, says_only_genes, term_of
+from scmpt_scverse._checks import list_some, type_name, warn_user
+from scmpt_scverse._labels import label_text
+from scmpt_scverse.knowledge import (
+    CellOntology,
+    cell_ontology,
+    label_markers,
+    label_texts,
+    says_only_genes,
+    term_of,
+    written_id,
+)
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, StrArray
@@ -70,6 +79,25 @@ def registered_in_rows(alignment: "TextAlignment", types: "RegisteredTypes", row
     )
 
 
+def listed_labels(labels: Any) -> "list[str] | Mapping[str, str | Sequence[str]]":
+    """Labels as a list or a mapping; `TypeError` for what is neither, or what no label or description can be."""
+    form = "Pass a list of names, or a mapping of names to a description or to a list of markers."
+    if isinstance(labels, str | bytes):
+        return [label_text(labels)]
+    if not isinstance(labels, Iterable):
+        raise TypeError(f"Expected names of cell types as `labels`; found {type_name(labels)}. {form}")
+    if not isinstance(labels, Mapping):
+        given = list(labels)
+        odd = [label for label in given if isinstance(label, Iterable) and not isinstance(label, str | bytes)]
+        if odd:
+            raise TypeError(f"Expected names of cell types as `labels`; found {type_name(odd[0])} among them. {form}")
+        return given
+    for name, own in labels.items():
+        if not (isinstance(own, Iterable) or pd.isna(own)):
+            raise TypeError(f"Expected a description or a list of markers as `labels[{name!r}]`; found {own!r}. {form}")
+    return labels
+
+
 def candidates_of(
     labels: Sequence[str] | Mapping[str, str | Sequence[str]],
     alignment: "TextAlignment",
@@ -93,7 +121,7 @@ def candidates_of(
     Raises
     ------
     ValueError
-        Fewer than two different labels, or a blank one.
+        Fewer than two different labels, a blank one, or an id that the Cell Ontology does not have.
 
     Warns
     -----
@@ -109,6 +137,12 @@ def candidates_of(
         )
     names = list(wordings)
     terms = tuple(term_of(name, ontology) for name in names)
+    absent = [name for name, term in zip(names, terms, strict=True) if term is None and written_id(name) is not None]
+    if absent:
+        raise ValueError(
+            f"Expected ids of terms of the Cell Ontology; found {list_some(absent)}, which it does not have. Check the "
+            "ids, or pass names."
+        )
     own = markers_in_words(labels, genes) if isinstance(labels, Mapping) else {}
     known = {
         name: _known_markers(name, term, alignment, types, ontology)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, StrArray
     from scmpt_scverse.zero_shot._annotate import Refine
     from scmpt_scverse.zero_shot._candidates import Candidates
+    from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood
     from scmpt_scverse.zero_shot._query import Query
 
 #: Markers of each label that plain scoring takes, the heaviest first.
@@ -83,7 +84,7 @@ def evaluated(
 
 
 def marker_probabilities(
-    query: "Query", candidates: "Candidates", refine: "Refine", components: "FloatArray | None"
+    query: "Query", candidates: "Candidates", refine: "Refine", near: "Neighbourhood | None"
 ) -> "FloatArray":
     """Plain marker scoring: mean standardised expression of the known markers of each candidate, as probabilities.
 
@@ -95,8 +96,8 @@ def marker_probabilities(
     sets = np.zeros_like(weights)
     np.put_along_axis(sets, kept, (np.take_along_axis(weights, kept, axis=1) > 0).astype(np.float64), axis=1)
     scores = query.scores(sets / np.maximum(sets.sum(axis=1, keepdims=True), 1))
-    spread = max(float(np.nanstd(scores)), float(np.finfo(np.float32).tiny))
-    return label_probabilities(scores / spread, _UNIT_SCALE, refine, components)
+    scores /= max(float(np.nanstd(scores, dtype=np.float64)), float(np.finfo(np.float32).tiny))
+    return label_probabilities(scores, _UNIT_SCALE, refine, near, out=scores)
 
 
 def _nearest(right: tuple[int, ...], predicted: int, probabilities: "FloatArray") -> int:

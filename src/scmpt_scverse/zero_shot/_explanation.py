@@ -10,6 +10,7 @@ from scipy import sparse
 
 from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._labels import label_text
+from scmpt_scverse.zero_shot._matching import matching_candidates
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
@@ -92,19 +93,13 @@ def gene_shares(
     return GeneShares(expression, is_used, by_part)
 
 
-def explained_cell(
-    model: "TextModel",
-    query: "Query",
-    candidates: "Candidates",
-    row: int,
-    label: str | None,
-    refine: "Refine",
-    *,
-    name: str,
-) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMMGPT.explain_cell`; the cell is in a row of the query, and called `name`."""
+def checked_label(label: str | None, candidates: "Candidates") -> str | None:
+    """The candidate that a label to explain means, in any words; `ValueError` where it is none, or the only one."""
     names = list(candidates.names)
     label = None if label is None else label_text(label)
+    if label is not None and label not in names:
+        meant = matching_candidates([label], candidates)[label]
+        label = names[meant[0]] if len(meant) == 1 else label
     if label is not None and label not in names:
         raise ValueError(
             f"Expected one of the labels to choose from, {list_some(names)}; found {label!r}."
@@ -115,6 +110,24 @@ def explained_cell(
             f"Expected at least two labels, so that one can be put above another; found {list_some(names)}. Pass "
             "`labels=` with others that the cell may be."
         )
+    return label
+
+
+def explained_cell(
+    model: "TextModel",
+    query: "Query",
+    candidates: "Candidates",
+    row: int,
+    label: str | None,
+    refine: "Refine",
+    *,
+    name: str,
+) -> pd.DataFrame:
+    """See :meth:`scmpt_scverse.SCMMGPT.explain_cell`; the cell is in a row of the query, and called `name`.
+
+    `label` is what :func:`checked_label` gives.
+    """
+    names = list(candidates.names)
     parts = model.parts(query, candidates)
     matrix = query.take(np.array([row]))[1]
     if matrix.nnz == 0:

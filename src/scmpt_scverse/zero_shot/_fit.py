@@ -9,7 +9,8 @@ import torch
 
 from scmpt_scverse.module import LabelledStudy, Scale, Standardisation, TextAlignment, unit_profiles
 from scmpt_scverse.trust import fit_temperature
-from scmpt_scverse.zero_shot._annotate import REFINEMENTS, calibratable, query_components
+from scmpt_scverse.zero_shot._annotate import REFINEMENTS, averaged, calibratable
+from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood, query_components
 from scmpt_scverse.zero_shot._query import BACKGROUND_SHARE
 
 if TYPE_CHECKING:
@@ -126,9 +127,13 @@ def _scale(held_out: Sequence[tuple[TextAlignment, TrainingStudy]], texts: "Floa
         profiles = replace(alignment, scale=scale).profiles(mean_texts, known, study.query.is_used)
         scores = study.query.scores(profiles)
         rows = np.flatnonzero((study.codes >= 0) & np.isfinite(scores).all(axis=1))
-        cells.append((scores[rows], query_components(study.query)[rows], study.codes[rows]))
+        near = Neighbourhood.in_components(query_components(study.query)[rows])
+        cells.append((scores[rows], near, study.codes[rows]))
     for refine, name in zip(REFINEMENTS, ("raw", "smoothed", "refined"), strict=True):
-        logits = [(calibratable(scores, scale, refine, components), codes) for scores, components, codes in cells]
+        logits = []
+        for scores, near, codes in cells:
+            around = None if refine == "none" else near
+            logits.append((calibratable(averaged(scores, around), scale, refine, around), codes))
         scale = replace(scale, **{name: _temperature(logits)})
     return scale
 
@@ -137,7 +142,7 @@ def spread(query: "Query", profiles: "FloatArray") -> float:
     """Standard deviation of the scores of a part over cells and labels; 0 where fewer than two labels have it."""
     unit = unit_profiles(profiles, query.is_used)
     unit = unit[unit.any(axis=1)]
-    return float(np.nanstd(query.scores(unit))) if len(unit) > 1 else 0.0
+    return float(np.nanstd(query.scores(unit), dtype=np.float64)) if len(unit) > 1 else 0.0
 
 
 def _temperature(studies: "Sequence[tuple[FloatArray, IntArray]]") -> float:

@@ -7,19 +7,23 @@ from scipy.special import expit
 
 from scmpt_scverse.knowledge import cell_ontology
 from scmpt_scverse.module import unit_profiles
+from scmpt_scverse.zero_shot._annotate import averaged
 from scmpt_scverse.zero_shot._candidates import registered_in_rows
-from scmpt_scverse.zero_shot._refinement import N_NEIGHBOURS, smoothed
+from scmpt_scverse.zero_shot._refinement import row_blocks
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.module import TextAlignment
     from scmpt_scverse.zero_shot._candidates import Candidates
+    from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood
     from scmpt_scverse.zero_shot._query import Query
     from scmpt_scverse.zero_shot._types import RegisteredTypes
 
 #: Of the other types, the share whose mean is compared, and how many at most: the best of hundreds is high by chance,
 #: and tables of markers have several entries for most types.
 _SHARE, _MOST = 1 / 50, 5
+#: Other types that are scored in one pass over the cells.
+_TYPES_AT_ONCE = 256
 
 
 def types_apart(alignment: "TextAlignment", types: "RegisteredTypes", candidates: "Candidates") -> "Candidates":
@@ -45,9 +49,9 @@ def types_apart(alignment: "TextAlignment", types: "RegisteredTypes", candidates
 def novelty_scores(
     query: "Query",
     alignment: "TextAlignment",
-    candidates: "Candidates",
+    best: "FloatArray",
     others: "Candidates",
-    components: "FloatArray | None",
+    near: "Neighbourhood | None",
 ) -> "FloatArray":
     """How much better other types fit than the best candidate, in [0, 1]; NaN for a cell that cannot be read.
 
@@ -57,29 +61,32 @@ def novelty_scores(
         The cells.
     alignment
         Writes profiles.
-    candidates
-        What was chosen from.
+    best
+        The best score of a candidate for each cell, averaged over neighbours if scores of others are, shape `(n_obs,)`.
     others
         From :func:`types_apart`, at least one.
-    components
-        Of the cells, to average scores over neighbours; `None` judges each cell by itself.
+    near
+        Neighbours that scores are averaged over; `None` judges each cell by itself.
 
     Returns
     -------
     Shape `(n_obs,)`: the logistic function of the difference between the mean of the best scores of other types and
     the best score of a candidate, over the temperature. 0.5 where both fit as well.
+
+    Notes
+    -----
+    There are hundreds of other types. Some are scored at a time, so that a cell takes no memory for each of them.
     """
-    texts = np.vstack([candidates.texts, others.texts])
-    markers = np.vstack([candidates.markers, others.markers])
-    # One pass over the cells; float32, since there are hundreds of other types.
-    scores = query.scores(alignment.profiles(texts, markers, query.is_used)).astype(np.float32)
-    temperature = alignment.scale.raw
-    readable = np.flatnonzero(np.isfinite(scores).all(axis=1))
-    if components is not None and len(readable) > N_NEIGHBOURS:
-        scores[readable] = smoothed(scores[readable], components[readable])
-        temperature = alignment.scale.smoothed
-    n = len(candidates.names)
     n_best = int(np.clip(_SHARE * len(others.names), 1, _MOST))
-    best = np.partition(scores[:, n:], -n_best, axis=1)[:, -n_best:].mean(axis=1)
-    novelty: FloatArray = expit((best - scores[:, :n].max(axis=1)) / temperature)
+    highest = np.full((query.n_obs, n_best), -np.inf, dtype=np.float32)
+    for start in range(0, len(others.names), _TYPES_AT_ONCE):
+        types = slice(start, start + _TYPES_AT_ONCE)
+        profiles = alignment.profiles(others.texts[types], others.markers[types], query.is_used)
+        scores = query.scores(profiles.astype(np.float32))
+        averaged(scores, near, out=scores)
+        for rows in row_blocks(query.n_obs):
+            both = np.hstack([highest[rows], scores[rows]])
+            highest[rows] = np.partition(both, -n_best, axis=1)[:, -n_best:]
+    temperature = alignment.scale.raw if near is None else alignment.scale.smoothed
+    novelty: FloatArray = expit((highest.mean(axis=1) - best) / temperature)
     return novelty

@@ -1,7 +1,7 @@
 """The cells of a query over the genes of the profiles, read in chunks: once for means, once for scores."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -68,7 +68,16 @@ class Query:
         self._reader = reader
         self.n_obs = reader.n_obs
         self._shared = shared
-        self.own = Standardisation.of(self.chunks())
+        is_readable = []
+
+        def noted() -> "Iterator[sparse.csr_matrix]":
+            for matrix in self.chunks():
+                is_readable.append(_expressing(matrix))
+                yield matrix
+
+        self.own = Standardisation.of(noted())
+        #: Cells that express any gene of the profiles, shape `(n_obs,)`; of others nothing can be said.
+        self.is_readable: BoolArray = np.concatenate(is_readable)
         self._compare(background or self.own, share if background else 0.0)
 
     def against(self, background: Standardisation, share: float) -> Self:
@@ -115,15 +124,32 @@ class Query:
 
         Returns
         -------
-        Shape `(n_obs, n_profiles)`; see :meth:`Standardisation.scores`.
+        float32, shape `(n_obs, n_profiles)`; see :meth:`Standardisation.scores`.
         """
-        profiles = profiles * self.is_used
-        parts = []
+        return self.map(self.scorer(profiles))
+
+    def scorer(self, profiles: "FloatArray") -> "Callable[[sparse.csr_matrix], FloatArray]":
+        """:meth:`scores` of one chunk of cells, in the dtype of the profiles."""
+        score = self.standardisation.scorer(profiles * self.is_used)
+
+        def scores_of(matrix: "sparse.csr_matrix") -> "FloatArray":
+            scores = score(matrix)
+            scores[~_expressing(matrix)] = np.nan
+            return scores
+
+        return scores_of
+
+    def map(self, function: "Callable[[sparse.csr_matrix], FloatArray]") -> "FloatArray":
+        """What a function makes of each chunk, for all cells; float32, one row per cell."""
+        found: FloatArray = np.empty(0, dtype=np.float32)
+        start = 0
         for matrix in self.chunks():
-            scores = self.standardisation.scores(matrix, profiles)
-            scores[np.diff(matrix.indptr) == 0] = np.nan
-            parts.append(scores)
-        return np.vstack(parts)
+            part = function(matrix)
+            if not start:
+                found = np.empty((self.n_obs, *part.shape[1:]), dtype=np.float32)
+            found[start : start + len(part)] = part
+            start += len(part)
+        return found
 
     def warn_if_small(self) -> None:
         """Warn of few genes or cells."""
@@ -135,3 +161,9 @@ class Query:
                 f"Cells are compared, in part, with the mean of the query, which has {self.n_obs} cells only. Annotate "
                 "them together with others of the same study, or set `model.background = 1` to judge each by itself."
             )
+
+
+def _expressing(matrix: "sparse.csr_matrix") -> "BoolArray":
+    """Which cells express any of the genes, shape `(n_obs,)`."""
+    expressing: BoolArray = np.diff(matrix.indptr) > 0
+    return expressing

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from scipy import sparse
+
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.module import TextAlignment
     from scmpt_scverse.zero_shot._query import Query
@@ -33,6 +35,11 @@ def search_scores(
     """
     others = alignment.profiles(alignment.type_texts, alignment.type_markers @ alignment.axes.T, query.is_used)
     wanted = alignment.profiles(text[None], markers[None], query.is_used)
-    scores = query.scores(np.vstack([wanted, others]))
-    share: FloatArray = (scores[:, 1:] < scores[:, :1]).mean(axis=1)
-    return np.where(np.isfinite(scores[:, 0]), share, np.nan)
+    score = query.scorer(np.vstack([wanted, others]))
+
+    def share_below(matrix: "sparse.csr_matrix") -> "FloatArray":
+        scores = score(matrix)
+        share: FloatArray = (scores[:, 1:] < scores[:, :1]).mean(axis=1)
+        return np.where(np.isfinite(scores[:, 0]), share, np.nan)
+
+    return query.map(share_below)

@@ -1,6 +1,6 @@
 """A trained text model as one object: from labels to candidates, and from cells to what is said of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,8 +8,15 @@ import numpy as np
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.knowledge import says_only_genes
-from scmpt_scverse.zero_shot._annotate import label_probabilities, label_scores, query_components
-from scmpt_scverse.zero_shot._candidates import candidates_of, embedded, markers_in_words, registered_candidates
+from scmpt_scverse.zero_shot._annotate import label_probabilities, label_scores
+from scmpt_scverse.zero_shot._candidates import (
+    candidates_of,
+    embedded,
+    listed_labels,
+    markers_in_words,
+    registered_candidates,
+)
+from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood
 from scmpt_scverse.zero_shot._search import search_scores
 
 if TYPE_CHECKING:
@@ -52,30 +59,34 @@ class TextModel:
         ------
         ValueError
             Both are given, there is no such tissue, or the labels are no choice.
+        TypeError
+            The tissue is no text, or the labels are neither a list of names nor a mapping.
         """
+        if tissue is not None and not isinstance(tissue, str):
+            raise TypeError(f"Expected the name of one tissue as `tissue`; found {tissue!r}. Pass a text.")
         if labels is None:
             return registered_candidates(self.alignment, self.types, tissue)
         if tissue is not None:
             raise ValueError("Pass either `labels=` or `tissue=`: a tissue stands for the types that it has.")
-        labels = labels if isinstance(labels, Mapping) else [labels] if isinstance(labels, str) else list(labels)
-        if UNKNOWN in labels:
+        given = listed_labels(labels)
+        if UNKNOWN in given:
             raise ValueError(
                 f"{UNKNOWN!r} is what cells without a label get. Leave it out, or call the type otherwise."
             )
-        return candidates_of(labels, self.alignment, self.types, self.genes, self.encode)
+        return candidates_of(given, self.alignment, self.types, self.genes, self.encode)
 
     def probabilities(
-        self, query: "Query", candidates: "Candidates", refine: "Refine", components: "FloatArray | None" = None
+        self, query: "Query", candidates: "Candidates", refine: "Refine", near: "Neighbourhood | None" = None
     ) -> "FloatArray":
         """Calibrated probabilities, shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
 
-        `components` are those of :func:`query_components`, where they are known already.
+        `near` is the :class:`Neighbourhood` of the query, where it is known already.
         """
         self.warn_of_absent(candidates.is_named, query)
-        if components is None and refine != "none":
-            components = query_components(query)
+        if near is None and refine != "none":
+            near = Neighbourhood.of(query)
         scores = label_scores(query, self.alignment, candidates)
-        return label_probabilities(scores, self.alignment.scale, refine, components)
+        return label_probabilities(scores, self.alignment.scale, refine, near, out=scores)
 
     def parts(self, query: "Query", candidates: "Candidates") -> "dict[str, FloatArray]":
         """What each part adds to the profiles of the candidates, as :meth:`TextAlignment.parts` gives it."""

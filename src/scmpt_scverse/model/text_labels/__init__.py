@@ -7,3 +7,6 @@ from scmpt_scverse.model.text_labels._annotates import (
 from scmpt_scverse.model.text_labels._explains import (
     ExplainsScoresMixin as ExplainsScoresMixin,
 )
+from scmpt_scverse.model.text_labels._second_opinion import (
+    AsksAboutTextLabelsMixin as AsksAboutTextLabelsMixin,
+)

@@ -11,6 +11,7 @@ from scmpt_scverse._labels import checked_unlabeled, distinct_labels, labels_or,
 from scmpt_scverse._slots import Slot, TextLabelKeys, check_writable, write_slots
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
+from scmpt_scverse.knowledge import cell_ontology
 from scmpt_scverse.model._predictions import rows_of, text_label_values
 from scmpt_scverse.trust import check_alpha, cumulative_sets
 from scmpt_scverse.zero_shot import (
@@ -18,13 +19,14 @@ from scmpt_scverse.zero_shot import (
     UNKNOWN,
     AnswerLimits,
     Labels,
+    Neighbourhood,
     Query,
     Refine,
     TextModel,
     answers_of,
+    checked_others,
     evaluated,
     marker_probabilities,
-    query_components,
 )
 
 if TYPE_CHECKING:
@@ -239,8 +241,45 @@ class AnnotatesByTextMixin:
         trained = self._trained()
         candidates = trained.candidates(labels, tissue)
         check_columns_fit(candidates.names, f"adata.obsm[{keys.scores!r}]")
-        answers = answers_of(trained, self._query(adata, layer, gene_symbols), candidates, refine, limits)
+        others = checked_others(trained, candidates, limits)
+        answers = answers_of(trained, self._query(adata, layer, gene_symbols), candidates, others, refine, limits)
         write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
+
+    def resolve_labels(self, labels: "Labels | None" = None, *, tissue: str | None = None) -> pd.DataFrame:
+        """What the model takes each label for; no cell is needed.
+
+        Parameters
+        ----------
+        labels, tissue
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        One row per label, in the order in which they are columns of probabilities: `ontology_id` and `ontology_term`,
+        missing where the label is no term of the Cell Ontology; `has_markers`, whether genes are known of it, from you
+        or from the tables that the model was trained on; and `reads_text`, whether its words count, too.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`predict`.
+
+        Warns
+        -----
+        UserWarning
+            Labels mean the same, or nothing is known of one.
+        """
+        candidates = self._trained().candidates(labels, tissue)
+        known = cell_ontology().terms
+        return pd.DataFrame(
+            {
+                "ontology_id": pd.array(candidates.terms, dtype=object),
+                "ontology_term": [None if term is None else known[term].name for term in candidates.terms],
+                "has_markers": candidates.markers.any(axis=1),
+                "reads_text": candidates.texts.any(axis=1),
+            },
+            index=pd.Index(candidates.names, name="label"),
+        )
 
     def search(
         self,
@@ -352,10 +391,10 @@ class AnnotatesByTextMixin:
             labels = [name for name in distinct_labels(cells.obs[labels_key]) if name not in unlabeled]
         candidates = trained.candidates(labels, tissue)
         query = self._query(adata, layer, gene_symbols)
-        components = None if refine == "none" else query_components(query)
+        near = None if refine == "none" else Neighbourhood.of(query)
         predictions = {
-            DEFAULT_TEXT_KEY_ADDED: trained.probabilities(query, candidates, refine, components),
-            "marker scoring": marker_probabilities(query, candidates, refine, components),
+            DEFAULT_TEXT_KEY_ADDED: trained.probabilities(query, candidates, refine, near),
+            "marker scoring": marker_probabilities(query, candidates, refine, near),
         }
         table = evaluated(truth[rows], {name: each[rows] for name, each in predictions.items()}, candidates, UNKNOWN)
         table.loc["marker scoring", ["ece", "brier", "nll"]] = np.nan
@@ -386,7 +425,7 @@ class AnnotatesByTextMixin:
         trained, cells = self._trained(), self._cells(adata)
         rows = rows_of(cells, indices)
         axes = trained.alignment.tower.axes.detach().cpu().numpy()
-        return self._query(adata, layer, gene_symbols).scores(axes.T)[rows].astype(np.float32)
+        return self._query(adata, layer, gene_symbols).scores(axes.T)[rows]
 
     def _probability_table(
         self,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, check_positive
+from scmpt_scverse._checks import check_choice, check_key, check_positive, check_seed
 from scmpt_scverse._labels import labels_or
 from scmpt_scverse._slots import AttributionKeys, TextLabelKeys, check_ranking_is_ours, check_writable
 from scmpt_scverse._storable import check_groups_fit
@@ -21,6 +21,7 @@ from scmpt_scverse.zero_shot import (
     Query,
     Refine,
     TextModel,
+    checked_label,
     explained_cell,
     gene_shares,
     matching_candidates,
@@ -86,6 +87,7 @@ class ExplainsScoresMixin:
         row = row_of_cell(self._cells(adata), obs_name)
         trained = self._trained()
         candidates = trained.candidates(labels, tissue)
+        label = checked_label(label, candidates)
         query = self._query(adata, layer, gene_symbols)
         return explained_cell(trained, query, candidates, row, label, refine, name=obs_name)
 
@@ -146,6 +148,7 @@ class ExplainsScoresMixin:
         check_ranking_is_ours(cells, keys)
         if n_cells_per_group is not None:
             check_positive(n_cells_per_group, "n_cells_per_group")
+        check_seed(seed)
         trained = self._trained()
         groupby = self._groupby(cells, groupby)
         unlabeled = list(dict.fromkeys([*self._unlabeled_names, UNKNOWN]))
