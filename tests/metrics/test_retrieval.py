@@ -73,6 +73,6 @@ def test_wrong_input_is_named(scored: tuple[np.ndarray, pd.DataFrame]) -> None:
     with pytest.raises(ValueError, match="Expected the group of 60 cells; found 2"):
         metrics.retrieval_metrics(truth, scores, groups=["a", "b"])
     with pytest.raises((TypeError, ValueError), match="scores"):
-        metrics.retrieval_metrics(truth, scores.to_numpy())  # type: ignore[arg-type]
+        metrics.retrieval_metrics(truth, scores.to_numpy())
     with pytest.raises((TypeError, ValueError), match="`k`"):
         metrics.retrieval_metrics(truth, scores, k=[0])

@@ -183,6 +183,7 @@ def test_studies_in_files_teach_as_in_memory(tmp_path: Path) -> None:
         SCMMGPT.setup_anndata(data, "cell_type", batch_key=batch_key)
         model = SCMMGPT(data, text_encoder=WordEncoder())
         model.train(markers=[markers()], studies=studies, options=OPTIONS, accelerator="cpu", progress=False)
+        assert model.alignment is not None
         models.append(model.alignment.arrays())
     for other in models[1:]:
         for name, values in models[0].items():

@@ -77,6 +77,7 @@ def test_genes_of_one_human_gene_are_summed_and_totals_stay() -> None:
     assert report["share_of_expression"] == pytest.approx(1 - 3 / 45)
     read = ExpressionReader(cells, gene_symbols="human_symbol").rows(0, 3)
     assert read.matrix[0, list(read.genes).index("LYZ")] == 3
+    assert read.without_symbol is not None
     assert read.matrix[0].sum() + read.without_symbol[0] == 45
     sentence = pp.cell_sentences(cells, gene_symbols="human_symbol").iloc[0]
     assert sentence.split()[0] == "GZMB"

@@ -13,7 +13,7 @@ from scmpt_scverse._labels import checked_labels, given_labels
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from scmpt_scverse._types import BoolArray, FloatArray
+    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
 
 _DIRECTIONS = ("cell to text", "text to cell")
 
@@ -109,7 +109,7 @@ def retrieval_metrics(
     return pd.DataFrame(found, index=pd.Index(names_of_rows, name="direction"))
 
 
-def _by_group(truth: "ArrayLike", values: "FloatArray", groups: "ArrayLike") -> "tuple[ArrayLike, FloatArray]":
+def _by_group(truth: "StrArray", values: "FloatArray", groups: "StrArray") -> "tuple[StrArray, FloatArray]":
     """The most frequent text of each group, and its mean scores."""
     table = pd.DataFrame({"truth": truth, "group": groups})
     most = table.groupby("group")["truth"].agg(lambda texts: texts.value_counts().sort_index().idxmax())

@@ -73,23 +73,18 @@ def expected_seconds(
     accelerator: str = "auto",
 ) -> float:
     """About how long training takes on this machine: texts and cells are read, and a few steps are timed."""
-
-    def seconds(run: "Callable[[], object]") -> float:
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-
     start = time.perf_counter()
     studies, texts = training_studies(sources, known, encode)
     cells = [labelled_cells(study, seed=number) for number, study in enumerate(studies)]
     reading = time.perf_counter() - start
     markers = np.pad(known.values, ((0, len(texts) - len(known.values)), (0, 0)))
-    few, more = (
-        seconds(
-            lambda n=n: TextAlignment.fit(texts, markers, cells, replace(options, n_steps=n), accelerator=accelerator)
-        )
-        for n in _TIMED_STEPS
-    )
+
+    def seconds(n_steps: int) -> float:
+        start = time.perf_counter()
+        TextAlignment.fit(texts, markers, cells, replace(options, n_steps=n_steps), accelerator=accelerator)
+        return time.perf_counter() - start
+
+    few, more = map(seconds, _TIMED_STEPS)
     step = max(0.0, more - few) / (_TIMED_STEPS[1] - _TIMED_STEPS[0])
     # Once with all studies, and once without each.
     return reading + (1 + len(studies)) * (few + step * (options.n_steps - _TIMED_STEPS[0]))
