@@ -17,6 +17,7 @@ from scmpt_scverse.cli._options import (
     InFile,
     LabelsFile,
     Model,
+    Organism,
     OutFile,
     QueryGeneSymbols,
     QueryLayer,
@@ -25,6 +26,7 @@ from scmpt_scverse.cli._options import (
     check_only_for_text_models,
     checked_choice,
 )
+from scmpt_scverse.cli._species import check_organism, human_symbols
 
 if TYPE_CHECKING:
     from scmpt_scverse.model import SCMMGPT
@@ -64,6 +66,7 @@ def annotate(
         str | None,
         typer.Option(help="Prefix of what is written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"),
     ] = None,
+    organism: Organism = "human",
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     force: Force = False,
@@ -74,9 +77,11 @@ def annotate(
     model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
 
     Examples: `scmpt annotate my_model query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
-    --labels "B cell" --labels monocyte --labels "T cell"`
+    --labels "B cell" --labels monocyte --labels "T cell"`, `scmpt annotate my_model mouse.h5ad out.h5ad --organism
+    mouse`
     """
     check_output(output, source=source, force=force)
+    check_organism(organism)
     is_text = is_text_model(model)
     of_text = {
         "--labels": labels,
@@ -101,6 +106,7 @@ def annotate(
     adata = read_cells(source)
     check_writable(adata, key_added, keys.slots)
     check_storable(adata)
+    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
     if is_text:
         opened.annotate(adata, key_added=key_added, **options, **where)
@@ -121,6 +127,7 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in quotes.", show_default=False)],
     background: Background = None,
     key_added: Annotated[str, typer.Option(help="Column of .obs that is written.")] = "scmmgpt_search",
+    organism: Organism = "human",
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     force: Force = False,
@@ -134,10 +141,12 @@ def search(
     if not text.strip():
         raise typer.BadParameter("Expected a text to search for; found a blank one.", param_hint="TEXT")
     check_output(output, source=source, force=force)
+    check_organism(organism)
     check_text_model(model)
     adata = read_cells(source)
     check_writable(adata, key_added, [Slot("obs", key_added)])
     check_storable(adata)
+    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     _text_model(model, background).search(adata, text, key_added=key_added, layer=layer, gene_symbols=gene_symbols)
     save_cells(adata, output)
     n_found = int((adata.obs[key_added] > _HIGH_SCORE).sum())

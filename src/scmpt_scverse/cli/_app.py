@@ -29,6 +29,7 @@ from scmpt_scverse.cli._options import (
     Layer,
     MaxEpochs,
     ModelDir,
+    Organism,
     QueryGeneSymbols,
     QueryLayer,
     Seed,
@@ -37,6 +38,7 @@ from scmpt_scverse.cli._options import (
     parse_obsm_keys,
 )
 from scmpt_scverse.cli._refine import refine
+from scmpt_scverse.cli._species import check_organism, human_symbols
 from scmpt_scverse.cli._tables import table_of
 
 app = typer.Typer(
@@ -87,6 +89,7 @@ def train(
     unlabeled_category: Annotated[
         list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
     ] = None,
+    organism: Organism = "human",
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_key: Annotated[str | None, typer.Option(help="Column of .obs with batches.")] = None,
@@ -123,7 +126,9 @@ def train(
     preset = DEFAULT_PRESET if preset is None else preset
     encoders = choose_encoders(preset, text, expression, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
+    check_organism(organism)
     adata = read_cells(source)
+    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     import scvi
 
     from scmpt_scverse import SCMPT
@@ -164,6 +169,7 @@ def evaluate(
     group_key: Annotated[
         str | None, typer.Option(help="Column of .obs with donors or studies, never on both sides of a split.")
     ] = None,
+    organism: Organism = "human",
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     figure: Annotated[
@@ -183,7 +189,9 @@ def evaluate(
     for output, suffix in ((csv, ".csv"), (figure, ".png")):
         if output is not None:
             check_output(output, source=source, force=force, suffix=suffix)
+    check_organism(organism)
     adata = read_cells(source)
+    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     model = read_model(model_dir)
     model.embed(adata, layer=layer, gene_symbols=gene_symbols, progress=is_interactive())
     results: dict[Path, Callable[[Path], object]] = {}

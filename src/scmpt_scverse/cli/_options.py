@@ -35,6 +35,9 @@ QueryGeneSymbols = Annotated[
         help="Column of .var with gene symbols; var_names for the names.", show_default="as in the training cells"
     ),
 ]
+Organism = Annotated[
+    str, typer.Option(help="Whose cells these are: human, or a species that is read through orthologs, such as mouse.")
+]
 TextLabels = Annotated[
     list[str] | None,
     typer.Option(help="Text models: a cell type to choose from; repeatable.", show_default="all types that it knows"),

@@ -1,0 +1,67 @@
+"""Cells of a mouse on the command line: read through orthologs, and refused without being told."""
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from anndata import AnnData
+from typer.testing import CliRunner
+
+from scmpt_scverse import datasets, pp
+from scmpt_scverse.cli import app
+
+LABELS = ["B cell", "monocyte", "natural killer cell", "T cell"]
+
+
+@pytest.fixture
+def mouse(tmp_path: Path) -> Path:
+    """Human cells under the names of the mouse orthologs of their genes."""
+    from scmpt_scverse.pp._orthologs import _bundled
+
+    cells = datasets.pbmc68k_reduced()[:120].copy()
+    of_human = {}
+    for gene, humans in _bundled("mouse").by_symbol.items():
+        for human in humans if len(humans) == 1 else ():
+            of_human.setdefault(human, gene)
+    kept = [name in of_human for name in cells.var_names]
+    cells = AnnData(cells.X[:, kept], obs=cells.obs[["bulk_labels"]], var=cells.var[kept][[]])
+    cells.var_names = [of_human[name] for name in cells.var_names]
+    cells.write_h5ad(tmp_path / "mouse.h5ad")
+    return tmp_path / "mouse.h5ad"
+
+
+def test_mouse_cells_are_annotated_by_a_human_model_only_if_told(runner: CliRunner, mouse: Path) -> None:
+    out = mouse.with_name("out.h5ad")
+    labels = [part for label in LABELS for part in ("--labels", label)]
+    base = ["annotate", "scmmgpt-mini", str(mouse), str(out), *labels]
+    refused = runner.invoke(app, base)
+    assert refused.exit_code == 1
+    assert "look like mouse symbols" in refused.stderr
+    assert not out.exists()
+    result = runner.invoke(app, [*base, "--organism", "mouse"])
+    assert result.exit_code == 0, result.output
+    assert "mouse genes have a human ortholog" in result.output
+    found, expected = anndata.read_h5ad(out), anndata.read_h5ad(mouse)
+    pp.map_orthologs(expected)
+    assert found.var["human_symbol"].tolist() == expected.var["human_symbol"].tolist()
+    truth = found.obs["bulk_labels"].astype(str)
+    is_b = truth == "CD19+ B"
+    assert (found.obs["scmmgpt_prediction"][is_b] == "B cell").mean() > 0.8
+
+
+def test_a_reference_of_mice_is_told_too(runner: CliRunner, mouse: Path) -> None:
+    model, out = str(mouse.with_name("model")), str(mouse.with_name("out.h5ad"))
+    train = ["train", str(mouse), model, "--labels-key", "bulk_labels", "--text", "none", "--no-counts"]
+    assert runner.invoke(app, [*train, "--organism", "mouse"]).exit_code == 0
+    query = ["annotate", model, str(mouse), out]
+    assert "human_symbol" in runner.invoke(app, query).stderr
+    result = runner.invoke(app, [*query, "--organism", "mouse"])
+    assert result.exit_code == 0, result.output
+    assert np.isfinite(anndata.read_h5ad(out).obs["scmpt_confidence"]).all()
+
+
+def test_an_unknown_species_is_named_before_cells_are_read(runner: CliRunner, mouse: Path) -> None:
+    result = runner.invoke(app, ["annotate", "scmmgpt-mini", "absent.h5ad", "o.h5ad", "--organism", "yeti"])
+    assert result.exit_code == 2
+    assert "'yeti' is not one of 'human', 'mouse'" in " ".join(result.stderr.replace("│", " ").split())
