@@ -12,13 +12,16 @@ import scanpy as sc
 from anndata import AnnData
 from explanations import CELL_TYPES, ENCODERS, trained
 
-from scmpt_scverse import SCMPT, ablation, datasets, metrics, pl, tl
+from scmpt_scverse import SCMMGPT, SCMPT, ablation, datasets, metrics, pl, tl
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IMAGES = Path(__file__).parents[1] / "docs" / "user_guide" / "images"
 LABELS_KEY = "bulk_labels"
+DESCRIBED_AS = ["B cell", "CD14-positive monocyte", "natural killer cell", "CD4-positive, alpha-beta T cell"]
+DESCRIBED_AS += ["CD8-positive, alpha-beta T cell", "dendritic cell", "hematopoietic stem cell"]
+SEARCHED_FOR = "B cells that make antibodies"
 CHANGES = [ablation.Shuffle(), ablation.HashNames(), ablation.RandomNames(), ablation.Truncate(10)]
 CHANGES += [ablation.DropGenes("ribosomal"), ablation.WithoutModality("text"), ablation.WithoutModality("expression")]
 
@@ -54,6 +57,17 @@ def draw_explanations(model: SCMPT, fresh: AnnData, markers: str) -> None:
     save(pl.deletion_curves(curves, kind="insertion", show=False), "insertion_curves")
 
 
+def draw_descriptions(cells: AnnData) -> None:
+    """What the text model says of clusters, and where it finds a text."""
+    model = SCMMGPT.from_pretrained("scmmgpt-mini")
+    model.describe(cells, "louvain", labels=DESCRIBED_AS)
+    model.search(cells, SEARCHED_FOR)
+    groups = ["0", "1", "2", "3", "4", "10"]
+    save(pl.descriptions(cells, groups, show=False)[0], "descriptions")
+    save(pl.profiles(cells, groups[:5], show=False)[0], "profiles")
+    save(pl.search(cells, SEARCHED_FOR, show=False)[0], "search")
+
+
 def draw_comparisons(cells: AnnData) -> None:
     """Stacked heads, trained on folds: next to simpler predictors, and on changed inputs."""
     stacked = SCMPT(cells, encoders=ENCODERS, fusion="stacked")
@@ -76,6 +90,7 @@ def main() -> None:
     draw_predictions(model, fresh)
     draw_explanations(model, fresh, markers)
     draw_comparisons(cells)
+    draw_descriptions(datasets.pbmc68k_reduced())
 
 
 if __name__ == "__main__":

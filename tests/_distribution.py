@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from scmpt_scverse.attribution import ATTRIBUTORS
+from scmpt_scverse.description import WRITERS
 from scmpt_scverse.encoders import ENCODERS
 from scmpt_scverse.llm import CLIENTS
 from scmpt_scverse.module import FUSIONS
 
-REGISTRIES = {"encoders": ENCODERS, "fusion": FUSIONS, "attributors": ATTRIBUTORS, "llm": CLIENTS}
+REGISTRIES = {"encoders": ENCODERS, "fusion": FUSIONS, "attributors": ATTRIBUTORS, "llm": CLIENTS, "writers": WRITERS}
 
 
 def install(

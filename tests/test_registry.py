@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from scmpt_scverse import SCMPT, attribution, encoders, llm
 from scmpt_scverse.cli import app
+from scmpt_scverse.description import writer_of
 from scmpt_scverse.module import FUSIONS, FusionClassifier
 
 CODE = """
@@ -19,6 +20,7 @@ from docs.developer.examples.toy_attributor import GradientTimesInput
 from docs.developer.examples.toy_encoder import ToyEncoder
 from docs.developer.examples.toy_fusion_head import MeanFusion
 from docs.developer.examples.toy_llm_client import MarkerOverlapClient
+from docs.developer.examples.toy_writer import Telegram
 """
 ENTRY_POINTS = """
 [scmpt_scverse.fusion]
@@ -29,6 +31,8 @@ toy = toy_plugin:GradientTimesInput
 toy = toy_plugin:ToyEncoder
 [scmpt_scverse.llm]
 toy = toy_plugin:MarkerOverlapClient
+[scmpt_scverse.writers]
+toy = toy_plugin:Telegram
 """
 #: What is registered, and what the error says of it.
 BROKEN = {
@@ -50,7 +54,13 @@ class Other:
 def make(*arguments, **options):
     return Other()
 """
-CONTRACTS = {"encoders": "Encoder", "fusion": "FusionHead", "attributors": "Attributor", "llm": "LLMClient"}
+CONTRACTS = {
+    "encoders": "Encoder",
+    "fusion": "FusionHead",
+    "attributors": "Attributor",
+    "llm": "LLMClient",
+    "writers": "Writer",
+}
 
 
 def use(group: str, name: str) -> object:
@@ -59,6 +69,8 @@ def use(group: str, name: str) -> object:
         return FusionClassifier({"a": 3}, 2, fusion=name).head
     if group == "encoders":
         return encoders.get(name)
+    if group == "writers":
+        return writer_of(name)
     return attribution.get(name) if group == "attributors" else llm.get(name)
 
 

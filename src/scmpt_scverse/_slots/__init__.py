@@ -13,6 +13,7 @@ from scmpt_scverse._slots._keys import (
     DEFAULT_KEY_ADDED as DEFAULT_KEY_ADDED,
     UNS_KEYS as UNS_KEYS,
     AttributionKeys as AttributionKeys,
+    DescriptionKeys as DescriptionKeys,
     LLMKeys as LLMKeys,
     OntologyKeys as OntologyKeys,
     PredictionKeys as PredictionKeys,

@@ -120,6 +120,29 @@ class TextLabelKeys:
 
 
 @dataclass(frozen=True)
+class DescriptionKeys:
+    """Where `SCMMGPT.describe` writes, for one `key_added` prefix."""
+
+    description: str  # .obs, text of every cell
+    descriptions: str  # .uns, DataFrame, one row per group
+    evidence: str  # .uns, DataFrame, one row per group and gene
+
+    @classmethod
+    def from_prefix(cls, key_added: str) -> "DescriptionKeys":
+        return cls(*(f"{key_added}_{part.name}" for part in fields(cls)))
+
+    @property
+    def of_cells(self) -> tuple[Slot, ...]:
+        """What describing cells writes."""
+        return _each("obs", (self.description,))
+
+    @property
+    def of_groups(self) -> tuple[Slot, ...]:
+        """What describing groups writes."""
+        return (Slot("uns", self.descriptions), Slot("uns", self.evidence))
+
+
+@dataclass(frozen=True)
 class AttributionKeys:
     """Where `SCMPT.rank_attributions` writes, for one `key_added`."""
 

@@ -13,6 +13,7 @@ from scmpt_scverse._folders import check_new_folder
 from scmpt_scverse._h5ad import is_zarr_store, read_cells
 from scmpt_scverse.cli._align import align
 from scmpt_scverse.cli._annotate import annotate, search
+from scmpt_scverse.cli._describe import describe
 from scmpt_scverse.cli._encoder_commands import cache, embed, pretrain, probe
 from scmpt_scverse.cli._files import (
     check_model_dir,
@@ -155,6 +156,7 @@ def train(
 app.command()(annotate)
 app.command()(align)
 app.command()(search)
+app.command()(describe)
 
 
 @app.command()

@@ -117,6 +117,21 @@ class CellOntology:
         """A term and its ancestors, without the root, which every pair of terms shares."""
         return frozenset(self._steps_up(identifier)) - {ROOT}
 
+    def path(self, identifier: str) -> tuple[str, ...]:
+        """Ids from the widest kind below the root to the term itself; of several parents, the most specific.
+
+        Empty for the root; `KeyError` for an unknown id.
+        """
+        self._check(identifier)
+        found: list[str] = []
+        while identifier != ROOT:
+            found.append(identifier)
+            parents = self.terms[identifier].parents
+            if not parents:
+                break
+            identifier = max(parents, key=lambda parent: (len(self.ancestors(parent)), parent))
+        return tuple(reversed(found))
+
     def distance(self, one: str, other: str) -> int:
         """Number of steps between two terms, up to the nearest common ancestor and down again.
 

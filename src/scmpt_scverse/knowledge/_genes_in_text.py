@@ -71,6 +71,15 @@ def says_only_genes(text: str, genes: Iterable[str]) -> bool:
     return bool(mentions) and all(_EMPTY_WORD.fullmatch(word) for word in words)
 
 
+def named_genes(text: str, names: GeneFinder) -> list[Mention]:
+    """Every name of a gene or protein in a text, whatever is said of it, from left to right.
+
+    Words that are spelled like a gene and stand for none of those to be found have no symbols.
+    """
+    text = plain(text)
+    return sorted([*names.mentions(text), *_unfamiliar(text, names)], key=lambda each: each.start)
+
+
 def unknown_genes(text: str, names: GeneFinder) -> list[str]:
     """Names in a text of what a cell expresses or does not, which look like genes and are none of those to be found."""
     unknown: list[str] = []

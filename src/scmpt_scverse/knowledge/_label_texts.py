@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scmpt_scverse.knowledge._cell_ontology import ROOT, CellOntology, Term, cell_ontology
+from scmpt_scverse.knowledge._cell_ontology import CellOntology, Term, cell_ontology
 from scmpt_scverse.knowledge._mapping import term_of
 from scmpt_scverse.knowledge._own_words import own_words
 
@@ -72,15 +72,8 @@ def _wordings(label: str, own: str | list[str], term: Term | None, ontology: Cel
 
 
 def _chain(term: Term, ontology: CellOntology) -> list[str]:
-    """Names of a parent, its parent and so on, without the root; of several parents, the most specific."""
-    names = []
-    while term.parents:
-        parent = max(term.parents, key=lambda identifier: (len(ontology.ancestors(identifier)), identifier))
-        term = ontology.terms[parent]
-        if term.id == ROOT:
-            break
-        names.append(term.name)
-    return names
+    """Names of a parent, its parent and so on, without the root."""
+    return [ontology.terms[identifier].name for identifier in reversed(ontology.path(term.id)[:-1])]
 
 
 def _expression(genes: Sequence[str]) -> str:

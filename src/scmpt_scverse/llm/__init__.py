@@ -1,7 +1,13 @@
 """Second opinions: clients of language models that choose among candidate labels, and what is made of their answers."""
 
 from scmpt_scverse.llm._answer_cache import AnswerCache as AnswerCache
-from scmpt_scverse.llm._base import Answer as Answer, LLMClient as LLMClient, Request as Request
+from scmpt_scverse.llm._ask import ask as ask
+from scmpt_scverse.llm._base import (
+    Answer as Answer,
+    LLMClient as LLMClient,
+    Message as Message,
+    Request as Request,
+)
 from scmpt_scverse.llm._get import CLIENTS as CLIENTS, get
 from scmpt_scverse.llm._late_fusion import Mixture as Mixture, mix as mix
 from scmpt_scverse.llm._openai_compatible import OpenAICompatibleClient as OpenAICompatibleClient

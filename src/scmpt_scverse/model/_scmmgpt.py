@@ -35,7 +35,12 @@ from scmpt_scverse.knowledge import merge_markers
 from scmpt_scverse.modalities import ExpressionSource, registered_fields
 from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
 from scmpt_scverse.model._training import seed_or_default
-from scmpt_scverse.model.text_labels import AnnotatesByTextMixin, AsksAboutTextLabelsMixin, ExplainsScoresMixin
+from scmpt_scverse.model.text_labels import (
+    AnnotatesByTextMixin,
+    AsksAboutTextLabelsMixin,
+    DescribesMixin,
+    ExplainsScoresMixin,
+)
 from scmpt_scverse.module import TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
@@ -64,7 +69,7 @@ _MOST_TEXTS = 4096
 _CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
 
 
-class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, AsksAboutTextLabelsMixin, BaseModelClass):
+class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAboutTextLabelsMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
     Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a

@@ -2,10 +2,12 @@
 
 from scmpt_scverse.pl._ablation import ablations, deletion_curves
 from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap
+from scmpt_scverse.pl._descriptions import descriptions, profiles
 from scmpt_scverse.pl._evaluation import evaluation
 from scmpt_scverse.pl._history import training_curve
 from scmpt_scverse.pl._prediction import confusion_matrix
 from scmpt_scverse.pl._reliability import reliability_diagram
+from scmpt_scverse.pl._search import search
 from scmpt_scverse.pl._trust import contributions, novelty
 
 __all__ = [
@@ -16,9 +18,12 @@ __all__ = [
     "confusion_matrix",
     "contributions",
     "deletion_curves",
+    "descriptions",
     "evaluation",
     "marker_overlap",
     "novelty",
+    "profiles",
     "reliability_diagram",
+    "search",
     "training_curve",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues
@@ -51,7 +52,7 @@ class Query:
         background: Standardisation | None = None,
         share: float = 0.0,
     ) -> None:
-        shared = np.isin(genes, reader.genes)
+        shared = pd.Index(genes).isin(reader.genes)  # numpy compares each with each
         if looks_like_mouse(reader.genes):
             raise ValueError(
                 f"Expected human gene symbols; found {list_some(reader.genes, limit=4)}: they look like mouse symbols. "

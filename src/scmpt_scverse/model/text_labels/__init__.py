@@ -4,6 +4,9 @@ from scmpt_scverse.model.text_labels._annotates import (
     DEFAULT_TEXT_KEY_ADDED as DEFAULT_TEXT_KEY_ADDED,
     AnnotatesByTextMixin as AnnotatesByTextMixin,
 )
+from scmpt_scverse.model.text_labels._describes import (
+    DescribesMixin as DescribesMixin,
+)
 from scmpt_scverse.model.text_labels._explains import (
     ExplainsScoresMixin as ExplainsScoresMixin,
 )

@@ -1,0 +1,57 @@
+"""Programmes of genes that cells of many types switch on: states beyond the type."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from scmpt_scverse.knowledge._markers import read_markers
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+
+_FILE = Path(__file__).parent / "bundled" / "programmes.tsv"
+
+
+def programmes() -> pd.DataFrame:
+    """The programmes that come with this package, in the tidy form of :func:`read_markers`.
+
+    Returns
+    -------
+    One row per gene, `type` being the programme: the two phases of the cell cycle, interferon response, heat shock,
+    immediate-early response, hypoxia, unfolded protein response and NF-kB activation. `source` says where the genes are
+    from, and under which terms.
+
+    Notes
+    -----
+    Cell cycle :cite:p:`tirosh2016dissecting`; heat shock and immediate-early response, which dissociation of tissue
+    causes, too :cite:p:`vandenbrink2017single`; the others are selected genes of MSigDB's Hallmark collection
+    :cite:p:`liberzon2015molecular`, CC BY 4.0. Genes that mark types of cells were left out where we knew of it.
+
+    Examples
+    --------
+    >>> from scmpt_scverse import knowledge
+    >>> table = knowledge.programmes()
+    >>> sorted(table.loc[table["gene"].isin(["ISG15", "MKI67"]), "type"])
+    ['cell cycle G2/M phase', 'interferon response']
+    """
+    return read_markers(_FILE)
+
+
+def merged_programmes(
+    given: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]] | None",
+) -> tuple[pd.DataFrame, frozenset[str]]:
+    """The bundled programmes and those of a user, and the names of the latter.
+
+    Parameters
+    ----------
+    given
+        As :func:`read_markers` takes it; a programme of the name of a bundled one replaces it. `None` adds nothing.
+    """
+    bundled = programmes()
+    if given is None:
+        return bundled, frozenset()
+    own = read_markers(given)
+    names = frozenset(own["type"])
+    return pd.concat([bundled[~bundled["type"].isin(names)], own], ignore_index=True), names
