@@ -21,7 +21,7 @@ from zero_shot import DATA_VARIABLE, RESULTS, TESTS, TRAIN, RememberedTexts, Stu
 
 from scmpt_scverse import SCMMGPT, encoders, knowledge, metrics
 from scmpt_scverse.pp import ExpressionReader, log_normalised_cells
-from scmpt_scverse.zero_shot import Query, marker_probabilities, query_components
+from scmpt_scverse.zero_shot import Neighbourhood, Query, marker_probabilities
 
 #: Clusters per type of a set: some types fall into several clusters, as they do for users.
 _CLUSTERS_PER_TYPE = 2
@@ -32,7 +32,10 @@ _BUNDLED = "scmmgpt-mini"
 
 def clusters_of(model: SCMMGPT, cells: ad.AnnData, n_types: int, seed: int) -> np.ndarray:
     """Clusters by k-means on principal components; no label is used but their number."""
-    components = query_components(Query(ExpressionReader(cells), model.genes))
+    near = Neighbourhood.of(Query(ExpressionReader(cells), model.genes))
+    if near is None:
+        raise ValueError("Expected more cells to cluster.")
+    components = near.components
     n_clusters = min(_CLUSTERS_PER_TYPE * n_types, len(components) // 5)
     found = KMeans(n_clusters, n_init=4, random_state=seed).fit_predict(components)
     return np.array([f"cluster {number}" for number in found], dtype=object)
@@ -88,7 +91,7 @@ def rows_of(name: str, study: Study, model: SCMMGPT, seed: int, *, bleu: bool) -
     soft = model.predict(cells, soft=True, labels=labels)
     query = Query(ExpressionReader(cells), model.genes)
     candidates = model._trained().candidates(labels, None)
-    by_markers = marker_probabilities(query, candidates, "self-train", query_components(query))
+    by_markers = marker_probabilities(query, candidates, "self-train", Neighbourhood.of(query))
     most = pd.Series(truth).value_counts().idxmax()
     rows = []
     for unit in ("clusters", "cells"):

@@ -173,7 +173,9 @@ def test_a_broken_head_is_one_line_on_the_command_line(
     assert result.stderr.startswith("error: Cannot use 'toy_plugin:number', which the package 'toy-plugin' registers")
     assert len(result.stderr.splitlines()) == 1
     out = str(tmp_path / "out.h5ad")
-    result = CliRunner().invoke(app, ["refine", str(folder), str(source), out, "--client", "mro", "--llm", "x"])
+    result = CliRunner().invoke(
+        app, ["refine", "scmmgpt-mini", str(source), out, "--client", "mro", "--llm", "x", "--weight", "1"]
+    )
     assert result.exit_code == 1
     assert result.stderr.startswith("error: Cannot use 'toy_plugin:number'")
 

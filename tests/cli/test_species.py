@@ -20,7 +20,7 @@ def mouse(tmp_path: Path) -> Path:
     from scmpt_scverse.pp._orthologs import _bundled
 
     cells = datasets.pbmc68k_reduced()[:120].copy()
-    of_human = {}
+    of_human: dict[str, str] = {}
     for gene, humans in _bundled("mouse").by_symbol.items():
         for human in humans if len(humans) == 1 else ():
             of_human.setdefault(human, gene)

@@ -21,7 +21,7 @@ from scmpt_scverse.description._subjects import Subjects
 from scmpt_scverse.description._types import Levels, shown_labels, types_of
 from scmpt_scverse.description._unusual import oddities, qualities
 from scmpt_scverse.knowledge import GeneFinder
-from scmpt_scverse.zero_shot import AnswerLimits, answers_of, backed_off
+from scmpt_scverse.zero_shot import AnswerLimits, answers_of, backed_off, checked_others
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
@@ -78,7 +78,8 @@ def described(
     names
         Finds genes of `whole`.
     """
-    answers = answers_of(model, query, candidates, refine, AnswerLimits(back_off=threshold))
+    limits = AnswerLimits(back_off=threshold)
+    answers = answers_of(model, query, candidates, checked_others(model, candidates, limits), refine, limits)
     soft = subjects.means(answers.probabilities)
     levels = answers.backed_off if subjects.are_cells else backed_off(soft, candidates, threshold)
     sure = Levels.of(levels, soft, candidates, threshold)
