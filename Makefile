@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-cell-to-text bench-explanations bench-descriptions bench-species numbers orthologs mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-species numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ bench-unseen-types: $(VENV)/.offline ## measure annotation of types that were ne
 
 bench-few-shot: $(VENV)/.offline ## measure what texts add where labelled cells are few; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/few_shot.py $(BENCH_ARGS)
+
+bench-generation: $(VENV)/.offline ## measure pseudo-cells against real cells, and their use; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/generation.py $(BENCH_ARGS)
 
 bench-cell-to-text: $(VENV)/.offline ## measure what a network from cells to texts adds; BENCH_ARGS="--data FOLDER --tokens FOLDER"
 	$(BIN)/python benchmarks/cell_to_text.py $(BENCH_ARGS)

@@ -14,6 +14,7 @@ from _description_numbers import description_numbers, descriptions_sets, descrip
 from _encoder_numbers import corpus_table, encoder_numbers, mini_table, variants_table
 from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
 from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
+from _generation_numbers import generation_numbers, generation_tables
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
 from _species_numbers import species_table
@@ -39,6 +40,7 @@ _STORED = (
     "encoder_probes",
     "explanations",
     "few_shot",
+    "generation",
     "mutation",
     "pretraining_leak",
     "species",
@@ -67,6 +69,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
             *description_numbers(results["descriptions"]),
             *explanation_numbers(results["explanations"]["sets"]),
             *few_shot_numbers(results["few_shot"]),
+            *generation_numbers(results["generation"]),
             *_mutation(results["mutation"]),
             *speed_numbers(results),
             *zero_shot_numbers(results["zero_shot"]),
@@ -105,6 +108,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "few_shot.groups": few_shot_table(results["few_shot"], "groups"),
         "few_shot.gains": few_shot_gains(results["few_shot"]),
         "species": species_table(results["species"]),
+        **generation_tables(results["generation"]),
         "speed": speed_table(results),
         "zero_shot": zero_shot_table(results["zero_shot"]),
         "zero_shot.seeds": seeds_table(results["zero_shot"]),

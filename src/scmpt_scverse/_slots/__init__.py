@@ -22,6 +22,13 @@ from scmpt_scverse._slots._keys import (
     UnsKeys as UnsKeys,
     embedding_key as embedding_key,
 )
+from scmpt_scverse._slots._synthetic import (
+    SYNTHETIC_KEYS as SYNTHETIC_KEYS,
+    check_measured as check_measured,
+    is_synthetic as is_synthetic,
+    mark_synthetic as mark_synthetic,
+    synthetic_name as synthetic_name,
+)
 from scmpt_scverse._slots._writing import (
     provenance as provenance,
     with_record as with_record,

@@ -169,12 +169,13 @@ class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["llm"][<key_added>]` the record of a second
-    opinion.
+    opinion, `["synthetic"]` how pseudo-cells came about.
     """
 
     root: str = "scmpt"
     embeddings: str = "embeddings"
     llm: str = "llm"
+    synthetic: str = "synthetic"
 
 
 UNS_KEYS = UnsKeys()

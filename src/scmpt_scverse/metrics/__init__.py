@@ -6,6 +6,7 @@ from scmpt_scverse.metrics._calibration import calibration_metrics
 from scmpt_scverse.metrics._classification import classification_metrics, per_class_metrics as per_class_metrics
 from scmpt_scverse.metrics._description import description_metrics
 from scmpt_scverse.metrics._embedding import embedding_metrics
+from scmpt_scverse.metrics._generation import generation_metrics
 from scmpt_scverse.metrics._linear_probe import linear_probe as linear_probe
 from scmpt_scverse.metrics._replicates import paired_differences, replicate_summary
 from scmpt_scverse.metrics._retrieval import retrieval_metrics
@@ -16,6 +17,7 @@ __all__ = [
     "classification_metrics",
     "description_metrics",
     "embedding_metrics",
+    "generation_metrics",
     "paired_differences",
     "replicate_summary",
     "retrieval_metrics",

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.spatial.distance import cdist, pdist
 
 from scmpt_scverse._checks import check_same_cells, checked_numbers, list_some, type_name
 from scmpt_scverse._labels import checked_labels, given_labels
 from scmpt_scverse._optional import import_optional
+from scmpt_scverse.metrics._generation import mean_discrepancy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
 
 _NO_TOKEN = re.compile(r"[^a-z0-9]+")
-#: Widths of the kernels, in units of the median distance between references.
-_WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def description_metrics(
@@ -180,18 +178,11 @@ def _embedding_metrics(
     return {"embedding_cosine": float(cosines.mean()), "textual_discrepancy": _discrepancy(theirs, ours)}
 
 
-def _discrepancy(x: "FloatArray", y: "FloatArray") -> float:
-    """Unbiased squared maximum mean discrepancy between two samples of at least two rows; else NaN."""
-    n, m = len(x), len(y)
-    if min(n, m) < 2:
+def _discrepancy(references: "FloatArray", texts: "FloatArray") -> float:
+    """Of samples of at least two rows; else NaN."""
+    if min(len(references), len(texts)) < 2:
         return float("nan")
-    both = np.vstack([x, y])
-    squares = cdist(both, both, "sqeuclidean")
-    median = np.median(pdist(x)) or 1.0
-    kernel = sum((np.exp(-squares / (2 * (width * median) ** 2)) for width in _WIDTHS), np.zeros(1)) / len(_WIDTHS)
-    np.fill_diagonal(kernel, 0)
-    within = kernel[:n, :n].sum() / (n * (n - 1)) + kernel[n:, n:].sum() / (m * (m - 1))
-    return float(within - 2 * kernel[:n, n:].sum() / (n * m))
+    return mean_discrepancy(references, texts, 0, np.random.default_rng(0))[0]
 
 
 def _texts(given: "Sequence[str] | pd.Series", argument: str) -> list[str]:

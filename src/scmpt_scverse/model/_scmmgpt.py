@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from lightning.pytorch.accelerators import AcceleratorRegistry
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse import encoders
+from scmpt_scverse import __version__, encoders
 from scmpt_scverse._checks import (
     check_cells,
     check_choice,
@@ -28,9 +28,10 @@ from scmpt_scverse._checks import (
 from scmpt_scverse._folders import TEXT_MODELS
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._saved_files import undamaged, write_model
-from scmpt_scverse._slots import Slot
+from scmpt_scverse._saved_files import named, undamaged, under, write_model
+from scmpt_scverse._slots import Slot, check_measured
 from scmpt_scverse.encoders import TextEncoder
+from scmpt_scverse.generation import TextGenerator, TextReader, fit_generator, generated_cells
 from scmpt_scverse.knowledge import merge_markers
 from scmpt_scverse.modalities import ExpressionSource, registered_fields
 from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
@@ -41,7 +42,7 @@ from scmpt_scverse.model.text_labels import (
     DescribesMixin,
     ExplainsScoresMixin,
 )
-from scmpt_scverse.module import TextAlignment, TowerOptions
+from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
@@ -63,7 +64,8 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, StrArray, StrPath
 
-_STAGES = ("align",)
+OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions)
+_STAGES = ("align", "generate")
 #: Texts whose embeddings are kept.
 _MOST_TEXTS = 4096
 _CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
@@ -117,19 +119,22 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         self._embeddings: dict[str, FloatArray] = {}
         self.background = background
         self.alignment: TextAlignment | None = None
+        self.generator: TextGenerator | None = None
         self.types: RegisteredTypes | None = None
         self.genes: StrArray = np.empty(0, dtype=object)
         self._model_summary_string = f"SCMMGPT reading texts by {self._text_encoder.name!r}"
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
-    def from_pretrained(cls, name: "StrPath") -> Self:
+    def from_pretrained(cls, name: "StrPath", adata: "AnnData | None" = None) -> Self:
         """Open a pretrained model: `"scmmgpt-mini"`, which comes with this package, or a folder.
 
         Parameters
         ----------
         name
             Name, or folder that :meth:`save` wrote.
+        adata
+            Cells of yours, registered by :meth:`setup_anndata`, to train a further stage on; `None` for none.
 
         Raises
         ------
@@ -143,7 +148,14 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 f"Expected a pretrained model of this package ({list_some(known)}) or the folder of a saved one; found "
                 f"nothing at {folder}.{did_you_mean(str(name), known)} Check the name or the path."
             )
-        return cls.load(str(folder), adata=False)
+        opened = cls.load(str(folder), adata=False)
+        if adata is None:
+            return opened
+        model = cls(adata, text_encoder=opened._text_encoder, background=opened.background)
+        model.init_params_ = opened.init_params_
+        model.alignment, model.types, model.genes = opened.alignment, opened.types, opened.genes
+        model._become_trained()
+        return model
 
     @classmethod
     def setup_anndata(
@@ -155,6 +167,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         layer: str | None = None,
         gene_symbols: str | None = None,
         batch_key: str | None = None,
+        allow_synthetic: bool = False,
         **kwargs: Any,
     ) -> None:
         """Register labelled cells to train on. A query needs no setup.
@@ -173,6 +186,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             Column of `.var` with gene symbols; `None` takes `var_names`.
         batch_key
             Column of `.obs` with studies; each is standardised by itself, and left out once to calibrate on.
+        allow_synthetic
+            Learn from cells of :meth:`generate`, too, which are refused otherwise.
         **kwargs
             Passed by :meth:`load`.
 
@@ -181,10 +196,11 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         KeyError
             A column or layer is not there.
         ValueError
-            Fewer than two labels, or `adata` is a view.
+            Fewer than two labels, `adata` is a view, or some of its cells are synthetic.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         check_cells(adata)
+        check_measured(adata, allow_synthetic=allow_synthetic or "source_registry" in kwargs)
         if adata.is_view:
             raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
         unlabeled = checked_unlabeled(unlabeled_category)
@@ -201,33 +217,40 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
 
     def train(
         self,
-        stage: Literal["align"] = "align",
+        stage: Literal["align", "generate"] = "align",
         *,
-        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]] | None" = None,
         studies: "Iterable[StrPath | AnnData]" = (),
         organism: str = "human",
-        options: TowerOptions | None = None,
+        texts: "Mapping[str, str | Sequence[str]] | None" = None,
+        options: TowerOptions | GeneratorOptions | None = None,
         seed: int | None = None,
         accelerator: str = "auto",
         progress: bool = True,
     ) -> None:
-        """Train the text tower on marker tables and labelled cells, and calibrate on studies that were left out.
+        """Train a stage: the text tower, on marker tables and labelled cells, or the generator of pseudo-cells.
 
         Parameters
         ----------
         stage
-            `"align"`.
+            `"align"`: the tower, which labels and searches cells, calibrated on studies that were left out.
+            `"generate"`: what :meth:`generate` needs, after `"align"`.
         markers
-            Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives it, merged by
-            term with the genes of the data; or one that :func:`scmpt_scverse.knowledge.merge_markers` made of them.
+            Of `"align"`. Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives
+            it, merged by term with the genes of the data; or one that
+            :func:`scmpt_scverse.knowledge.merge_markers` made of them.
         studies
-            Further studies, organised as the data that the model was set up with: paths of `.h5ad` files, which stay
-            on disk, or data in memory or backed. Their genes may differ. All are read in chunks, and some hundred
-            cells of each label are kept.
+            Of `"align"`. Further studies, organised as the data that the model was set up with: paths of `.h5ad` files,
+            which stay on disk, or data in memory or backed. Their genes may differ. All are read in chunks, and some
+            hundred cells of each label are kept.
         organism
-            Rows of the tables of another organism are left out.
+            Of `"align"`. Rows of the tables of another organism are left out.
+        texts
+            Of `"generate"`. Label to a description in your own words or to a list of markers, for labels that the Cell
+            Ontology does not know.
         options
-            How the tower is built and trained; `None` takes the defaults.
+            How it is built and trained, :class:`scmpt_scverse.module.TowerOptions` or
+            :class:`scmpt_scverse.module.GeneratorOptions`; `None` takes the defaults.
         seed
             Of initial weights and all draws; `None` takes that of `options`, or without any `scvi.settings.seed`, or 0.
             The same data and seed give the same model.
@@ -240,22 +263,31 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         ------
         ValueError
             Too few types have markers, no cell is labelled, or the data share too few genes with the tables.
+        RuntimeError
+            `"generate"` before `"align"`.
 
         Notes
         -----
-        `model.history["train_loss"]` has the loss of every step.
+        `model.history["train_loss"]` has the loss of every step of `"align"`, `["generator_loss"]` of `"generate"`.
         """
         check_choice(stage, _STAGES, "stage")
         check_choice(accelerator, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], "accelerator")
         if seed is not None:
             check_seed(seed)
-        if options is None or seed is not None:
-            options = replace(options or TowerOptions(), seed=seed_or_default(seed))
+        if stage == "generate":
+            self._train_generator(texts, _options(options, GeneratorOptions, seed, stage), accelerator, progress)
+            return
+        options = _options(options, TowerOptions, seed, stage)
+        if markers is None:
+            raise ValueError(
+                "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
+                'or take the tower of a pretrained model: `SCMMGPT.from_pretrained("scmmgpt-mini", adata)`.'
+            )
         sources = self._sources(studies)
         known = _known_markers(markers, organism, sources)
-        learned_from, texts = training_studies(sources, known, self._encode)
+        learned_from, wordings = training_studies(sources, known, self._encode)
         self.alignment = fit_alignment(
-            texts,
+            wordings,
             known.values,
             learned_from,
             options,
@@ -263,6 +295,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             progress=progress,
         )
         self.types, self.genes = known.types, known.genes
+        self.generator = None  # it reads what the former tower wrote
         self._become_trained()
 
     def label_report(
@@ -308,6 +341,118 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         sources = self._sources(studies)
         known = _known_markers(markers, organism, sources)
         return expected_seconds(sources, known, self._encode, options or TowerOptions(), accelerator=accelerator)
+
+    def generate(
+        self,
+        texts: "str | Iterable[str] | Mapping[str, str | Sequence[str]]",
+        n_cells: "int | Sequence[int]" = 100,
+        *,
+        genes: "Iterable[str] | None" = None,
+        library_size: "float | Sequence[float] | None" = None,
+        batch: str | None = None,
+        seed: int | None = None,
+    ) -> "AnnData":
+        """Pseudo-cells of types that texts name: counts drawn from what the model learned, never cells it saw.
+
+        Parameters
+        ----------
+        texts
+            Names of cell types or descriptions; or a mapping of names to a description or to a list of markers.
+        n_cells
+            Cells per text, one number or one for each text.
+        genes
+            Symbols of the columns to return, in this order; `None` returns all genes that were learned.
+        library_size
+            Expected counts of a cell, one number or one for each cell; `None` draws what is usual for the type.
+        batch
+            Batch of training to imitate; `None` mixes those that the type was in, as often as it was in each.
+        seed
+            Of all draws; `None` takes `scvi.settings.seed`, or 0. Cell number `i` of a text is the same whatever other
+            texts, genes and numbers of cells are asked for.
+
+        Returns
+        -------
+        Counts in `.X` (int32, CSR). `.obs` has `label` and `text`; `nearest_type` and `text_distance`, the type of
+        training that the text is nearest to, and one minus their cosine; `is_low_confidence`, whether it is none of
+        these types; `batch`, where batches were registered; and `is_synthetic`. `.uns["scmpt"]["synthetic"]` says
+        which model made them.
+
+        Raises
+        ------
+        RuntimeError
+            The model has no generator.
+        ValueError
+            A text is blank or there is none, `n_cells` or `library_size` is no possible number, or the generator knows
+            none of `genes`, or not the `batch`.
+
+        Warns
+        -----
+        UserWarning
+            A text is far from all that was trained on: its cells are the mean of the nearest types, shifted towards the
+            markers that the text tower writes.
+
+        Notes
+        -----
+        :meth:`setup_anndata` and :meth:`SCMPT.setup_anndata <scmpt_scverse.SCMPT.setup_anndata>` refuse these cells, by
+        `.obs["is_synthetic"]` and by their names, unless they are told `allow_synthetic=True`.
+        """
+        if self.generator is None:
+            raise RuntimeError(
+                "The model has no generator: it was not trained to write cells. Register labelled cells and call "
+                '`train(stage="generate")`.'
+            )
+        record = {
+            "model": type(self).__name__,
+            "version": __version__,
+            "text_encoder": self._text_encoder.name,
+            "text_encoder_fingerprint": self._text_encoder.fingerprint,
+            "trained_on": list(self.generator.texts.names),
+        }
+        return generated_cells(
+            self.generator,
+            self._text_reader(),
+            texts,
+            n_cells,
+            genes=genes,
+            library_size=library_size,
+            batch=batch,
+            seed=seed_or_default(seed),
+            record=record,
+        )
+
+    def _train_generator(
+        self,
+        texts: "Mapping[str, str | Sequence[str]] | None",
+        options: GeneratorOptions,
+        accelerator: str,
+        progress: bool,
+    ) -> None:
+        self._trained()
+        adata, setup = self._cells(None), self.registry["setup_args"]
+        labels, groups = self._labels_and_groups(adata)
+        self.generator = fit_generator(
+            ExpressionReader(adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"]),
+            labels,
+            groups,
+            self._text_reader(),
+            options,
+            descriptions=texts,
+            accelerator=accelerator,
+            progress=progress,
+        )
+        self._become_trained()
+
+    def _text_reader(self) -> TextReader:
+        return TextReader(self._trained().alignment, self.genes, self._encode)
+
+    def _labels_and_groups(self, adata: "AnnData") -> "tuple[StrArray, StrArray]":
+        """Label of each cell, `None` for none, and its study."""
+        setup = self.registry["setup_args"]
+        labels = labels_or(adata.obs[setup["labels_key"]], setup["unlabeled_category"])
+        batch_key = setup["batch_key"]
+        groups = labels_or(adata.obs[batch_key], "") if batch_key else np.full(len(labels), "", dtype=object)
+        labels[labels == setup["unlabeled_category"][0]] = None
+        return labels, groups
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -363,9 +508,11 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             "genes": trained.genes,
             "types": trained.types.state(),
             "text_encoder_fingerprint": self._text_encoder.fingerprint,
+            "generator": None if self.generator is None else self.generator.state(),
         }
         dtype = np.float16 if half_precision else np.float32
         arrays = trained.alignment.arrays()
+        arrays |= {} if self.generator is None else named("generator", self.generator.arrays())
         arrays = {name: values.astype(dtype) if values.ndim else values for name, values in arrays.items()}
         write_model(folder, prefix or "", content, arrays)
         if save_anndata and self.adata is not None:
@@ -421,6 +568,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         with undamaged(folder, ValueError):
             model.alignment = TextAlignment.from_arrays(arrays)
             model.types, model.genes = RegisteredTypes.from_state(content["types"]), content["genes"]
+            if content.get("generator") is not None:
+                model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
             model._become_trained()
             background = model.alignment.background
             sizes = {len(each) for each in ((background.mean, background.scale) if background else ())}
@@ -450,6 +599,10 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         self.module, self.is_trained_ = alignment.tower, True
         losses = pd.DataFrame({"train_loss": alignment.losses}, index=pd.RangeIndex(len(alignment.losses), name="step"))
         self.history_ = {"train_loss": losses} if len(losses) else None
+        if self.generator is not None:
+            steps = pd.RangeIndex(len(self.generator.cells.losses), name="step")
+            of_generator = pd.DataFrame({"generator_loss": self.generator.cells.losses}, index=steps)
+            self.history_ = {**(self.history_ or {}), "generator_loss": of_generator}
 
     def _read_slots(self) -> tuple[Slot, ...]:
         """What the model reads of its own data beside expression, which nothing that it writes may overwrite."""
@@ -470,7 +623,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 labels[labels == unlabeled[0]] = None
                 is_one = batch_key is None
                 groups = np.full(len(labels), name, dtype=object) if is_one else labels_or(cells.obs[batch_key], "")
-                if cells is not self.adata:  # whose labels were looked at when they were set up
+                if cells is not self.adata:  # which was looked at when it was set up
+                    check_measured(cells, allow_synthetic=setup.get("allow_synthetic", False))
                     known = {label for source in sources for label in source.labels if label is not None}
                     named = np.array([label or "" for label in labels], dtype=object)
                     warn_of_doubtful_labels(named, f"the labels of {name}", unlabeled=unlabeled, known=known)
@@ -545,6 +699,15 @@ def _known_markers(
         genes = dict.fromkeys(gene for source in sources for gene in source.reader.genes)
         markers = merge_markers(markers, genes=genes)
     return MarkerProfiles.of(markers, organism)
+
+
+def _options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: str) -> "OptionsT":
+    """Options of a stage, with the seed."""
+    if given is not None and not isinstance(given, kind):
+        raise TypeError(f"Expected {kind.__name__} as `options` of stage {stage!r}; found {given!r}. Pass these.")
+    if given is None or seed is not None:
+        return replace(given or kind(), seed=seed_or_default(seed))
+    return given
 
 
 def pretrained_names() -> list[str]:

@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 
 from scmpt_scverse._checks import check_key, check_name, check_seed, list_some
 from scmpt_scverse._labels import DOUBTFUL, as_categorical, checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._slots import Slot, check_writable, write_slots
+from scmpt_scverse._slots import Slot, check_measured, check_writable, write_slots
 from scmpt_scverse.evaluation import (
     DEFAULT_BASELINES,
     DEFAULT_GRID,
@@ -186,6 +186,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         gene_symbols: str | None = None,
         batch_key: str | None = None,
         obsm_keys: Mapping[str, str] | None = None,
+        allow_synthetic: bool = False,
         **kwargs: Any,
     ) -> None:
         """Register what the model reads. Runs no encoder; embeddings may come later.
@@ -212,6 +213,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             trained on. Batch effects are not corrected.
         obsm_keys
             Modalities that you bring: any name to a key of `.obsm`.
+        allow_synthetic
+            Learn from cells of :meth:`SCMMGPT.generate <scmpt_scverse.SCMMGPT.generate>`, too, which are refused
+            otherwise.
         **kwargs
             Passed by :meth:`load`.
 
@@ -220,10 +224,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         KeyError
             A column, layer or key is not there.
         ValueError
-            Fewer than two labels, `adata` is a view, or an embedding of `obsm_keys` is not a finite matrix.
+            Fewer than two labels, `adata` is a view, some of its cells are synthetic, or an embedding of `obsm_keys` is
+            not a finite matrix.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         check_anndata(adata)
+        check_measured(adata, allow_synthetic=allow_synthetic or "source_registry" in kwargs)
         if not isinstance(labels_key, str):
             raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
         for name in obsm_keys or {}:
@@ -254,6 +260,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         gene_symbols: str | None = None,
         batch_key: str | None = None,
         obsm_keys: Mapping[str, str] | None = None,
+        allow_synthetic: bool = False,
         **kwargs: Any,
     ) -> None:
         """Register a MuData, such as RNA and surface proteins of the same cells (CITE-seq). Runs no encoder.
@@ -273,7 +280,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             standardised on the training cells and held in memory.
         unlabeled_category, batch_key
             As in :meth:`setup_anndata`; a column of `mdata.obs`.
-        layer, gene_symbols, obsm_keys
+        layer, gene_symbols, obsm_keys, allow_synthetic
             As in :meth:`setup_anndata`, of the RNA.
         **kwargs
             Passed by :meth:`load`.
@@ -306,6 +313,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         is_query = "source_registry" in kwargs
         beside = {name: key for name, key in modalities.items() if name != EXPRESSION}
         if not is_query:
+            if modalities[EXPRESSION] in mdata.mod:
+                check_measured(mdata.mod[modalities[EXPRESSION]], allow_synthetic=allow_synthetic)
             for key in beside.values():
                 check_key(key, mdata.mod, "mdata.mod")
             for column in (labels_key, *([] if batch_key is None else [batch_key])):

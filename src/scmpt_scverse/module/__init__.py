@@ -27,6 +27,18 @@ from scmpt_scverse.module._fusion_classifier import (
     FusionClassifier as FusionClassifier,
     fusion_name as fusion_name,
 )
+from scmpt_scverse.module._generator import (
+    CellGenerator as CellGenerator,
+    CountedCells as CountedCells,
+    TextCondition as TextCondition,
+)
+from scmpt_scverse.module._generator_decoders import (
+    DECODERS as DECODERS,
+    Condition as Condition,
+    Decoder as Decoder,
+    DecoderSizes as DecoderSizes,
+)
+from scmpt_scverse.module._generator_network import GeneratorOptions as GeneratorOptions
 from scmpt_scverse.module._profile_tower import (
     LabelledStudy as LabelledStudy,
     TowerOptions as TowerOptions,

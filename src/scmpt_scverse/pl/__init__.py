@@ -4,6 +4,7 @@ from scmpt_scverse.pl._ablation import ablations, deletion_curves
 from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap
 from scmpt_scverse.pl._descriptions import descriptions, profiles
 from scmpt_scverse.pl._evaluation import evaluation
+from scmpt_scverse.pl._generation import generation
 from scmpt_scverse.pl._history import training_curve
 from scmpt_scverse.pl._prediction import confusion_matrix
 from scmpt_scverse.pl._reliability import reliability_diagram
@@ -20,6 +21,7 @@ __all__ = [
     "deletion_curves",
     "descriptions",
     "evaluation",
+    "generation",
     "marker_overlap",
     "novelty",
     "profiles",

@@ -1,0 +1,153 @@
+"""The generator of counts on arrays: every decoder learns, draws the same cells again, and is saved."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from scmpt_scverse.module import (
+    DECODERS,
+    CellGenerator,
+    Condition,
+    CountedCells,
+    Decoder,
+    GeneratorOptions,
+    TextCondition,
+)
+
+N_GENES, N_TYPES, TEXT_DIM = 40, 3, 12
+SMALL = {"n_genes": N_GENES, "n_latent": 3, "n_hidden": 24, "n_steps": 120, "cells_per_step": 48, "lr": 1e-2}
+
+
+def cells(seed: int = 0) -> CountedCells:
+    """Three types of ten genes each, in two batches; the second one has not measured the last gene."""
+    rng = np.random.default_rng(seed)
+    types, batches = np.repeat(np.arange(N_TYPES), 60), np.tile([0, 1], 90)
+    rates = np.full((len(types), N_GENES), 1.0)
+    for each in range(N_TYPES):
+        rates[np.ix_(types == each, np.arange(10 * each, 10 * each + 10))] = 8.0
+    sizes = np.where(types == 2, 2.0, 1.0)[:, None]
+    counts = rng.poisson(rates * sizes)
+    counts[batches == 1, -1] = 0
+    is_measured = np.ones((2, N_GENES), dtype=bool)
+    is_measured[1, -1] = False
+    profiles = np.zeros((N_TYPES, N_GENES), dtype=np.float32)
+    for each in range(N_TYPES):
+        profiles[each, 10 * each : 10 * each + 10] = 1
+    texts = rng.normal(size=(N_TYPES, 1, TEXT_DIM)) + 0.1 * rng.normal(size=(N_TYPES, 3, TEXT_DIM))
+    return CountedCells(sparse.csr_matrix(counts), types, batches, texts.astype(np.float32), profiles, is_measured)
+
+
+def condition(of: CountedCells, row: int, *, batch: int = 0) -> TextCondition:
+    return TextCondition([of.texts[row]], of.profiles[[row]], np.ones(1), np.zeros(N_GENES), np.eye(2)[batch])
+
+
+@pytest.fixture(scope="module")
+def learned() -> CellGenerator:
+    return CellGenerator.fit(cells(), GeneratorOptions(**SMALL), accelerator="cpu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "options", [*({"decoder": name} for name in DECODERS.names()), {"likelihood": "zinb"}], ids=lambda each: str(each)
+)
+def test_each_text_gets_the_genes_and_the_size_of_its_type(options: dict[str, str]) -> None:
+    generator = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | options), accelerator="cpu")  # type: ignore[arg-type]
+    assert generator.losses[-20:].mean() < generator.losses[:5].mean()
+    for row in range(N_TYPES):
+        drawn = generator.draw(condition(cells(), row), 80, key=str(row), seed=0)
+        means = drawn.counts.mean(axis=0).A1 if hasattr(drawn.counts, "A1") else np.asarray(drawn.counts.mean(axis=0))
+        of_types = means.ravel()[:30].reshape(3, 10).mean(axis=1)
+        assert of_types.argmax() == row
+        assert of_types[row] > 3 * np.delete(of_types, row).max()
+        total = float(drawn.counts.sum(axis=1).mean())
+        assert total == pytest.approx(cells().counts[cells().types == row].sum(axis=1).mean(), rel=0.15)
+    assert drawn.counts.dtype == np.int32
+
+
+def test_a_cell_does_not_depend_on_how_many_others_are_drawn(learned: CellGenerator) -> None:
+    many = learned.draw(condition(cells(), 0), 150, key="a", seed=3).counts
+    for n in (1, 64, 65):
+        few = learned.draw(condition(cells(), 0), n, key="a", seed=3).counts
+        assert (few != many[:n]).nnz == 0
+    other_seed = learned.draw(condition(cells(), 0), 150, key="a", seed=4).counts
+    other_key = learned.draw(condition(cells(), 0), 150, key="b", seed=3).counts
+    assert (other_seed != many).nnz > 1000
+    assert (other_key != many).nnz > 1000
+
+
+def test_genes_that_a_batch_has_not_measured_stay_zero(learned: CellGenerator) -> None:
+    first, second = (learned.draw(condition(cells(), 0, batch=batch), 100, key="", seed=0) for batch in (0, 1))
+    assert first.counts[:, -1].sum() > 20
+    assert second.counts[:, -1].sum() == 0
+    assert set(second.batches) == {1}
+
+
+def test_library_sizes_are_as_wanted(learned: CellGenerator) -> None:
+    wanted = np.r_[np.full(70, 50.0), np.full(70, 5000.0)]
+    totals = learned.draw(condition(cells(), 1), 140, key="", seed=0, library_size=wanted).counts.sum(axis=1)
+    low, high = np.asarray(totals).ravel()[:70].mean(), np.asarray(totals).ravel()[70:].mean()
+    assert low == pytest.approx(50, rel=0.1)
+    assert high == pytest.approx(5000, rel=0.1)
+
+
+def test_a_shift_multiplies_genes(learned: CellGenerator) -> None:
+    plain = condition(cells(), 0)
+    shift = np.zeros(N_GENES)
+    shift[35] = 2.0
+    before, after = (
+        float(learned.draw(each, 300, key="", seed=0).counts[:, 35].mean())
+        for each in (plain, plain._replace(shift=shift))
+    )
+    assert after / before == pytest.approx(np.exp(2), rel=0.2)
+
+
+def test_the_same_seed_trains_the_same_generator_and_files_hold_all_of_it(learned: CellGenerator) -> None:
+    again = CellGenerator.fit(cells(), GeneratorOptions(**SMALL), accelerator="cpu")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(again.losses, learned.losses)
+    opened = CellGenerator.from_arrays(
+        {name: np.asarray(values) for name, values in learned.arrays().items()}, learned.state()
+    )
+    assert opened.options == learned.options
+    expected = learned.draw(condition(cells(), 1), 30, key="", seed=0).counts
+    assert (opened.draw(condition(cells(), 1), 30, key="", seed=0).counts != expected).nnz == 0
+    other = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"seed": 1}), accelerator="cpu")  # type: ignore[arg-type]
+    assert other.losses[0] != learned.losses[0]
+
+
+def test_training_leaves_the_global_random_state_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"n_steps": 2}), accelerator="cpu")  # type: ignore[arg-type]
+    np.testing.assert_array_equal(torch.rand(3), expected)
+
+
+def test_attention_has_more_than_one_key_and_they_matter() -> None:
+    """Over a single key, softmax is 1 whatever a gene asks: wordings of a text must change what genes get."""
+    options = GeneratorOptions(**SMALL | {"decoder": "attention"})  # type: ignore[arg-type]
+    decoder = CellGenerator.fit(cells(), options, accelerator="cpu").network.decoder
+    rng = torch.Generator().manual_seed(0)
+    wordings = torch.randn(1, 3, TEXT_DIM, generator=rng)
+    rest = torch.zeros(1, 3), torch.eye(2)[:1], torch.zeros(1, 64)
+
+    def logits(is_wording: list[bool]) -> Tensor:
+        found: Tensor = decoder(*rest, Condition(wordings, torch.tensor([is_wording]), torch.zeros(1, N_GENES)))
+        return found
+
+    with torch.inference_mode():
+        one, other, all_ = (logits(each) for each in ([True, False, False], [False, True, False], [True] * 3))
+    assert not torch.allclose(one, other)
+    assert not torch.allclose(all_, one)
+
+
+def test_a_decoder_of_ones_own() -> None:
+    assert {"dense", "attention"} <= set(DECODERS.names())
+    with pytest.raises(ValueError, match="Unknown `decoder='dens'`.*Did you mean 'dense'"):
+        GeneratorOptions(decoder="dens")
+    with pytest.raises(ValueError, match="Unknown `likelihood='poisson'`"):
+        GeneratorOptions(likelihood="poisson")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`n_steps` must be a whole number of at least 1; found 0"):
+        GeneratorOptions(n_steps=0)
+    with pytest.raises(TypeError):
+        Decoder()  # type: ignore[abstract]
