@@ -9,7 +9,7 @@ EXAMPLES = sorted((ROOT / "docs" / "developer" / "examples").glob("*.py"))
 
 
 def test_there_is_one_for_each_kind() -> None:
-    kinds = ["ablation", "attributor", "encoder", "fusion_head", "llm_client"]
+    kinds = ["ablation", "attributor", "encoder", "fusion_head", "llm_client", "writer"]
     assert [path.stem for path in EXAMPLES] == [f"toy_{kind}" for kind in kinds]
 
 
