@@ -54,6 +54,9 @@ TESTS = {
     "module/_cell_text_loss": ["tests/module/test_cell_to_text.py"],
     "module/_qformer": ["tests/module/test_cell_to_text.py"],
     "module/_token_steps": ["tests/module/test_cell_to_text.py"],
+    "module/_generator": ["tests/module/test_generator.py"],
+    "module/_generator_decoders": ["tests/module/test_generator.py"],
+    "module/_generator_network": ["tests/module/test_generator.py"],
     "trust": ["tests/trust"],
     "metrics": ["tests/metrics"],
 }  # fmt: skip

@@ -27,7 +27,9 @@ def programmes() -> pd.DataFrame:
     -----
     Cell cycle :cite:p:`tirosh2016dissecting`; heat shock and immediate-early response, which dissociation of tissue
     causes, too :cite:p:`vandenbrink2017single`; the others are selected genes of MSigDB's Hallmark collection
-    :cite:p:`liberzon2015molecular`, CC BY 4.0. Genes that mark types of cells were left out where we knew of it.
+    :cite:p:`liberzon2015molecular`, CC BY 4.0. All but the cell cycle are short selections made by hand, which were not
+    compared with the published lists: pass those as `programmes=` where it matters. Genes that mark types of cells were
+    left out where we knew of it.
 
     Examples
     --------

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -22,17 +21,14 @@ from scmpt_scverse._checks import (
     check_seed,
     check_share,
     did_you_mean,
-    errors_named,
     list_some,
 )
 from scmpt_scverse._folders import TEXT_MODELS
-from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._saved_files import named, undamaged, under, write_model
 from scmpt_scverse._slots import Slot, check_measured
 from scmpt_scverse.encoders import TextEncoder
 from scmpt_scverse.generation import TextGenerator, TextReader, fit_generator, generated_cells
-from scmpt_scverse.knowledge import merge_markers
 from scmpt_scverse.modalities import ExpressionSource, registered_fields
 from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
 from scmpt_scverse.model._training import seed_or_default
@@ -41,21 +37,21 @@ from scmpt_scverse.model.text_labels import (
     AsksAboutTextLabelsMixin,
     DescribesMixin,
     ExplainsScoresMixin,
+    known_markers,
+    labels_and_groups,
+    training_sources,
 )
 from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
     UNKNOWN,
-    MarkerProfiles,
     Query,
     RegisteredTypes,
-    StudySource,
     TextModel,
     expected_seconds,
     fit_alignment,
     label_report,
-    sources_of,
     training_studies,
 )
 
@@ -283,8 +279,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
                 'or take the tower of a pretrained model: `SCMMGPT.from_pretrained("scmmgpt-mini", adata)`.'
             )
-        sources = self._sources(studies)
-        known = _known_markers(markers, organism, sources)
+        sources = training_sources(self._cells(None), studies, self._setup_args)
+        known = known_markers(markers, organism, sources)
         learned_from, wordings = training_studies(sources, known, self._encode)
         self.alignment = fit_alignment(
             wordings,
@@ -319,8 +315,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         that it is, missing where there is none; `n_markers`, those that the study has; and `is_learned`, false where a
         study has one label only.
         """
-        sources = self._sources(studies)
-        return label_report(sources, _known_markers(markers, organism, sources))
+        sources = training_sources(self._cells(None), studies, self._setup_args)
+        return label_report(sources, known_markers(markers, organism, sources))
 
     def expected_seconds(
         self,
@@ -338,8 +334,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         markers, studies, organism, options, accelerator
             As for :meth:`train`.
         """
-        sources = self._sources(studies)
-        known = _known_markers(markers, organism, sources)
+        sources = training_sources(self._cells(None), studies, self._setup_args)
+        known = known_markers(markers, organism, sources)
         return expected_seconds(sources, known, self._encode, options or TowerOptions(), accelerator=accelerator)
 
     def generate(
@@ -428,8 +424,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         progress: bool,
     ) -> None:
         self._trained()
-        adata, setup = self._cells(None), self.registry["setup_args"]
-        labels, groups = self._labels_and_groups(adata)
+        adata, setup = self._cells(None), self._setup_args
+        labels, groups = labels_and_groups(adata, setup, "")
         self.generator = fit_generator(
             ExpressionReader(adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"]),
             labels,
@@ -444,15 +440,6 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
 
     def _text_reader(self) -> TextReader:
         return TextReader(self._trained().alignment, self.genes, self._encode)
-
-    def _labels_and_groups(self, adata: "AnnData") -> "tuple[StrArray, StrArray]":
-        """Label of each cell, `None` for none, and its study."""
-        setup = self.registry["setup_args"]
-        labels = labels_or(adata.obs[setup["labels_key"]], setup["unlabeled_category"])
-        batch_key = setup["batch_key"]
-        groups = labels_or(adata.obs[batch_key], "") if batch_key else np.full(len(labels), "", dtype=object)
-        labels[labels == setup["unlabeled_category"][0]] = None
-        return labels, groups
 
     @property
     def text_encoder(self) -> TextEncoder:
@@ -609,28 +596,6 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         setup = self.registry["setup_args"]
         return tuple(Slot("obs", setup[name]) for name in ("labels_key", "batch_key") if setup[name] is not None)
 
-    def _sources(self, studies: "Iterable[StrPath | AnnData]") -> list[StudySource]:
-        """The model's own cells, then further ones, study by study."""
-        setup, unlabeled = self._setup_args, self._unlabeled_names
-        batch_key = setup["batch_key"]
-        reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
-        sources: list[StudySource] = []
-        for name, cells in (("adata", self._cells(None)), *map(_named_cells, studies)):
-            with errors_named("" if cells is self.adata else name):
-                for key in (setup["labels_key"], *([] if batch_key is None else [batch_key])):
-                    check_key(key, cells.obs.columns, "adata.obs")
-                labels = labels_or(cells.obs[setup["labels_key"]], unlabeled)
-                labels[labels == unlabeled[0]] = None
-                is_one = batch_key is None
-                groups = np.full(len(labels), name, dtype=object) if is_one else labels_or(cells.obs[batch_key], "")
-                if cells is not self.adata:  # which was looked at when it was set up
-                    check_measured(cells, allow_synthetic=setup.get("allow_synthetic", False))
-                    known = {label for source in sources for label in source.labels if label is not None}
-                    named = np.array([label or "" for label in labels], dtype=object)
-                    warn_of_doubtful_labels(named, f"the labels of {name}", unlabeled=unlabeled, known=known)
-                sources += sources_of(cells, reader, labels, groups)
-        return sources
-
     def _cells(self, adata: "AnnData | None") -> "AnnData":
         given = self.adata if adata is None else adata
         if given is None:
@@ -679,26 +644,6 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 'The model is not trained. Open one, `SCMMGPT.from_pretrained("scmmgpt-mini")`, or call `train`.'
             )
         return TextModel(self.alignment, self.types, self.genes, self._encode)
-
-
-def _named_cells(study: "StrPath | AnnData") -> "tuple[str, AnnData]":
-    """A study and what messages call it; a file stays on disk."""
-    if not isinstance(study, str | PathLike):
-        check_cells(study)
-        return "`studies`", study
-    return str(study), read_cells(Path(study), backed=True)
-
-
-def _known_markers(
-    markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
-    organism: str,
-    sources: Sequence[StudySource],
-) -> MarkerProfiles:
-    is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
-    if not is_merged:
-        genes = dict.fromkeys(gene for source in sources for gene in source.reader.genes)
-        markers = merge_markers(markers, genes=genes)
-    return MarkerProfiles.of(markers, organism)
 
 
 def _options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: str) -> "OptionsT":

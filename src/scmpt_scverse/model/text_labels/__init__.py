@@ -13,3 +13,8 @@ from scmpt_scverse.model.text_labels._explains import (
 from scmpt_scverse.model.text_labels._second_opinion import (
     AsksAboutTextLabelsMixin as AsksAboutTextLabelsMixin,
 )
+from scmpt_scverse.model.text_labels._training import (
+    known_markers as known_markers,
+    labels_and_groups as labels_and_groups,
+    training_sources as training_sources,
+)

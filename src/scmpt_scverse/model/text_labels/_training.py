@@ -1,0 +1,91 @@
+"""Where a text model learns from: its own labelled cells, further studies, and tables of markers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_cells, check_key, errors_named
+from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._slots import check_measured
+from scmpt_scverse.knowledge import merge_markers
+from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.zero_shot import MarkerProfiles, StudySource, sources_of
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import StrArray, StrPath
+
+
+def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> "tuple[StrArray, StrArray]":
+    """Label of each cell, `None` for none, and its study, which is `name` where no column says it.
+
+    Parameters
+    ----------
+    adata
+        Labelled cells.
+    setup
+        Arguments of `setup_anndata`.
+    name
+        Of the study.
+    """
+    batch_key, unlabeled = setup["batch_key"], checked_unlabeled(setup["unlabeled_category"])
+    for key in (setup["labels_key"], *([] if batch_key is None else [batch_key])):
+        check_key(key, adata.obs.columns, "adata.obs")
+    labels = labels_or(adata.obs[setup["labels_key"]], unlabeled)
+    labels[labels == unlabeled[0]] = None
+    is_one = batch_key is None
+    return labels, np.full(len(labels), name, dtype=object) if is_one else labels_or(adata.obs[batch_key], "")
+
+
+def training_sources(
+    own: "AnnData", studies: "Iterable[StrPath | AnnData]", setup: Mapping[str, Any]
+) -> list[StudySource]:
+    """The cells that a model was set up with, then further ones, study by study; files stay on disk.
+
+    Warns
+    -----
+    UserWarning
+        Labels of further studies read like missing values, or are spelled otherwise than those before.
+    """
+    reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+    sources = sources_of(own, reader, *labels_and_groups(own, setup, "adata"))
+    for name, cells in _named_cells(studies):
+        with errors_named(name):
+            check_measured(cells, allow_synthetic=setup.get("allow_synthetic", False))
+            labels, groups = labels_and_groups(cells, setup, name)
+            known = {label for source in sources for label in source.labels if label is not None}
+            named = np.array([label or "" for label in labels], dtype=object)
+            unlabeled = checked_unlabeled(setup["unlabeled_category"])
+            warn_of_doubtful_labels(named, f"the labels of {name}", unlabeled=unlabeled, known=known)
+            sources += sources_of(cells, reader, labels, groups)
+    return sources
+
+
+def _named_cells(studies: "Iterable[StrPath | AnnData]") -> "Iterator[tuple[str, AnnData]]":
+    """Each study and what messages call it."""
+    for study in studies:
+        if isinstance(study, str | PathLike):
+            yield str(study), read_cells(Path(study), backed=True)
+        else:
+            check_cells(study)
+            yield "`studies`", study
+
+
+def known_markers(
+    markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
+    organism: str,
+    sources: Sequence[StudySource],
+) -> MarkerProfiles:
+    """Tables of markers as profiles; merged with the genes of the studies, unless they were merged before."""
+    is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
+    if not is_merged:
+        genes = dict.fromkeys(gene for source in sources for gene in source.reader.genes)
+        markers = merge_markers(markers, genes=genes)
+    return MarkerProfiles.of(markers, organism)
