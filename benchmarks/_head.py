@@ -10,7 +10,8 @@ from scvi.dataloaders import AnnDataLoader
 from torch import nn
 
 from scmpt_scverse import SCMPT
-from scmpt_scverse._hardware import has_fast_bfloat16
+from scmpt_scverse._hardware import has_fast_bfloat16, resolve_device
+from scmpt_scverse._types import IntArray
 
 DIM, HIDDEN, BATCH, RATE = 1536, 4096, 256, 1e-4
 
@@ -26,12 +27,13 @@ def measure_head(n_cells: int) -> list[Line]:
     truth = cells.obs["label"].to_numpy()[held_out]
     accuracy = float(np.mean(model.predict(indices=held_out) == truth))
     trained: list[nn.Module] = []
-    peer = best_seconds(lambda: trained.append(train_peer(cells, np.asarray(model.train_indices))), repeats=1)
+    device = resolve_device("auto")
+    peer = best_seconds(lambda: trained.append(train_peer(cells, np.asarray(model.train_indices), device)), repeats=1)
     codes = cells.obs["label"].cat.codes.to_numpy()[held_out]
     with torch.inference_mode():
-        logits = trained[0](torch.from_numpy(cells.obsm["X_cells"][held_out]))
-    peer_accuracy = float(np.mean(logits.argmax(1).numpy() == codes))
-    bar = ">= 3" if has_fast_bfloat16(torch.device("cpu")) else ""
+        logits = trained[0](torch.from_numpy(cells.obsm["X_cells"][held_out]).to(device))
+    peer_accuracy = float(np.mean(logits.argmax(1).cpu().numpy() == codes))
+    bar = ">= 3" if device.type == "cpu" and has_fast_bfloat16(device) else ""
     difference = accuracy - peer_accuracy
     return [
         Line("head, one epoch", ours, "s", "float32 through AnnDataLoader", peer, peer / ours, bar),
@@ -50,16 +52,17 @@ def projected(n_cells: int) -> AnnData:
     return cells
 
 
-def train_peer(cells: AnnData, train_indices: "np.ndarray") -> nn.Module:  # type: ignore[type-arg]
+def train_peer(cells: AnnData, train_indices: "IntArray", device: torch.device) -> nn.Module:
     """The same layers, optimiser and minibatches, as one would write them on scvi-tools."""
     manager = AnnDataManager([ObsmField("x", "X_cells"), CategoricalObsField("y", "label")])
     manager.register_fields(cells)
     torch.manual_seed(0)
     n_labels = len(cells.obs["label"].cat.categories)
-    network = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_labels))
+    network = nn.Sequential(nn.Linear(DIM, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_labels)).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     for batch in AnnDataLoader(manager, indices=train_indices, batch_size=BATCH, shuffle=True):
-        loss = nn.functional.cross_entropy(network(batch["x"]), batch["y"].squeeze(1).long())
+        codes = batch["y"].squeeze(1).long().to(device)
+        loss = nn.functional.cross_entropy(network(batch["x"].to(device)), codes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

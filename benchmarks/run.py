@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,6 +19,7 @@ sys.path.insert(
 )  # the checkpoint and the stand-in for torchtext are those of the tests
 
 from benchmarks._branches import measure_branches
+from benchmarks._gpu import measure_gpu
 from benchmarks._growth import measure_growth
 from benchmarks._head import measure_head
 from benchmarks._machine import machine_record
@@ -40,32 +41,37 @@ def main() -> None:
     parser.add_argument("--trained", type=int, default=50_000, help="cells for the head")
     parser.add_argument("--labelled", type=int, default=100_000, help="cells for labels by text")
     parser.add_argument(
-        "--only", nargs="*", help="parts to measure: tokens, branches, head, labels, growth; stores nothing"
+        "--only", nargs="*", help="parts to measure: tokens, branches, head, labels, growth, gpu; stores nothing"
+    )
+    parser.add_argument(
+        "--text-model", type=Path, help="of the part gpu: the folder of MiniLM, where it is not installed"
     )
     arguments = parser.parse_args()
-    parts: dict[str, Callable[[], list[Line]]] = {
+    parts: dict[str, Callable[[], Iterable[Line]]] = {
         "tokens": lambda: measure_tokens(arguments.cells),
         "branches": lambda: measure_branches(arguments.encoded),
         "head": lambda: measure_head(arguments.trained),
         "labels": lambda: measure_text_labels(arguments.labelled),
         "growth": measure_growth,
+        "gpu": lambda: measure_gpu(arguments.text_model),
     }
+    device = resolve_device("auto")
+    chosen = arguments.only or [name for name in parts if (name == "gpu") == (device.type == "cuda")]
     started = time.perf_counter()
     lines = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in arguments.only or parts:
+        for name in chosen:
             for line in parts[name]():
                 print(line.text(), flush=True)
                 lines.append(line)
     if arguments.only:
         return
-    device = resolve_device("auto")
     has_bfloat16 = has_fast_bfloat16(device)
     record = {
         "lines": [asdict(line) | {"is_met": line.is_met} for line in lines],
         "seconds": round(time.perf_counter() - started),
-        "arguments": {name: value for name, value in vars(arguments).items() if name != "only"},
+        "arguments": {name: value for name, value in vars(arguments).items() if isinstance(value, int)},
         "has_fast_bfloat16": has_bfloat16,
         **machine_record(PACKAGES),
     }

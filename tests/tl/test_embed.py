@@ -61,7 +61,9 @@ def test_rows_stay_with_their_cells_across_formats_and_chunks(
     cells = pbmc[:40].copy()
     embed(cells, minilm)
     expected = cells.obsm["X_minilm"]
-    monkeypatch.setattr("scmpt_scverse.streaming._embed_chunks._CHUNK_SIZE", 16)  # two whole chunks and a part of one
+    monkeypatch.setattr(
+        "scmpt_scverse.streaming._embed_chunks._CPU_CHUNK_SIZE", 16
+    )  # two whole chunks and a part of one
     order = np.random.default_rng(0).permutation(40)
     shuffled = pbmc[:40][order].copy()
     shuffled.X = sparse.csc_matrix(shuffled.X)

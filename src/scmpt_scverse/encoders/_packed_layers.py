@@ -1,8 +1,9 @@
-"""Which cells pass through a transformer together, and layers for CPUs that take their tokens without padding."""
+"""Which cells pass through a transformer together, and layers that take their tokens without padding."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,38 +11,88 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+_varlen_attn: Any = None
+with suppress(ImportError):  # torch has it from 2.10 on
+    from torch.nn.attention.varlen import varlen_attn as _varlen_attn
+
 if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray
 
 #: Tokens of a forward pass: on a CPU few enough for its caches (weights are laid out for as many), elsewhere enough to
 #: keep the device busy.
 _CPU_BATCH_TOKENS, _DEVICE_BATCH_TOKENS = 2048, 65536
-#: On a device, the shortest cell of a batch has at least this share of the longest one's tokens; the rest is padding.
+#: Where tokens are padded, the shortest cell of a batch has at least this share of the longest one's tokens.
 _SHORTEST_SHARE = 0.92
 #: Scores of a head that are worked on at a time: few enough for the processor's cache.
 _CACHED_SCORES = 1 << 16
 
 
+def packs_tokens(device: "torch.device", dtype: "torch.dtype") -> bool:
+    """Whether packed layers run there: on CPUs, and on GPUs that have variable-length attention for this dtype."""
+    if device.type != "cuda":
+        return device.type == "cpu"
+    is_supported = _varlen_attn is not None and torch.cuda.get_device_capability(device) >= (8, 0)
+    return is_supported and dtype in {torch.bfloat16, torch.float16}
+
+
 def length_batches(
-    lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device"
+    lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device", *, packs: bool
 ) -> "list[IntArray]":
-    """Cells with tokens, longest first, so that cells of similar length share a batch and padding is little."""
+    """Cells with tokens, longest first; where they are padded (`packs` is false), those of similar length together."""
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
+    n_tokens = lengths[order] + 1
     budget = _CPU_BATCH_TOKENS if device.type == "cpu" else _DEVICE_BATCH_TOKENS
     batches: list[IntArray] = []
-    while order.size:
-        longest = int(lengths[order[0]])
-        size = batch_size if batch_size != "auto" else max(1, budget // (longest + 1))
-        if batch_size == "auto" and device.type != "cpu":
-            size = min(size, int(np.sum(lengths[order] >= _SHORTEST_SHARE * longest)))
-        batches.append(order[:size])
-        order = order[size:]
+    done = 0
+    while done < len(order):
+        rest = n_tokens[done:]
+        if batch_size != "auto":
+            size = batch_size
+        elif packs:
+            size = int(np.searchsorted(np.cumsum(rest[:budget]), budget, side="right"))
+        else:
+            size = min(budget // int(rest[0]), int(np.sum(rest >= _SHORTEST_SHARE * rest[0])))
+        batches.append(order[done : done + max(size, 1)])
+        done += max(size, 1)
     return batches
 
 
+class Segments:
+    """How many of the rows of some cells, which lie one after another, belong to each cell.
+
+    Parameters
+    ----------
+    lengths
+        Of each cell.
+    device
+        Where the rows are.
+
+    Attributes
+    ----------
+    longest
+        The largest number.
+    bounds
+        Where cells start and end, int32, shape `(n_cells + 1,)`.
+    """
+
+    def __init__(self, lengths: Sequence[int], device: torch.device) -> None:
+        self.lengths = lengths
+        self.longest = max(lengths)
+        self.bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
+
+    @property
+    def starts(self) -> Tensor:
+        """The first row of each cell, shape `(n_cells,)`."""
+        return self.bounds[:-1].long()
+
+    def one_each(self) -> "Segments":
+        """One row of each cell."""
+        return Segments([1] * len(self.lengths), self.bounds.device)
+
+
 class PackedLinear:
-    """A linear map with what follows it in one pass, its weights laid out for the processor once.
+    """A linear map with what follows it in one pass; on a CPU, its weights are laid out for the processor once.
 
     torch's own `linear` copies the bias, multiplies, and goes over the result again for the activation; in float32 it
     also takes another library, which is slower on some processors.
@@ -49,7 +100,7 @@ class PackedLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
-        self._is_laid_out = _has_layout(weight.dtype)
+        self._is_laid_out = weight.device.type == "cpu" and _has_layout(weight.dtype)
         if self._is_laid_out:
             # torch.compile's own operators; where a torch has none, the plain ones below do.
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _CPU_BATCH_TOKENS)
@@ -115,10 +166,11 @@ class PackedLayer:
     def __init__(self, weights: LayerWeights, n_heads: int, activation: Literal["relu", "gelu"]) -> None:
         weight, bias = weights.query_key_value
         dim = weight.shape[1]
-        # Scores are divided by the root of the width of a head; it costs nothing where the queries are made.
-        scale = torch.ones(3 * dim, dtype=torch.float32)
-        scale[:dim] = (dim // n_heads) ** -0.5
-        weight, bias = (weight * scale[:, None]).to(weight.dtype), (bias * scale).to(bias.dtype)
+        if weight.device.type == "cpu":
+            # Scores are divided by the root of the width of a head; it costs nothing where the queries are made.
+            scale = torch.ones(3 * dim, dtype=torch.float32)
+            scale[:dim] = (dim // n_heads) ** -0.5
+            weight, bias = (weight * scale[:, None]).to(weight.dtype), (bias * scale).to(bias.dtype)
         self._query_key_value = PackedLinear(weight, bias)
         self._query = PackedLinear(weight[:dim], bias[:dim])
         self._key_value = PackedLinear(weight[dim:], bias[dim:])
@@ -127,42 +179,51 @@ class PackedLayer:
         self._activation = activation
         self._n_heads = n_heads
 
-    def __call__(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+    def __call__(self, tokens: Tensor, cells: Segments) -> Tensor:
         """Update `(n_tokens, dim)` tokens; a cell's attend to those of the cell."""
         queries, keys, values = self._query_key_value(tokens).chunk(3, dim=-1)
-        return self._update(tokens, self._attend(queries, keys, values, lengths, lengths))
+        return self._update(tokens, self._attend(queries, keys, values, cells, cells))
 
-    def first_rows(self, tokens: Tensor, lengths: Sequence[int]) -> Tensor:
+    def first_rows(self, tokens: Tensor, cells: Segments) -> Tensor:
         """What :meth:`__call__` makes of the first token of every cell, `(n_cells, dim)`."""
-        starts = torch.tensor(lengths).cumsum(0) - torch.tensor(lengths)
-        return self.rows(tokens, lengths, starts, [1] * len(lengths))
+        return self.rows(tokens, cells, cells.starts, cells.one_each())
 
-    def rows(self, tokens: Tensor, lengths: Sequence[int], index: Tensor, n_rows: Sequence[int]) -> Tensor:
-        """What :meth:`__call__` makes of the tokens of `index`, `n_rows` of each cell, `(sum(n_rows), dim)`."""
+    def rows(self, tokens: Tensor, cells: Segments, index: Tensor, rows_of_cells: Segments) -> Tensor:
+        """What :meth:`__call__` makes of the tokens of `index`, some of each cell, `(n_rows, dim)`."""
         rows = tokens[index]
         keys, values = self._key_value(tokens).chunk(2, dim=-1)
-        return self._update(rows, self._attend(self._query(rows), keys, values, n_rows, lengths))
+        return self._update(rows, self._attend(self._query(rows), keys, values, rows_of_cells, cells))
 
     def _update(self, rows: Tensor, attended: Tensor) -> Tensor:
         rows = self._attention_norm(self._out.added_to(rows, attended))
         updated: Tensor = self._output_norm(self._down.added_to(rows, self._up(rows, self._activation)))
         return updated
 
-    def _attend(
-        self, queries: Tensor, keys: Tensor, values: Tensor, n_rows: Sequence[int], n_tokens: Sequence[int]
-    ) -> Tensor:
-        """Attention in each cell from its `n_rows` queries to its `n_tokens` keys, `(sum(n_rows), dim)`.
+    def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments) -> Tensor:
+        """Attention in each cell from its queries to its keys, `(n_rows, dim)`."""
+        attend = self._attend_in_cache if queries.device.type == "cpu" else self._attend_at_once
+        return attend(queries, keys, values, rows, tokens)
 
-        Cell by cell, the scores stay in the processor's cache; cells of equal length that are neighbours go together.
-        """
+    def _attend_at_once(
+        self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments
+    ) -> Tensor:
+        """By the GPU's kernel for sequences of any lengths."""
+        by_head = [x.unflatten(-1, (self._n_heads, -1)) for x in (queries, keys, values)]  # (n, n_heads, width)
+        attended: Tensor = _varlen_attn(*by_head, rows.bounds, tokens.bounds, rows.longest, tokens.longest)
+        return attended.flatten(1)
+
+    def _attend_in_cache(
+        self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments
+    ) -> Tensor:
+        """Cell by cell, so that scores stay in the processor's cache; neighbours of equal length go together."""
         attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
         row = token = 0
-        for (rows_of_cell, tokens_of_cell), n_cells in _runs(n_rows, n_tokens):
-            rows = slice(row, row := row + n_cells * rows_of_cell)
-            tokens = slice(token, token := token + n_cells * tokens_of_cell)
-            scores = self._heads(queries[rows], n_cells) @ self._heads(keys[tokens], n_cells).transpose(-2, -1)
-            mixed = scores.softmax(dim=-1) @ self._heads(values[tokens], n_cells)  # (n_cells, n_heads, n_rows, width)
-            self._heads(attended[rows], n_cells).copy_(mixed)
+        for (rows_of_cell, tokens_of_cell), n_cells in _runs(rows.lengths, tokens.lengths):
+            here = slice(row, row := row + n_cells * rows_of_cell)
+            there = slice(token, token := token + n_cells * tokens_of_cell)
+            scores = self._heads(queries[here], n_cells) @ self._heads(keys[there], n_cells).transpose(-2, -1)
+            mixed = scores.softmax(dim=-1) @ self._heads(values[there], n_cells)  # (n_cells, n_heads, n_rows, width)
+            self._heads(attended[here], n_cells).copy_(mixed)
         return attended
 
     def _heads(self, x: Tensor, n_cells: int) -> Tensor:

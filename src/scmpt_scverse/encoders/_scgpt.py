@@ -10,7 +10,7 @@ from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.encoders._base import Encoder, TokenEmbeddings
 from scmpt_scverse.encoders._get import slug
-from scmpt_scverse.encoders._packed_layers import length_batches
+from scmpt_scverse.encoders._packed_layers import Segments, length_batches, packs_tokens
 from scmpt_scverse.encoders._scgpt_checkpoint import CLS_TOKEN, open_folder
 from scmpt_scverse.pp import SELECTIONS, GeneTokens, Selection, tokenize_genes, vocabulary_ids
 
@@ -156,10 +156,10 @@ class ScGPTEncoder(Encoder):
         target = resolve_device(device)
         dtype = resolve_precision(precision, target)
         embeddings = self._empty_embedding(len(inputs))
-        batches = length_batches(inputs.lengths, batch_size, target)
+        packs = packs_tokens(target, dtype)
+        batches = length_batches(inputs.lengths, batch_size, target, packs=packs)
         if not batches:
             return embeddings
-        packs = target.type == "cpu"
         network, batch = self._network(target, dtype, packs), self._packed if packs else self._padded
         with torch.inference_mode():
             rows = [network(*batch(inputs.take(cells), target)) for cells in batches]
@@ -182,21 +182,26 @@ class ScGPTEncoder(Encoder):
         if batch_size != "auto":
             check_positive(batch_size, "batch_size")
         target = resolve_device(device)
-        packs = target.type == "cpu"
+        dtype = resolve_precision(precision, target)
+        packs = packs_tokens(target, dtype)
         n_rows = np.where(inputs.lengths > 0, np.minimum(inputs.lengths, max_genes) + 1, 0)
         is_token = np.arange(n_rows.max(initial=0)) < n_rows[:, None]
         values = np.zeros((*is_token.shape, self.embedding_dim), dtype=np.float32)
-        batches = length_batches(inputs.lengths, batch_size, target)
+        batches = length_batches(inputs.lengths, batch_size, target, packs=packs)
         if not batches:
             return TokenEmbeddings(values, is_token)
-        network = self._network(target, resolve_precision(precision, target), packs)
+        network = self._network(target, dtype, packs)
         with torch.inference_mode():
             for cells in batches:
                 cell, rank = np.nonzero(is_token[cells])
-                values[cells[cell], rank] = self._token_rows(network, inputs.take(cells), max_genes, target)
+                values[cells[cell], rank] = self._token_rows(
+                    network, inputs.take(cells), max_genes, target, packs=packs
+                )
         return TokenEmbeddings(values, is_token)
 
-    def _token_rows(self, network: Any, tokens: GeneTokens, max_genes: int, device: "torch.device") -> "FloatArray":
+    def _token_rows(
+        self, network: Any, tokens: GeneTokens, max_genes: int, device: "torch.device", *, packs: bool
+    ) -> "FloatArray":
         """`<cls>` and the genes of highest expression, one cell after another, shape `(n_rows, dim)`."""
         import torch
 
@@ -207,10 +212,10 @@ class ScGPTEncoder(Encoder):
         wanted = np.insert(genes - tokens.indptr[cell] + 1, np.cumsum(n_genes) - n_genes, 0)
         is_row = np.arange(n_genes.max() + 1) <= n_genes[:, None]
         cell, rank = np.nonzero(is_row)
-        if device.type == "cpu":
-            starts = tokens.indptr[:-1] + np.arange(len(tokens))
-            index = torch.from_numpy(starts[cell] + wanted)
-            rows = network.rows(*self._packed(tokens, device), index, (n_genes + 1).tolist())
+        if packs:
+            gene_ids, bins, cells = self._packed(tokens, device)
+            index = torch.from_numpy(tokens.indptr[cell] + cell + wanted).to(device)
+            rows = network.rows(gene_ids, bins, cells, index, Segments((n_genes + 1).tolist(), device))
         else:
             index = torch.zeros(is_row.shape, dtype=torch.long)
             index[cell, rank] = torch.from_numpy(wanted)
@@ -233,14 +238,15 @@ class ScGPTEncoder(Encoder):
         network = self._network(device, torch.float32)
         return GatedTokens(network, genes, gene_ids, bins, torch.ones_like(bins) > 0 if is_token is None else is_token)
 
-    def _packed(self, tokens: GeneTokens, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor, list[int]]":
-        """Gene ids and bins of all cells, `<cls>` first in each, `(n_tokens,)`; and the number of tokens of each."""
+    def _packed(self, tokens: GeneTokens, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor, Segments]":
+        """Gene ids and bins of all cells, `<cls>` first in each, `(n_tokens,)`; and which are of which cell."""
         import torch
 
         starts = tokens.indptr[:-1]
         gene_ids = np.insert(tokens.gene_ids, starts, self.checkpoint.vocabulary[CLS_TOKEN])
         bins = np.insert(tokens.bins.astype(np.int64), starts, 0)
-        return torch.from_numpy(gene_ids).to(device), torch.from_numpy(bins).to(device), (tokens.lengths + 1).tolist()
+        cells = Segments((tokens.lengths + 1).tolist(), device)
+        return torch.from_numpy(gene_ids).to(device), torch.from_numpy(bins).to(device), cells
 
     def _padded(
         self, tokens: GeneTokens, device: "torch.device"
@@ -249,12 +255,12 @@ class ScGPTEncoder(Encoder):
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
-        gene_ids, bins, lengths = self._packed(tokens, device)
+        gene_ids, bins, cells = self._packed(tokens, device)
         pad = self.checkpoint.vocabulary[self.checkpoint.settings.pad_token]
-        is_token = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        is_token = torch.arange(cells.longest) < torch.tensor(cells.lengths)[:, None]
         return (
-            pad_sequence(gene_ids.split(lengths), batch_first=True, padding_value=pad),
-            pad_sequence(bins.split(lengths), batch_first=True),
+            pad_sequence(gene_ids.split(cells.lengths), batch_first=True, padding_value=pad),
+            pad_sequence(bins.split(cells.lengths), batch_first=True),
             None if is_token.all() else is_token.to(device),
         )
 

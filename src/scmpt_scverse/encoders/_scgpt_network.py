@@ -1,13 +1,12 @@
 """The scGPT graph that official weights load into; parameter names are those of official checkpoints."""
 
-from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer
+from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer, Segments
 
 #: scGPT clips expression values here before embedding them.
 _MAX_VALUE = 512.0
@@ -197,7 +196,7 @@ class ScGPTNetwork(nn.Module):
 
 
 class PackedScGPT:
-    """A frozen network for CPUs: the tokens of all cells in one row, without padding (see :class:`PackedLayer`).
+    """A frozen network over the tokens of all cells in one row, without padding (see :class:`PackedLayer`).
 
     Parameters
     ----------
@@ -210,23 +209,21 @@ class PackedScGPT:
         layers: Any = network.transformer_encoder.layers
         self._layers = [PackedLayer(_packed_weights(layer), layer.self_attn.n_heads, "relu") for layer in layers]
 
-    def __call__(self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int]) -> Tensor:
+    def __call__(self, gene_ids: Tensor, bins: Tensor, cells: Segments) -> Tensor:
         """The `<cls>` rows as :meth:`ScGPTNetwork.forward` gives them, from `(n_tokens,)` ids and bins."""
-        tokens = self._hidden(gene_ids, bins, lengths)
-        return F.normalize(self._layers[-1].first_rows(tokens, lengths).float(), dim=-1)
+        tokens = self._hidden(gene_ids, bins, cells)
+        return F.normalize(self._layers[-1].first_rows(tokens, cells).float(), dim=-1)
 
-    def rows(
-        self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int], index: Tensor, n_rows: Sequence[int]
-    ) -> Tensor:
-        """The rows of `index`, `n_rows` of each cell, as :meth:`__call__` gives the first, `(sum(n_rows), dim)`."""
-        tokens = self._hidden(gene_ids, bins, lengths)
-        return F.normalize(self._layers[-1].rows(tokens, lengths, index, n_rows).float(), dim=-1)
+    def rows(self, gene_ids: Tensor, bins: Tensor, cells: Segments, index: Tensor, rows_of_cells: Segments) -> Tensor:
+        """The rows of `index`, some of each cell, as :meth:`__call__` gives the first, `(n_rows, dim)`."""
+        tokens = self._hidden(gene_ids, bins, cells)
+        return F.normalize(self._layers[-1].rows(tokens, cells, index, rows_of_cells).float(), dim=-1)
 
-    def _hidden(self, gene_ids: Tensor, bins: Tensor, lengths: Sequence[int]) -> Tensor:
+    def _hidden(self, gene_ids: Tensor, bins: Tensor, cells: Segments) -> Tensor:
         """All tokens before the last layer, `(n_tokens, dim)`."""
         tokens: Tensor = self._encoder(gene_ids) + F.embedding(bins, self._value_table)
         for layer in self._layers[:-1]:
-            tokens = layer(tokens, lengths)
+            tokens = layer(tokens, cells)
         return tokens
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
-from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer
+from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer, Segments
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -27,7 +26,7 @@ class SentenceNetwork:
     tokenizer
         The tokenizer that made the token ids.
     packs
-        Whether a BERT is to run without padding, on a CPU; its layers are then taken out of `model`.
+        Whether a BERT is to run without padding; its layers are then taken out of `model`.
     """
 
     def __init__(self, model: "SentenceTransformer", tokenizer: "SentenceTokenizer", *, packs: bool) -> None:
@@ -42,11 +41,13 @@ class SentenceNetwork:
             features = self._transformer(self._tokenizer.padded(token_ids, indptr, cells, self._device))
         else:
             ids, n_tokens = self._tokenizer.packed(token_ids, indptr, cells)
-            rows, lengths = self._bert(torch.from_numpy(ids), n_tokens.tolist())
-            is_token = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+            rows, lengths = self._bert(torch.from_numpy(ids).to(self._device), n_tokens.tolist())
+            is_token = np.arange(max(lengths)) < np.array(lengths)[:, None]
+            padded = rows.new_zeros(is_token.size, rows.shape[-1])
+            padded[torch.from_numpy(np.flatnonzero(is_token)).to(self._device)] = rows
             features = {
-                "token_embeddings": pad_sequence(rows.split(lengths), batch_first=True),
-                "attention_mask": is_token.long(),
+                "token_embeddings": padded.view(*is_token.shape, -1),
+                "attention_mask": torch.from_numpy(is_token).long().to(self._device),
             }
         # The modules after the transformer take little time and would lose precision in bfloat16.
         features["token_embeddings"] = features["token_embeddings"].float()  # (n_cells, n_tokens, dim)
@@ -57,7 +58,7 @@ class SentenceNetwork:
 
 
 class PackedBert:
-    """A BERT for CPUs: the tokens of all sentences in one row, without padding (see :class:`PackedLayer`).
+    """A BERT over the tokens of all sentences in one row, without padding (see :class:`PackedLayer`).
 
     Parameters
     ----------
@@ -76,14 +77,15 @@ class PackedBert:
 
     def __call__(self, token_ids: Tensor, lengths: list[int]) -> tuple[Tensor, list[int]]:
         """The rows of `(n_tokens,)` tokens that are read afterwards, and their number in each sentence."""
-        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths]))
+        places = torch.from_numpy(np.concatenate([np.arange(length) for length in lengths])).to(token_ids.device)
+        sentences = Segments(lengths, token_ids.device)
         tokens = self._embeddings(input_ids=token_ids[None], position_ids=places[None])[0]  # (n_tokens, dim)
         *layers, last = self._layers
         for layer in layers:
-            tokens = layer(tokens, lengths)
+            tokens = layer(tokens, sentences)
         if self._reads_first:
-            return last.first_rows(tokens, lengths), [1] * len(lengths)
-        return last(tokens, lengths), lengths
+            return last.first_rows(tokens, sentences), [1] * len(lengths)
+        return last(tokens, sentences), lengths
 
 
 def _packed_bert(model: "SentenceTransformer") -> PackedBert | None:

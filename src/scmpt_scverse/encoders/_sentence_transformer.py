@@ -12,7 +12,7 @@ from scmpt_scverse._hashing import file_sha256, fingerprint_of
 from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
-from scmpt_scverse.encoders._packed_layers import length_batches
+from scmpt_scverse.encoders._packed_layers import length_batches, packs_tokens
 from scmpt_scverse.encoders._sentence_folder import described_sizes
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 from scmpt_scverse.pp import TABLE_OF, CellSentences, check_form, read_table, sentences_in_form
@@ -187,7 +187,8 @@ class SentenceTransformerEncoder(Encoder):
         """The embeddings of sentences that have a word each."""
         import torch
 
-        model, tokenizer, network = self._model(dtype, device, packs=device.type == "cpu")
+        packs = packs_tokens(device, dtype)
+        model, tokenizer, network = self._model(dtype, device, packs=packs)
         if tokenizer is None or network is None:
             by_library: FloatArray = model.encode(
                 sentences.texts(),
@@ -197,7 +198,7 @@ class SentenceTransformerEncoder(Encoder):
             )
             return by_library
         token_ids, indptr = tokenizer(sentences)
-        batches = length_batches(np.diff(indptr), batch_size, device)
+        batches = length_batches(np.diff(indptr), batch_size, device, packs=packs)
         with torch.inference_mode():
             rows = torch.cat([network(token_ids, indptr, batch) for batch in batches])
         embeddings = np.empty(rows.shape, dtype=np.float32)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.pp import ExpressionReader
 
-#: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed.
-_CHUNK_SIZE = 256
+#: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed. A
+#: GPU takes many at once.
+_CPU_CHUNK_SIZE, _DEVICE_CHUNK_SIZE = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,20 @@ def embed_chunks(
     precision: "Precision",
 ) -> Generator[EmbeddedChunk]:
     """The embeddings of a reader's cells, in chunks of rows."""
-    dtype = cast("Precision", str(resolve_precision(precision, resolve_device(device))).removeprefix("torch."))
+    target = resolve_device(device)
+    dtype = cast("Precision", str(resolve_precision(precision, target)).removeprefix("torch."))
     task = EncodingTask(encoder, batch_size, device, dtype)
     space = Space(encoder.name, encoder.fingerprint, dtype, encoder.embedding_dim)
     with closing(EmbeddingCache()) as store:
         pending: deque[_Chunk] = deque()
 
+        def prepared() -> Generator[Any]:
+            size = _CPU_CHUNK_SIZE if target.type == "cpu" else _DEVICE_CHUNK_SIZE
+            return (encoder.prepare(expression) for expression in reader.chunks(size))
+
         def missing() -> Iterator[Any]:
-            for expression in reader.chunks(_CHUNK_SIZE):
-                inputs = encoder.prepare(expression)
+            # A CPU would prepare cells at the cost of those that it encodes.
+            for inputs in prepared() if target.type == "cpu" else one_ahead(prepared()):
                 if cache and isinstance(inputs, CacheableCells):
                     pending.append(_CachedChunk(CachedRows(store, space, inputs)))
                 else:
@@ -86,6 +93,16 @@ def rows_with_bar(
                 bar.initial = n_cached
                 bar.set_postfix_str(f"{n_cached} from the cache", refresh=False)
             bar.update(len(chunk.rows))
+
+
+def one_ahead(items: "Generator[Any]") -> Generator[Any]:
+    """The items in order, each made in a thread while the one before it is worked on."""
+    end = object()
+    with closing(items), ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, items, end)
+        while (item := following.result()) is not end:
+            following = thread.submit(next, items, end)
+            yield item
 
 
 class _Chunk:
