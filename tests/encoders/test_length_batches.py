@@ -26,8 +26,8 @@ def test_what_packs_has_full_batches() -> None:
     """A batch ends only where the next cell has no room in it."""
     batches = length_batches(LENGTHS, "auto", torch.device("cuda"), packs=True)
     n_tokens = [int(np.sum(LENGTHS[batch] + 1)) for batch in batches]
-    assert max(n_tokens) <= 65536
+    assert max(n_tokens) <= 131_072
     for tokens, following in itertools.pairwise(range(len(batches))):
-        assert n_tokens[tokens] + LENGTHS[batches[following][0]] + 1 > 65536
+        assert n_tokens[tokens] + LENGTHS[batches[following][0]] + 1 > 131_072
     alone = length_batches(np.array([5000, 3]), "auto", torch.device("cpu"), packs=True)
     assert [batch.tolist() for batch in alone] == [[0], [1]], "a cell beyond the budget is a batch of its own"

@@ -139,7 +139,10 @@ class Encoder(ABC):
 
     @abstractmethod
     def prepare(self, expression: "GeneExpression") -> Sized:
-        """The network's inputs for some cells, one item per cell; an item without any gene has length 0."""
+        """The network's inputs for some cells, one item per cell; an item without any gene has length 0.
+
+        Depends on these cells alone. Where a GPU encodes, threads prepare several chunks at a time.
+        """
 
     @abstractmethod
     def encode(

@@ -1,8 +1,9 @@
 """From expression to embeddings, chunk by chunk and in order; rows that the cache has are not computed again."""
 
+import os
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -14,6 +15,8 @@ from scmpt_scverse.encoders import CacheableCells, CachedRows, EmbeddingCache, S
 from scmpt_scverse.streaming._executors import EncodingTask, Executor
 
 if TYPE_CHECKING:
+    import torch
+
     from scmpt_scverse._types import FloatArray, Precision
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.pp import ExpressionReader
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 #: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed. A
 #: GPU takes many at once.
 _CPU_CHUNK_SIZE, _DEVICE_CHUNK_SIZE = 256, 4096
+#: That prepare cells for a GPU; numpy's sorting does not hold Python's lock.
+_MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,8 @@ def embed_chunks(
     with closing(EmbeddingCache()) as store:
         pending: deque[_Chunk] = deque()
 
-        def prepared() -> Generator[Any]:
-            size = _CPU_CHUNK_SIZE if target.type == "cpu" else _DEVICE_CHUNK_SIZE
-            return (encoder.prepare(expression) for expression in reader.chunks(size))
-
         def missing() -> Iterator[Any]:
-            # A CPU would prepare cells at the cost of those that it encodes.
-            for inputs in prepared() if target.type == "cpu" else one_ahead(prepared()):
+            for inputs in prepared_cells(reader, encoder, target):
                 if cache and isinstance(inputs, CacheableCells):
                     pending.append(_CachedChunk(CachedRows(store, space, inputs)))
                 else:
@@ -95,14 +95,23 @@ def rows_with_bar(
             bar.update(len(chunk.rows))
 
 
-def one_ahead(items: "Generator[Any]") -> Generator[Any]:
-    """The items in order, each made in a thread while the one before it is worked on."""
-    end = object()
-    with closing(items), ThreadPoolExecutor(1) as thread:
-        following = thread.submit(next, items, end)
-        while (item := following.result()) is not end:
-            following = thread.submit(next, items, end)
-            yield item
+def prepared_cells(reader: "ExpressionReader", encoder: "Encoder", device: "torch.device") -> Generator[Any]:
+    """What the encoder reads of each chunk. For a GPU, chunks are prepared ahead in threads, so that it need not wait.
+
+    For a CPU they are not: it would prepare cells at the cost of those that it encodes.
+    """
+    if device.type == "cpu":
+        yield from map(encoder.prepare, reader.chunks(_CPU_CHUNK_SIZE))
+        return
+    n_threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(n_threads) as threads:
+        ahead: deque[Future[Any]] = deque()
+        for expression in reader.chunks(_DEVICE_CHUNK_SIZE):
+            ahead.append(threads.submit(encoder.prepare, expression))
+            if len(ahead) > n_threads:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 class _Chunk:
