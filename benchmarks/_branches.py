@@ -132,5 +132,8 @@ def official_seconds(work: Path, folder: Path, device: str = "cpu") -> float | N
         print("scgpt==0.2.4 cannot be installed here; its figures are left out")
         return None
     arguments = ["-m", "benchmarks._official_scgpt", str(package), str(folder), str(work / "cells.h5ad"), device]
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    if done.returncode:
+        print(f"scgpt==0.2.4 does not run here; its figures are left out:\n{done.stderr[-500:]}")
+        return None
     return float(done.stdout.splitlines()[-1])
