@@ -21,6 +21,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _many_cores() -> Iterator[None]:
+    """Whatever machine runs the tests, Lightning thinks that it has many cores, and must not warn of unused ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers", lambda _: 15)
+        yield
+
+
 @pytest.fixture(scope="session")
 def _pbmc() -> AnnData:
     return datasets.pbmc68k_reduced()

@@ -1,11 +1,15 @@
 """Silence what other libraries print while they work for ours."""
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: Loggers of Lightning; its notices are of level INFO.
 _LIGHTNING = ("lightning.pytorch", "lightning.fabric")
+#: Warnings of Lightning about what is meant: cells are in memory, so workers would only copy them; and a CPU is used
+#: beside a GPU where it was asked for.
+_MEANT = ("The '.*' does not have many workers", "GPU available but not used")
 
 
 @contextmanager
@@ -24,13 +28,16 @@ def no_loading_bar() -> Iterator[None]:
 
 @contextmanager
 def no_lightning_notices() -> Iterator[None]:
-    """Without Lightning's notices of devices, products and the end of training; its warnings remain."""
+    """Without Lightning's notices of devices, products and the end of training; warnings that matter remain."""
     loggers = [logging.getLogger(name) for name in _LIGHTNING]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(max(logger.level, logging.WARNING))
     try:
-        yield
+        with warnings.catch_warnings():
+            for message in _MEANT:
+                warnings.filterwarnings("ignore", message=message)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

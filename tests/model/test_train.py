@@ -163,7 +163,6 @@ def test_mixed_precision_predicts_as_float32_does(pbmc: AnnData) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.filterwarnings("ignore:GPU available but not used")
 def test_gpu_gives_what_the_cpu_gives(pbmc: AnnData) -> None:
     on_gpu = train(small_model(pbmc), max_epochs=20, accelerator="gpu", precision="32-true")
     assert on_gpu.device.type == "cuda"
