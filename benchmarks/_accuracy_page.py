@@ -129,7 +129,7 @@ def differences(known: pd.DataFrame) -> str:
 
 def hidden(rows: pd.DataFrame, scores: list[str]) -> str:
     """One row per predictor and score, one column per set."""
-    means = rows.groupby(["predictor", "set"])[scores].mean().stack().rename("auroc").reset_index()
+    means = rows.groupby(["predictor", "set"])[scores].mean().stack().dropna().rename("auroc").reset_index()
     means["predictor"] += ": " + means.pop("level_2").str.removeprefix("auroc ")
     wide = means.pivot(index="predictor", columns="set", values="auroc")
     wide = wide[list(rows["set"].unique())]

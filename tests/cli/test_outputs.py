@@ -184,7 +184,7 @@ def test_cells_that_cannot_be_written_are_known_first(runner: CliRunner, cells_f
         file.copy("X", raw)
         file.copy("var", raw)
         var = raw["var"]
-        var["names"] = var[var.attrs["_index"]][:]
+        var.copy(var[var.attrs["_index"]], "names")
         del var[var.attrs["_index"]]
         var["_index"] = np.arange(765)
         var.attrs["column-order"] = [*var.attrs["column-order"], "_index"]

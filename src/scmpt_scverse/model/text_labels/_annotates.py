@@ -271,15 +271,15 @@ class AnnotatesByTextMixin:
         """
         candidates = self._trained().candidates(labels, tissue)
         known = cell_ontology().terms
-        return pd.DataFrame(
+        table = pd.DataFrame(
             {
-                "ontology_id": pd.array(candidates.terms, dtype=object),
+                "ontology_id": candidates.terms,
                 "ontology_term": [None if term is None else known[term].name for term in candidates.terms],
-                "has_markers": candidates.markers.any(axis=1),
-                "reads_text": candidates.texts.any(axis=1),
             },
             index=pd.Index(candidates.names, name="label"),
+            dtype=object,  # pandas 3 would make NaN of None in a column of text
         )
+        return table.assign(has_markers=candidates.markers.any(axis=1), reads_text=candidates.texts.any(axis=1))
 
     def search(
         self,
