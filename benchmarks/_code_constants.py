@@ -16,7 +16,7 @@ _PACKAGE = Path(scmpt_scverse.__file__).parent
 #: Name to file, and to a constant in it, an attribute `Class.name`, or an argument `function(name)` with a default.
 _PLACES = {
     "cache.gigabytes": ("encoders/_embedding_cache.py", "_DEFAULT_GB"),
-    "chunk.n_cells": ("streaming/_embed_chunks.py", "_CHUNK_SIZE"),
+    "chunk.n_cells": ("streaming/_embed_chunks.py", "_CPU_CHUNK_SIZE"),
     "components.n_components": ("evaluation/_components.py", "VariableComponents.__init__(n_components)"),
     "components.n_genes": ("evaluation/_components.py", "VariableComponents.__init__(n_genes)"),
     "encoder.min_expression": ("encoders/_base.py", "Encoder.min_expression"),

@@ -18,7 +18,7 @@ from _generation_numbers import generation_numbers, generation_tables
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
 from _species_numbers import species_table
-from _speed_numbers import MACHINES, speed_numbers, speed_table
+from _speed_numbers import GPU, MACHINES, gpu_table, speed_numbers, speed_table
 from _zero_shot_numbers import (
     levels_table,
     missing_table,
@@ -47,6 +47,7 @@ _STORED = (
     "unseen_types",
     "zero_shot",
     *MACHINES.values(),
+    GPU,
 )
 #: Rows of the demo that the README shows, with the names they have there.
 _DEMO_METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "ece": "calibration error"}
@@ -110,6 +111,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "species": species_table(results["species"]),
         **generation_tables(results["generation"]),
         "speed": speed_table(results),
+        "speed.gpu": gpu_table(results),
         "zero_shot": zero_shot_table(results["zero_shot"]),
         "zero_shot.seeds": seeds_table(results["zero_shot"]),
         "unseen_types": unseen_table(results["unseen_types"]),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 #: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed. A
 #: GPU takes many at once.
-_CPU_CHUNK_SIZE, _DEVICE_CHUNK_SIZE = 256, 1024
+_CPU_CHUNK_SIZE = 256
+_DEVICE_CHUNK_SIZE = 1024
 #: That prepare cells for a GPU; numpy's sorting does not hold Python's lock.
 _MOST_THREADS = 4
 
