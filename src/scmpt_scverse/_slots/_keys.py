@@ -169,12 +169,13 @@ class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["llm"][<key_added>]` the record of a second
-    opinion, `["synthetic"]` how pseudo-cells came about.
+    opinion, `["smoothing"][<key_added>]` how probabilities were smoothed, `["synthetic"]` how pseudo-cells came about.
     """
 
     root: str = "scmpt"
     embeddings: str = "embeddings"
     llm: str = "llm"
+    smoothing: str = "smoothing"
     synthetic: str = "synthetic"
 
 

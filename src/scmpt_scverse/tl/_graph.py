@@ -1,0 +1,55 @@
+"""The graph of neighbouring cells, as it was stored: it is read and checked here, never built."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from scmpt_scverse._checks import check_cells, list_some
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: Where squidpy writes which cells are neighbours in space.
+SPATIAL_GRAPH = "spatial_connectivities"
+
+
+def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
+    """`adata.obsp[key]` without loops, float64 of shape `(n_obs, n_obs)`.
+
+    Raises
+    ------
+    TypeError
+        What was passed is no AnnData.
+    KeyError
+        There is no such graph.
+    ValueError
+        It has negative or non-finite weights, or no pair of neighbours.
+    """
+    check_cells(adata)
+    if key not in adata.obsp:
+        hint = (
+            f" There are coordinates in {list_some([name for name in adata.obsm if 'spatial' in name.lower()])} of "
+            "`adata.obsm`, but which of the cells are neighbours is for you to say."
+            if any("spatial" in name.lower() for name in adata.obsm)
+            else ""
+        )
+        raise KeyError(
+            f"No graph {key!r} in `adata.obsp`; found {list_some(adata.obsp.keys())}.{hint} Make one first, for "
+            "instance with `squidpy.gr.spatial_neighbors` or `scanpy.pp.neighbors`, and pass its key as `graph=`."
+        )
+    graph = sparse.csr_matrix(adata.obsp[key], dtype=np.float64)
+    if not np.isfinite(graph.data).all() or (graph.data < 0).any():
+        raise ValueError(
+            f"Expected weights of neighbours in `adata.obsp[{key!r}]`, finite and at least 0; found negative, infinite "
+            "or missing ones. Pass connectivities."
+        )
+    if "distance" in key.lower():
+        raise ValueError(
+            f"`graph={key!r}` names distances, in which far cells weigh more. Pass the key of connectivities."
+        )
+    graph.setdiag(0)
+    graph.eliminate_zeros()
+    if not graph.nnz:
+        raise ValueError(f"No two cells are neighbours in `adata.obsp[{key!r}]`. Make the graph with these cells.")
+    return graph

@@ -1,0 +1,171 @@
+"""Probabilities of labels that give way to those of neighbouring cells."""
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from scipy.sparse.linalg import cg
+
+from scmpt_scverse._checks import check_key
+from scmpt_scverse._labels import as_categorical, label_text
+from scmpt_scverse._slots import (
+    DEFAULT_KEY_ADDED,
+    UNS_KEYS,
+    PredictionKeys,
+    Slot,
+    check_records,
+    check_writable,
+    write_record,
+    write_slots,
+)
+from scmpt_scverse.tl._graph import SPATIAL_GRAPH, stored_graph
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse._types import FloatArray, IntArray
+
+#: Tried for `strength="fit"`; 0 changes nothing, and is taken where neighbours do not help.
+STRENGTHS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_TOLERANCE = 1e-6
+_SMALLEST = 1e-12
+
+
+def smooth_probabilities(
+    adata: "AnnData",
+    *,
+    graph: str = SPATIAL_GRAPH,
+    strength: "float | Literal['fit']" = "fit",
+    labels_key: str | None = None,
+    key: str = DEFAULT_KEY_ADDED,
+    key_added: str | None = None,
+) -> float:
+    r"""Draw the probabilities of a cell towards those of its neighbours: :math:`P = (I + \lambda L)^{-1} P_0`.
+
+    It helps where neighbours tend to be of one type and predictions are good; it hurts where types are mixed, and it
+    loses cells that differ from all around them. So it is never done unasked, and what was predicted stays beside it.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells with a graph of neighbours. The graph is read, never built.
+    graph
+        Key of `.obsp` with the weights of neighbours, of spatial neighbours or of those in an embedding.
+    strength
+        :math:`\lambda`, at least 0: how much all neighbours together count beside the cell itself. `"fit"` takes the
+        one with the least cross-entropy on cells with known labels, 0 included.
+    labels_key
+        For `"fit"`: column of `.obs` with known labels, of at least some cells. The model must not have been trained on
+        these cells: it is too sure of them, and no smoothing looks best.
+    key
+        Prefix of what is read: `.obsm["<key>_probabilities"]`.
+    key_added
+        Prefix of what is written; `None` takes `<key>_smoothed`.
+
+    Returns
+    -------
+    The strength that was taken. Writes
+
+    `adata.obs["<key_added>_prediction"]`, `adata.obs["<key_added>_confidence"]`
+        The most probable label after smoothing, categorical, and its probability.
+    `adata.obsm["<key_added>_probabilities"]`
+        DataFrame, shape `(n_obs, n_labels)`; rows still sum to 1. Cells without probabilities stay without, and do not
+        count as neighbours.
+    `adata.uns["scmpt"]["smoothing"][key_added]`
+        Graph, strength, and the share of cells whose label changed.
+
+    Raises
+    ------
+    TypeError
+        `adata` is no AnnData.
+    KeyError
+        The cells are not annotated, or the graph or `labels_key` is not there.
+    ValueError
+        `strength` is out of range, no cell has a known label, or the graph has weights that are negative or not finite.
+
+    Notes
+    -----
+    :math:`L` is the Laplacian of the symmetric graph, its weights divided by the mean weight of a cell, so that
+    :math:`\lambda` means the same in any graph.
+    """
+    key_added = f"{key}_smoothed" if key_added is None else key_added
+    laplacian_of = stored_graph(adata, graph)
+    keys = PredictionKeys.from_prefix(key_added)
+    check_writable(adata, key_added, keys.slots)
+    check_records(adata)
+    stored = PredictionKeys.from_prefix(key).probabilities
+    check_key(stored, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
+    table: pd.DataFrame = adata.obsm[stored]
+    before = table.to_numpy(dtype=np.float64)
+    is_known = np.isfinite(before).all(axis=1)
+    laplacian = _laplacian(laplacian_of[is_known][:, is_known])
+    if strength == "fit":
+        truth = _codes(adata, labels_key, table.columns)[is_known]
+        found = {each: _smoothed(laplacian, before[is_known], each) for each in STRENGTHS}
+        taken = min(found, key=lambda each: _cross_entropy(found[each], truth))
+        smooth = found[taken]
+    else:
+        taken = _checked_strength(strength)
+        smooth = _smoothed(laplacian, before[is_known], taken)
+    after = np.full_like(before, np.nan)
+    after[is_known] = smooth
+    labels = np.array([label_text(label) for label in table.columns], dtype=object)
+    predicted = np.full(len(after), None, dtype=object)
+    predicted[is_known] = labels[smooth.argmax(axis=1)]
+    confidence = np.full(len(after), np.nan)
+    confidence[is_known] = smooth.max(axis=1)
+    values = {
+        Slot("obs", keys.prediction): as_categorical(predicted, labels),
+        Slot("obs", keys.confidence): confidence,
+        Slot("obsm", keys.probabilities): pd.DataFrame(after, index=table.index, columns=table.columns),
+    }
+    write_slots(adata, keys.slots, values)
+    changed = float(np.mean(smooth.argmax(axis=1) != before[is_known].argmax(axis=1))) if is_known.any() else 0.0
+    record = {"graph": graph, "strength": taken, "share_changed": changed, "key": key}
+    write_record(adata, UNS_KEYS.smoothing, key_added, record)
+    return taken
+
+
+def _checked_strength(strength: object) -> float:
+    if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength < np.inf:
+        raise ValueError(f"`strength` must be 'fit' or a number of at least 0; found {strength!r}.")
+    return float(strength)
+
+
+def _laplacian(graph: sparse.csr_matrix) -> sparse.csr_matrix:
+    weights = (graph + graph.T) / 2
+    totals = np.asarray(weights.sum(axis=1)).ravel()
+    scale = totals.mean() if totals.any() else 1.0
+    return sparse.csr_matrix((sparse.diags(totals) - weights) / scale)
+
+
+def _smoothed(laplacian: sparse.csr_matrix, before: "FloatArray", strength: float) -> "FloatArray":
+    """Solved label by label; the inverse has no negative entry, and its rows sum to 1, so probabilities stay such."""
+    if strength == 0 or not len(before):
+        return before
+    system = sparse.identity(len(before), format="csr") + strength * laplacian
+    columns = [cg(system, column, x0=column, rtol=_TOLERANCE)[0] for column in before.T]
+    after = np.clip(np.stack(columns, axis=1), 0, None)
+    smoothed: FloatArray = after / after.sum(axis=1, keepdims=True)
+    return smoothed
+
+
+def _codes(adata: "AnnData", labels_key: str | None, labels: pd.Index) -> "IntArray":
+    """Column of each cell's known label, -1 for none."""
+    if labels_key is None:
+        raise ValueError("`strength='fit'` needs known labels. Pass `labels_key=`, or a number as `strength`.")
+    check_key(labels_key, adata.obs.columns, "adata.obs")
+    known = adata.obs[labels_key].map(label_text, na_action="ignore")
+    codes = pd.Index([label_text(label) for label in labels]).get_indexer(known.astype(object))
+    if not (codes >= 0).any():
+        raise ValueError(
+            f"No cell of `adata.obs[{labels_key!r}]` has a label that the model knows. Pass a column with known labels "
+            "of some cells, or a number as `strength`."
+        )
+    return codes
+
+
+def _cross_entropy(probabilities: "FloatArray", codes: "IntArray") -> float:
+    rows = np.flatnonzero(codes >= 0)
+    return float(-np.log(np.clip(probabilities[rows, codes[rows]], _SMALLEST, None)).mean())
