@@ -28,7 +28,14 @@ N_NEIGHBOURS = 10
 #: Blocks of tissue along each axis, of about as many cells each.
 N_BLOCKS = 4
 GRAPH = "spatial_connectivities"
-PREDICTORS = ("expression", "expression + niche", "niche alone")
+#: Modalities beside expression. The principal components are those that the niche is made of, so that what they say of
+#: the cell itself is not taken for what its neighbours say.
+PREDICTORS = {
+    "expression": {},
+    "expression + components": {"components": "X_pca"},
+    "expression + niche": {"niche": "X_niche"},
+    "expression + components + niche": {"components": "X_pca", "niche": "X_niche"},
+}
 LABELS = ("cell_type", "cell_type_fine")
 
 
@@ -65,9 +72,8 @@ def folds(cells: ad.AnnData) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
 def predict(cells: ad.AnnData, train: np.ndarray, labels_key: str, predictor: str, seed: int) -> pd.DataFrame:
     """Probabilities of all cells by a model of some."""
     known = cells[train].copy()
-    own = {} if predictor == "expression" else {"niche": "X_niche"}
-    SCMPT.setup_anndata(known, labels_key, obsm_keys=own)
-    model = SCMPT(known, encoders={} if predictor == "niche alone" else {"expression": "counts"}, fusion="stacked")
+    SCMPT.setup_anndata(known, labels_key, obsm_keys=PREDICTORS[predictor])
+    model = SCMPT(known, encoders={"expression": "counts"}, fusion="stacked")
     model.train(seed=seed)
     return model.predict(cells, soft=True)
 

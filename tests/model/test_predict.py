@@ -262,3 +262,13 @@ def test_no_warning_on_the_usual_way(embedded: AnnData) -> None:
         model.train(max_epochs=1, enable_progress_bar=False)
         model.annotate()
     assert "scmpt_prediction" in embedded.obs
+
+
+@pytest.mark.parametrize("rows", [[0, 175], [-1], [-3, 4]])
+def test_rows_that_are_not_there(trained: SCMPT, embedded: AnnData, rows: list[int]) -> None:
+    """`get_indexer` gives -1 for an unknown name; numpy would take the last cell."""
+    wrong = next(row for row in rows if not 0 <= row < 175)
+    with pytest.raises(IndexError, match=f"row numbers from 0 to 174; found {wrong}"):
+        trained.predict(embedded, indices=rows)
+    with pytest.raises(IndexError, match="row numbers from 0 to 174"):
+        trained.evaluate(embedded, indices=rows)

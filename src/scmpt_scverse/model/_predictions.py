@@ -121,7 +121,11 @@ def text_label_values(
 def rows_of(
     adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None", argument: str = "indices"
 ) -> "IntArray":
-    """Row numbers from an argument: whole numbers, a mask of length `n_obs`, or `None` for all."""
+    """Row numbers from an argument: whole numbers, a mask of length `n_obs`, or `None` for all.
+
+    Negative numbers are refused: pandas' `get_indexer` gives -1 for a name that is not there, which would be read as
+    the last cell.
+    """
     if indices is None:
         return np.arange(adata.n_obs)
     rows = np.asarray(indices)
@@ -134,7 +138,14 @@ def rows_of(
             f"`{argument}` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
             f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
         )
-    return np.arange(adata.n_obs)[rows]
+    outside = rows[(rows < 0) | (rows >= adata.n_obs)]
+    if outside.size:
+        raise IndexError(
+            f"`{argument}` must be row numbers from 0 to {adata.n_obs - 1}; found "
+            f"{', '.join(map(str, outside[:3]))}. "
+            "`adata.obs_names.get_indexer(names)` gives -1 for a name that is not there."
+        )
+    return rows.astype(np.int64)
 
 
 def draws_of(names: pd.Index) -> "FloatArray":

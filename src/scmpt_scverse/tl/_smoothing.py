@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
 
 #: Tried for `strength="fit"`; 0 changes nothing, and is taken where neighbours do not help.
-STRENGTHS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _TOLERANCE = 1e-6
 _SMALLEST = 1e-12
 
