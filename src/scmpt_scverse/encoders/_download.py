@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from scmpt_scverse._folders import ENCODERS_VARIABLE, encoder_folder
+from scmpt_scverse._hub import errors_of
 from scmpt_scverse._optional import import_optional
 from scmpt_scverse.encoders._catalog import EncoderCard
 
@@ -62,7 +63,7 @@ def _fetch_from_huggingface(card: EncoderCard, partial: Path) -> None:
     hub = import_optional("huggingface_hub", extra=card.extra, purpose=f"Downloading {card.name!r}")
     try:
         hub.snapshot_download(card.source, local_dir=partial, allow_patterns=list(_HUGGINGFACE_FILES))
-    except (OSError, hub.errors.HfHubHTTPError) as error:
+    except errors_of(hub) as error:
         raise _not_downloaded(card, error) from error
 
 
