@@ -1,5 +1,10 @@
 """What a model fuses: where each modality comes from, and how its rows are read."""
 
+from scmpt_scverse.modalities._cell_keys import (
+    cell_keys as cell_keys,
+    content_keys as content_keys,
+    digest_of as digest_of,
+)
 from scmpt_scverse.modalities._compute import (
     compute_embedding as compute_embedding,
     stream_embedding as stream_embedding,

@@ -17,8 +17,8 @@ from scmpt_scverse.evaluation import (
     results_of,
 )
 from scmpt_scverse.metrics import per_class_metrics
+from scmpt_scverse.modalities import cell_keys, content_keys
 from scmpt_scverse.model._predictions import rows_of
-from scmpt_scverse.model._training import cell_keys, content_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData

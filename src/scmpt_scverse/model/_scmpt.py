@@ -36,9 +36,11 @@ from scmpt_scverse.modalities import (
     Modalities,
     as_cells,
     category_codes,
+    cell_keys,
     check_anndata,
     check_data,
     checked_modalities,
+    content_keys,
     describe_encoders,
     embedding_field,
     modalities_of,
@@ -56,8 +58,6 @@ from scmpt_scverse.model._training import (
     TrainingRecord,
     TrainingRequest,
     appended,
-    cell_keys,
-    content_keys,
     seed_or_default,
 )
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
