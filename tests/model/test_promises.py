@@ -15,8 +15,8 @@ from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, trust
 from scmpt_scverse.modalities import ExpressionSource, cell_keys
-from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import in_batches
+from scmpt_scverse.trust import TrainingRecord
 
 
 def of_components(adata: AnnData, labels_key: str = LABELS_KEY, **options: Any) -> SCMPT:

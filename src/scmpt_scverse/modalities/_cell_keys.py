@@ -1,6 +1,5 @@
 """Numbers by which cells are known again: in copies, subsets and other orders, and under other names."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,11 +57,6 @@ def _matrix(adata: "AnnData", source: "ExpressionSource") -> Any:
     """The expression that tells cells apart, in a form whose rows can be taken; `None` where there is none."""
     matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
     return None if matrix is None else row_sliceable(matrix, "adata.X")
-
-
-def digest_of(keys: "IntArray") -> str:
-    """Hexadecimal sha256 of the cells of some data, in their order."""
-    return hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
 
 
 def _content_keys(block: "sparse.csr_matrix", genes: "IntArray | None" = None) -> "IntArray":

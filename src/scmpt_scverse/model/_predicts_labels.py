@@ -14,9 +14,8 @@ from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
 from scmpt_scverse.modalities import cell_keys
 from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
 from scmpt_scverse.model._predictions import draws_of, predictions_of, rows_of, write_predictions
-from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import in_batches
-from scmpt_scverse.trust import check_alpha, check_reject
+from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -13,9 +13,8 @@ from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
 from scmpt_scverse.model._predictions import predictions_of
-from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import FUSIONS
-from scmpt_scverse.trust import Calibration, Novelty
+from scmpt_scverse.trust import Calibration, Novelty, TrainingRecord
 
 if TYPE_CHECKING:
     from scmpt_scverse.model._scmpt import SCMPT

@@ -13,6 +13,10 @@ from scmpt_scverse.model.text_labels._explains import (
 from scmpt_scverse.model.text_labels._second_opinion import (
     AsksAboutTextLabelsMixin as AsksAboutTextLabelsMixin,
 )
+from scmpt_scverse.model.text_labels._teaching import (
+    check_teaching as check_teaching,
+    write_taught_labels as write_taught_labels,
+)
 from scmpt_scverse.model.text_labels._training import (
     known_markers as known_markers,
     labels_and_groups as labels_and_groups,
