@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, list_some, warn_user
+from scmpt_scverse._checks import check_key, list_some, rows_of, warn_user
 from scmpt_scverse._labels import DOUBTFUL, labels_or, warn_of_doubtful_labels
 from scmpt_scverse.evaluation import (
     DEFAULT_GRID,
@@ -25,7 +25,6 @@ from scmpt_scverse.evaluation import (
 )
 from scmpt_scverse.metrics import per_class_metrics
 from scmpt_scverse.modalities import cell_keys, content_keys
-from scmpt_scverse.model._predictions import rows_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
