@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray
 
 _HERE = Path(__file__).parent
 #: No file of ours has brackets nested deeper.
@@ -257,3 +258,35 @@ def warn_user(message: str) -> None:
     while frame.f_back is not None and Path(frame.f_code.co_filename).is_relative_to(_HERE):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, UserWarning, stacklevel=level + 1)
+
+
+def rows_of(
+    adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None", argument: str = "indices"
+) -> "IntArray":
+    """Row numbers from an argument: whole numbers, a mask of length `n_obs`, or `None` for all.
+
+    Negative numbers are refused: pandas' `get_indexer` gives -1 for a name that is not there, which would be read as
+    the last cell.
+    """
+    import numpy as np
+
+    if indices is None:
+        return np.arange(adata.n_obs)
+    rows = np.asarray(indices)
+    if rows.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if rows.dtype == bool and rows.shape == (adata.n_obs,):
+        return np.flatnonzero(rows)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1:
+        raise TypeError(
+            f"`{argument}` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
+            f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
+        )
+    outside = rows[(rows < 0) | (rows >= adata.n_obs)]
+    if outside.size:
+        raise IndexError(
+            f"`{argument}` must be row numbers from 0 to {adata.n_obs - 1}; found "
+            f"{', '.join(map(str, outside[:3]))}. "
+            "`adata.obs_names.get_indexer(names)` gives -1 for a name that is not there."
+        )
+    return rows.astype(np.int64)

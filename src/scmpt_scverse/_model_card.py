@@ -64,8 +64,8 @@ class ModelCard:
             rows = "\n".join(f"| {_inline(name)} | {value:.3f} |" for name, value in values.items())
             parts.append(f"## {_inline(what)}\n\n| metric | value |\n|---|---|\n{rows}")
         parts.append(
-            "## Limits\n\nA label is one of those above, whatever the cell is: read the confidence and the novelty beside "
-            "it. Metrics hold for cells like those that they were measured on."
+            "## Limits\n\nA label is one of those above, whatever the cell is: read the confidence and the novelty "
+            "beside it. Metrics hold for cells like those that they were measured on."
         )
         if self.cite:
             parts.append("## Cite\n\n" + "\n".join(f"- {reference}" for reference in self.cite))

@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 
 from scmpt_scverse.metrics import generation_metrics
-from scmpt_scverse.metrics._generation import energy_distance, mean_discrepancy
+from scmpt_scverse.metrics._generation_places import energy_distance, mean_discrepancy
 
 LABELS = np.repeat(["a", "b", "c"], 80)
 #: Genes of each label, in order, three times as many as there are labels.

@@ -14,9 +14,9 @@ from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT, trust
-from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._training import TrainingRecord, cell_keys
+from scmpt_scverse.modalities import ExpressionSource, cell_keys
 from scmpt_scverse.module import in_batches
+from scmpt_scverse.trust import TrainingRecord
 
 
 def of_components(adata: AnnData, labels_key: str = LABELS_KEY, **options: Any) -> SCMPT:

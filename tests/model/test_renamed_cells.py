@@ -9,8 +9,8 @@ from scipy import sparse
 from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT
-from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._training import TrainingRecord, content_keys
+from scmpt_scverse.modalities import ExpressionSource, content_keys
+from scmpt_scverse.trust import TrainingRecord
 
 SOURCE = ExpressionSource(None, None, np.empty(0, dtype=object))
 

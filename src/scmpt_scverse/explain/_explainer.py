@@ -20,7 +20,7 @@ from scmpt_scverse.pp import GeneExpression, looks_like_mouse, nearest_cause
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import GeneEncoder, Modalities
     from scmpt_scverse.module import FusionClassifier
 
@@ -196,25 +196,6 @@ class GeneRemoval:
                 removed = fewer
         new_label, probabilities = self.without(removed)
         return removed, new_label, float(probabilities[code])
-
-
-def sample_cells(
-    column: "StrArray", groups: Sequence[str], is_usable: "BoolArray", n_cells: int | None, seed: int
-) -> "dict[str, IntArray]":
-    """Row numbers of at most `n_cells` cells of each group, ascending; groups without a readable cell are skipped."""
-    generator = np.random.default_rng(seed)
-    chosen: dict[str, IntArray] = {}
-    for group in groups:
-        cells = np.flatnonzero((column == group) & is_usable)
-        if n_cells is not None and len(cells) > n_cells:
-            cells = np.sort(generator.choice(cells, n_cells, replace=False))
-        chosen[group] = cells
-    empty = [group for group, cells in chosen.items() if not len(cells)]
-    if len(empty) == len(chosen):
-        raise ValueError(f"None of the groups {list_some(groups)} has a cell that the encoders can read.")
-    if empty:
-        warn_user(f"The groups {list_some(empty)} are skipped: the encoders can read none of their cells.")
-    return {group: cells for group, cells in chosen.items() if len(cells)}
 
 
 def _check_species(genes: "StrArray", encoders: "Mapping[str, GeneEncoder]") -> None:

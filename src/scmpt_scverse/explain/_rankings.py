@@ -1,6 +1,6 @@
-"""Write attributions into AnnData, in the form of `sc.tl.rank_genes_groups`."""
+"""Attributions as tables: into AnnData in the form of `sc.tl.rank_genes_groups`, of one cell, of curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -147,3 +147,45 @@ def _columns(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "
     """The first column of `adata` that carries each symbol."""
     symbols = pd.Series(np.arange(adata.n_vars), index=gene_symbols_of(adata, gene_symbols))
     return symbols[~symbols.index.duplicated()].loc[genes].to_numpy()
+
+
+def contribution_table(found: CellAttributions) -> pd.DataFrame:
+    """What each gene adds to the label of the first cell; see :meth:`scmpt_scverse.SCMPT.explain_cell`."""
+    columns = {"total": found.total, **found.by_modality, "value": found.expression.matrix}
+    table = pd.DataFrame(
+        {name: np.asarray(values[0].todense()).ravel() for name, values in columns.items()},
+        index=pd.Index(found.expression.genes.astype(object), name="gene"),
+    )
+    table = table[table["value"] > 0].sort_values("total", ascending=False, kind="stable")
+    table.attrs.update(
+        label=str(found.labels[0]),
+        difference=float(found.difference[0]),
+        completeness_error=float(found.completeness_error[0]),
+    )
+    return table
+
+
+def curve_table(
+    found: CellAttributions, curves: "Mapping[str, FloatArray]", counts: Sequence[int], names: pd.Index
+) -> pd.DataFrame:
+    """Points of :meth:`Explainer.curves` one by one; see :meth:`scmpt_scverse.SCMPT.deletion_curves`.
+
+    Parameters
+    ----------
+    found
+        The explained cells.
+    curves
+        Kind to probabilities of their labels, `(n_cells, n_counts)`.
+    counts
+        Numbers of genes.
+    names
+        Of all cells of the data.
+    """
+    places = np.repeat(np.arange(len(found.rows)), len(counts))
+    tables = []
+    for kind, points in curves.items():
+        wide = pd.DataFrame(points, pd.Index(found.rows, name="row"), pd.Index(counts, name="n_genes"))
+        table = wide.stack().rename("probability").reset_index()
+        cells = names[found.rows].to_numpy()[places]
+        tables.append(table.assign(kind=kind, cell=cells, label=found.labels[places]))
+    return pd.concat(tables, ignore_index=True)

@@ -77,7 +77,8 @@ def generated_cells(
         names = np.array(generator.batches, dtype=object)
         obs[SYNTHETIC_KEYS.batch] = as_categorical(names[np.concatenate(batches)], generator.batches)
     cells = AnnData(counts, obs=obs, var=pd.DataFrame(index=pd.Index(generator.genes[columns].astype(str))))
-    mark_synthetic(cells, {**record, "seed": seed, "n_texts": len(read.names)})
+    trained_on = list(generator.texts.names)
+    mark_synthetic(cells, {**record, "trained_on": trained_on, "seed": seed, "n_texts": len(read.names)})
     return cells
 
 

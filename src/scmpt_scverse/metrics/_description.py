@@ -10,7 +10,7 @@ import pandas as pd
 from scmpt_scverse._checks import check_same_cells, checked_numbers, list_some, type_name
 from scmpt_scverse._labels import checked_labels, given_labels
 from scmpt_scverse._optional import import_optional
-from scmpt_scverse.metrics._generation import mean_discrepancy
+from scmpt_scverse.metrics._generation_places import mean_discrepancy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

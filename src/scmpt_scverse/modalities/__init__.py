@@ -1,5 +1,9 @@
 """What a model fuses: where each modality comes from, and how its rows are read."""
 
+from scmpt_scverse.modalities._cell_keys import (
+    cell_keys as cell_keys,
+    content_keys as content_keys,
+)
 from scmpt_scverse.modalities._compute import (
     compute_embedding as compute_embedding,
     stream_embedding as stream_embedding,
@@ -41,6 +45,11 @@ from scmpt_scverse.modalities._presets import (
     DEFAULT_PRESET as DEFAULT_PRESET,
     PRESETS as PRESETS,
     preset_of as preset_of,
+)
+from scmpt_scverse.modalities._registration import (
+    one_or_all as one_or_all,
+    register_anndata as register_anndata,
+    register_mudata as register_mudata,
 )
 from scmpt_scverse.modalities._source import (
     ExpressionSource as ExpressionSource,

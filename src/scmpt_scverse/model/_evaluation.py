@@ -1,29 +1,35 @@
-"""How right a model is on cells that it was not trained on, beside simple predictors."""
+"""How right models are on cells that they were not trained on: the model itself, and new ones of its kind."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key, list_some, warn_user
-from scmpt_scverse._labels import labels_or, warn_of_doubtful_labels
+from scmpt_scverse._checks import check_key, list_some, rows_of, warn_user
+from scmpt_scverse._labels import DOUBTFUL, labels_or, warn_of_doubtful_labels
 from scmpt_scverse.evaluation import (
+    DEFAULT_GRID,
     BaselineCells,
+    cell_splits,
     check_baselines,
+    checked_grid,
     compare_baselines,
+    cross_validate,
     decode,
     read_expression,
     results_of,
+    search,
 )
 from scmpt_scverse.metrics import per_class_metrics
-from scmpt_scverse.model._predictions import rows_of
-from scmpt_scverse.model._training import cell_keys, content_keys
+from scmpt_scverse.modalities import cell_keys, content_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 
@@ -66,6 +72,126 @@ def evaluate_per_class(
     """See :meth:`scmpt_scverse.SCMPT.evaluate_per_class`; `modalities` read the cells."""
     rows, truth = _labelled(model, adata, modalities, indices)
     return per_class_metrics(truth, decode(_soft(model, adata, modalities, rows), model.unlabeled_category))
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """How untrained models of one kind are made: on other cells, of fewer modalities, with another head.
+
+    Attributes
+    ----------
+    model_class
+        Their class.
+    setup
+        Arguments of its `setup_anndata`.
+    options
+        Those of the class.
+    unlabeled
+        Label of cells about which they say nothing.
+    """
+
+    model_class: Any
+    setup: Mapping[str, Any]
+    options: Mapping[str, Any]
+    unlabeled: str
+
+    def untrained(
+        self, cells: "AnnData", modalities: "Modalities", names: Sequence[str] | None = None, **changes: Any
+    ) -> Any:
+        """A model of some modalities of those that read the cells, or of all.
+
+        `changes` are options of the head.
+        """
+        names = modalities.names if names is None else names
+        modalities.source.check(cells)
+        setup = {**self.setup, **modalities.source.arguments}
+        setup.pop("modalities", None)  # cells of a MuData come as an AnnData
+        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in names}
+        cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=DOUBTFUL)  # whoever has all cells warned of all labels
+            self.model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
+        options = dict(self.options)
+        described = {name: value for name, value in options.pop("encoders").items() if name in names}
+        options.pop("preset", None)
+        new = self.model_class(cells, encoders=described, **{**options, **changes})
+        new.modalities.use(modalities.built)
+        if modalities.is_quiet:
+            new.modalities = new.modalities.quiet()
+        return new
+
+
+def truth_and_groups(
+    adata: "AnnData", labels_key: str, group_key: str | None, unlabeled: Sequence[str], *, warn: bool
+) -> "tuple[StrArray, FloatArray | None]":
+    """Label of each cell, and the group that it belongs to, where cells are not split one by one.
+
+    `warn` of doubtful labels.
+    """
+    for key in (labels_key, *([] if group_key is None else [group_key])):
+        check_key(key, adata.obs.columns, "adata.obs")
+    if warn:
+        where = f"adata.obs[{labels_key!r}]"
+        warn_of_doubtful_labels(labels_or(adata.obs[labels_key], ""), where, unlabeled=unlabeled)
+    truth = labels_or(adata.obs[labels_key], unlabeled)
+    return truth, None if group_key is None else adata.obs[group_key].to_numpy()
+
+
+def cross_validated(
+    kind: ModelKind,
+    adata: "AnnData",
+    modalities: "Modalities",
+    truth: "StrArray",
+    groups: "FloatArray | None",
+    *,
+    n_splits: int,
+    n_repeats: int,
+    seed: int,
+    **options: Any,
+) -> pd.DataFrame:
+    """See :meth:`scmpt_scverse.SCMPT.cross_validate`; `options` of :func:`scmpt_scverse.evaluation.cross_validate`."""
+    labelled = np.flatnonzero(truth != kind.unlabeled)
+    groups = None if groups is None else groups[labelled]
+    splits = cell_splits(truth[labelled], groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed)
+    modalities.read(adata)  # computes missing embeddings, once for all splits
+    quiet = modalities.quiet()  # it has warned of cells that cannot be read
+    return cross_validate(
+        lambda cells, names: kind.untrained(cells, quiet, names),
+        lambda cells: baseline_cells(quiet, cells),
+        adata[labelled],
+        truth[labelled],
+        splits,
+        modalities.names,
+        unlabeled=kind.unlabeled,
+        seed=seed,
+        **options,
+    )
+
+
+def checked_search(
+    grid: Mapping[str, Sequence[Any]] | None, fusion: str, train_options: dict[str, Any]
+) -> dict[str, list[Any]]:
+    """Settings to try, of a model with such a head; `train_options` then leave cells to compare on."""
+    settings = checked_grid(DEFAULT_GRID if grid is None else grid)
+    if fusion == "stacked" and "fusion" not in settings:
+        raise ValueError("A stacked head finds its settings itself. Call `train`, or pass `fusion` in the grid.")
+    if train_options.setdefault("train_size", 0.9) == 1:
+        raise ValueError("Expected validation cells to compare on; found `train_size=1`. Pass less, such as 0.9.")
+    return settings
+
+
+def tuned(
+    kind: ModelKind,
+    adata: "AnnData",
+    modalities: "Modalities",
+    truth: "StrArray",
+    settings: Mapping[str, Sequence[Any]],
+    **train_options: Any,
+) -> tuple[pd.DataFrame, Any]:
+    """The table of :meth:`scmpt_scverse.SCMPT.tune`, and the model of its first row."""
+    modalities.read(adata)  # computes missing embeddings, once for all
+    cells = adata[np.arange(adata.n_obs)].copy()
+    return search(lambda **options: kind.untrained(cells, modalities, **options), truth, settings, **train_options)
 
 
 def baseline_cells(modalities: "Modalities", adata: "AnnData", rows: "IntArray | None" = None) -> BaselineCells:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse import attribution
-from scmpt_scverse._checks import check_key, check_positive, list_some
-from scmpt_scverse._labels import distinct_labels, label_text, labels_or
+from scmpt_scverse._checks import check_positive, list_some
+from scmpt_scverse._labels import label_text
 from scmpt_scverse._slots import (
     DEFAULT_ATTRIBUTIONS_KEY,
     DEFAULT_KEY_ADDED,
@@ -17,9 +17,18 @@ from scmpt_scverse._slots import (
     check_ranking_is_ours,
     check_writable,
 )
-from scmpt_scverse._storable import check_groups_fit
 from scmpt_scverse.attribution import Attributor
-from scmpt_scverse.explain import Explainer, GeneRemoval, sample_cells, write_attributions
+from scmpt_scverse.explain import (
+    Explainer,
+    GeneRemoval,
+    checked_groupby,
+    contribution_table,
+    curve_table,
+    one_cell,
+    sample_cells,
+    wanted_groups,
+    write_attributions,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,10 +134,9 @@ class ExplainsMixin:
         check_ranking_is_ours(adata, keys)
         if n_cells_per_group is not None:
             check_positive(n_cells_per_group, "n_cells_per_group")
-        groupby = self._groupby(adata, groupby)
-        column = labels_or(adata.obs[groupby], self._unlabeled_names)
-        wanted = wanted_groups(adata.obs[groupby], column, groups, self.unlabeled_category, groupby)
-        check_groups_fit(wanted)
+        written = PredictionKeys.from_prefix(DEFAULT_KEY_ADDED).prediction
+        groupby = checked_groupby(adata, groupby, written, self.labels_key)
+        column, wanted = wanted_groups(adata, groupby, groups, self._unlabeled_names)
         attributor = attribution.get(method, seed=seed, **options)
         explainer = self._explainer(adata, modalities, attributor, device)
         chosen = sample_cells(column, wanted, explainer.is_readable, n_cells_per_group, seed)
@@ -194,7 +202,7 @@ class ExplainsMixin:
         """
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols)
-        cell = _one_cell(adata, obs_name)
+        cell = one_cell(adata, obs_name)
         label = None if label is None else label_text(label)
         if label is not None and label not in self.labels:
             raise ValueError(f"The model does not know the label {label!r}; it knows {list_some(self.labels)}.")
@@ -203,18 +211,7 @@ class ExplainsMixin:
             raise ValueError(f"The encoders cannot read the cell {obs_name!r}: it expresses no gene that they know.")
         target = explainer.predicted[:1] if label is None else np.array([label], dtype=object)
         found = explainer.explain(np.array([0]), target, progress=False)
-        columns = {"total": found.total, **found.by_modality, "value": found.expression.matrix}
-        table = pd.DataFrame(
-            {name: np.asarray(values.todense()).ravel() for name, values in columns.items()},
-            index=pd.Index(found.expression.genes.astype(object), name="gene"),
-        )
-        table = table[table["value"] > 0].sort_values("total", ascending=False, kind="stable")
-        table.attrs.update(
-            label=str(target[0]),
-            difference=float(found.difference[0]),
-            completeness_error=float(found.completeness_error[0]),
-        )
-        return table
+        return contribution_table(found)
 
     def deletion_curves(
         self,
@@ -267,20 +264,9 @@ class ExplainsMixin:
             rows = sample_cells(
                 np.full(adata.n_obs, "all", dtype=object), ["all"], explainer.is_readable, n_cells, seed
             )["all"]
-            labels = explainer.predicted[rows]
-            found = explainer.explain(rows, labels, progress=progress)
-            for kind, points in explainer.curves(found, list(counts)).items():
-                table = pd.DataFrame(points, index=pd.Index(rows, name="row"), columns=pd.Index(counts, name="n_genes"))
-                table = table.stack().rename("probability").reset_index()
-                places = np.repeat(np.arange(len(rows)), len(counts))
-                tables.append(
-                    table.assign(
-                        method=attribution.method_name(method),
-                        kind=kind,
-                        cell=adata.obs_names[rows].to_numpy()[places],
-                        label=labels[places],
-                    )
-                )
+            found = explainer.explain(rows, explainer.predicted[rows], progress=progress)
+            curves = curve_table(found, explainer.curves(found, list(counts)), counts, adata.obs_names)
+            tables.append(curves.assign(method=attribution.method_name(method)))
         columns = ["method", "kind", "n_genes", "row", "cell", "label", "probability"]
         return pd.concat(tables, ignore_index=True)[columns]
 
@@ -321,7 +307,7 @@ class ExplainsMixin:
         """
         check_positive(max_genes, "max_genes")
         adata, modalities = self._query(adata, layer, gene_symbols)
-        cell = _one_cell(adata, obs_name)
+        cell = one_cell(adata, obs_name)
         table = self.explain_cell(
             cell, obs_name, method=method, layer=layer, gene_symbols=gene_symbols, device=device, seed=seed
         )
@@ -333,48 +319,3 @@ class ExplainsMixin:
 
     def _explainer(self, adata: "AnnData", modalities: "Modalities", attributor: Attributor, device: str) -> Explainer:
         return Explainer(self.module, modalities, self.labels, adata, attributor, device=device)
-
-    def _groupby(self, adata: "AnnData", groupby: str | None) -> str:
-        if groupby is None:
-            written = PredictionKeys.from_prefix(DEFAULT_KEY_ADDED).prediction
-            groupby = written if written in adata.obs else self.labels_key
-            hint = " Run `model.annotate(adata)` first, or pass `groupby=`."
-        else:
-            hint = ""
-        check_key(groupby, adata.obs.columns, "adata.obs", hint=hint)
-        return groupby
-
-
-def wanted_groups(
-    values: pd.Series, column: "StrArray", groups: Sequence[str] | None, unlabeled: str, groupby: str
-) -> list[str]:
-    present = [group for group in distinct_labels(values) if (column == group).any() and group != unlabeled]
-    if groups is None:
-        return present
-    groups = [label_text(group) for group in ([groups] if isinstance(groups, str) else groups)]
-    missing = [group for group in groups if not (column == group).any()]
-    if missing:
-        raise ValueError(
-            f"No cell of `adata.obs[{groupby!r}]` is in the group {list_some(missing)}; "
-            f"groups are {list_some(present)}."
-        )
-    return list(groups)
-
-
-def row_of_cell(adata: "AnnData", obs_name: str) -> int:
-    """The row of the one cell of a name; `KeyError` for none, `ValueError` for several."""
-    rows = np.flatnonzero(adata.obs_names == obs_name)
-    if not len(rows):
-        check_key(obs_name, adata.obs_names, "adata.obs_names")
-    if len(rows) > 1:
-        raise ValueError(
-            f"Expected one cell called {obs_name!r}; found {len(rows)}. Make names unique with "
-            "`adata.obs_names_make_unique()`."
-        )
-    return int(rows[0])
-
-
-def _one_cell(adata: "AnnData", obs_name: str) -> "AnnData":
-    """The cell of a name, as data of their own."""
-    cell = adata[[row_of_cell(adata, obs_name)]]
-    return cell.to_memory() if cell.isbacked else cell.copy()

@@ -1,6 +1,6 @@
 """What is written of every cell: computed from the parts of a model, and put into AnnData."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from scmpt_scverse.zero_shot import UNKNOWN
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, StrArray
     from scmpt_scverse.module import FusionClassifier, Rows
     from scmpt_scverse.trust import Novelty
     from scmpt_scverse.zero_shot import Answers, Candidates
@@ -116,36 +116,6 @@ def text_label_values(
     }
     scores = pd.DataFrame(answers.probabilities, index=adata.obs_names, columns=columns, copy=False)
     return {**{Slot("obs", key): value for key, value in of_obs.items()}, Slot("obsm", keys.scores): scores}
-
-
-def rows_of(
-    adata: "AnnData", indices: "Sequence[int] | IntArray | BoolArray | None", argument: str = "indices"
-) -> "IntArray":
-    """Row numbers from an argument: whole numbers, a mask of length `n_obs`, or `None` for all.
-
-    Negative numbers are refused: pandas' `get_indexer` gives -1 for a name that is not there, which would be read as
-    the last cell.
-    """
-    if indices is None:
-        return np.arange(adata.n_obs)
-    rows = np.asarray(indices)
-    if rows.size == 0:
-        return np.empty(0, dtype=np.int64)
-    if rows.dtype == bool and rows.shape == (adata.n_obs,):
-        return np.flatnonzero(rows)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1:
-        raise TypeError(
-            f"`{argument}` must be row numbers or a mask of length {adata.n_obs}; found {rows.dtype} of shape "
-            f"{rows.shape}. For names use `adata.obs_names.get_indexer(names)`."
-        )
-    outside = rows[(rows < 0) | (rows >= adata.n_obs)]
-    if outside.size:
-        raise IndexError(
-            f"`{argument}` must be row numbers from 0 to {adata.n_obs - 1}; found "
-            f"{', '.join(map(str, outside[:3]))}. "
-            "`adata.obs_names.get_indexer(names)` gives -1 for a name that is not there."
-        )
-    return rows.astype(np.int64)
 
 
 def draws_of(names: pd.Index) -> "FloatArray":

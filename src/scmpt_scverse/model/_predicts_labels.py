@@ -7,15 +7,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scmpt_scverse._checks import check_positive, warn_user
+from scmpt_scverse._checks import check_positive, rows_of, warn_user
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
+from scmpt_scverse.modalities import cell_keys
 from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
-from scmpt_scverse.model._predictions import draws_of, predictions_of, rows_of, write_predictions
-from scmpt_scverse.model._training import TrainingRecord, cell_keys
+from scmpt_scverse.model._predictions import draws_of, predictions_of, write_predictions
 from scmpt_scverse.module import in_batches
-from scmpt_scverse.trust import check_alpha, check_reject
+from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -1,4 +1,4 @@
-"""A model on disk: its registry and settings, weights, and what it learned of itself."""
+"""Models on disk: registry and settings, weights, and what they learned of themselves; where pretrained ones are."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,22 +7,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from scmpt_scverse._checks import list_some
-from scmpt_scverse._folders import check_folder
+from scmpt_scverse._checks import did_you_mean, list_some
+from scmpt_scverse._folders import TEXT_MODELS, check_folder
 from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
+from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.model._predictions import predictions_of
-from scmpt_scverse.model._training import TrainingRecord
 from scmpt_scverse.module import FUSIONS
-from scmpt_scverse.trust import Calibration, Novelty
+from scmpt_scverse.trust import Calibration, Novelty, TrainingRecord
+from scmpt_scverse.zero_shot import TextModel
 
 if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+    from scmpt_scverse.encoders import TextEncoder
+    from scmpt_scverse.model._scmmgpt import SCMMGPT
     from scmpt_scverse.model._scmpt import SCMPT
 
 _CELLS, _JOINED = "adata.h5ad", "mdata.h5mu"
 #: Of a layer: a head that has none may say so however few weights it has.
 _HARMLESS_SIZE = 100_000
+_TEXT_CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
 _SPLITS = ("train_indices", "validation_indices", "test_indices")
 _CONTENT = ("model", "registry", "init_params", "is_trained", "history", "modalities", "record", *_SPLITS)
 
@@ -152,6 +157,75 @@ def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, An
     if model.is_trained:  # one cell shows whether sizes agree
         one = {name: np.zeros((1, dim), dtype=np.float32) for name, dim in model.modalities.dims.items()}
         predictions_of(model.module, model.novelty, one)
+
+
+def save_text_model(
+    model: "SCMMGPT", trained: "TextModel", folder: Path, prefix: str, *, overwrite: bool, half: bool
+) -> None:
+    """See :meth:`scmpt_scverse.SCMMGPT.save`; `half` stands for weights in float16."""
+    make_folder(folder, overwrite=overwrite)
+    content = {
+        "model": type(model).__name__,
+        "registry": model.registry,
+        "init_params": {**model.init_params_["non_kwargs"], "background": model.background},
+        "is_trained": model.is_trained_,
+        **trained.state(),
+        "text_encoder_fingerprint": model.text_encoder.fingerprint,
+        "generator": None if model.generator is None else model.generator.state(),
+    }
+    arrays = trained.arrays() | ({} if model.generator is None else named("generator", model.generator.arrays()))
+    dtype = np.float16 if half else np.float32
+    arrays = {name: values.astype(dtype) if values.ndim else values for name, values in arrays.items()}
+    write_model(folder, prefix, content, arrays)
+
+
+def load_text_model(
+    model_class: "type[SCMMGPT]", folder: Path, prefix: str, adata: Any, *, text_encoder: "TextEncoder | None"
+) -> Any:
+    """See :meth:`scmpt_scverse.SCMMGPT.load`."""
+    content, arrays = read_saved(model_class, folder, prefix, _TEXT_CONTENT)
+    with undamaged(folder):
+        options, registry = dict(content["init_params"]), content["registry"]
+        setup_options = {"source_registry": registry, **registry["setup_args"]}
+    if text_encoder is not None:
+        options["text_encoder"] = text_encoder
+    data = saved_data(folder, prefix) if adata is None else adata
+    if data is None or data is False:
+        model = model_class(registry=registry, **options)
+    else:
+        model_class.setup_anndata(data, **setup_options)
+        model = model_class(data, **options)
+    model._encode.check_fingerprint(content["text_encoder_fingerprint"])
+    with undamaged(folder, ValueError):
+        trained = TextModel.from_saved(arrays, content, model._encode)
+        model.alignment, model.types, model.genes = trained.alignment, trained.types, trained.genes
+        if content.get("generator") is not None:
+            model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
+        model._become_trained()
+    return model
+
+
+def pretrained_names() -> list[str]:
+    """Names of the models that come with this package."""
+    return sorted(path.name for path in TEXT_MODELS.iterdir() if path.is_dir()) if TEXT_MODELS.is_dir() else []
+
+
+def pretrained_folder(name: "StrPath") -> Path:
+    """The folder of a model: of one that comes with this package, where it is the name of one, else the path itself."""
+    # Not any path below `TEXT_MODELS`: "." and "" are folders there, too.
+    return TEXT_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
+
+
+def checked_pretrained(name: "StrPath") -> Path:
+    """The folder of a model; `FileNotFoundError` where there is none."""
+    folder = pretrained_folder(name)
+    if not folder.is_dir():
+        known = pretrained_names()
+        raise FileNotFoundError(
+            f"Expected a pretrained model of this package ({list_some(known)}) or the folder of a saved one; found "
+            f"nothing at {folder}.{did_you_mean(str(name), known)} Check the name or the path."
+        )
+    return folder
 
 
 def _check_sizes(options: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

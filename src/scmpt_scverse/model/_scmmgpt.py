@@ -1,48 +1,36 @@
 """SCMMGPT: annotate and search cells by text, without a labelled reference."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
 from lightning.pytorch.accelerators import AcceleratorRegistry
-from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse import __version__, encoders
-from scmpt_scverse._checks import (
-    check_cells,
-    check_choice,
-    check_key,
-    check_seed,
-    check_share,
-    did_you_mean,
-    list_some,
-)
-from scmpt_scverse._folders import TEXT_MODELS
-from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._saved_files import named, undamaged, under, write_model
-from scmpt_scverse._slots import Slot, check_measured
-from scmpt_scverse.encoders import TextEncoder
-from scmpt_scverse.generation import TextGenerator, TextReader, fit_generator, generated_cells
-from scmpt_scverse.modalities import ExpressionSource, registered_fields
-from scmpt_scverse.model._saving import make_folder, read_saved, save_data, saved_data
+from scmpt_scverse import __version__
+from scmpt_scverse._checks import check_cells, check_choice, check_seed, check_share
+from scmpt_scverse._labels import checked_unlabeled
+from scmpt_scverse._slots import Slot
+from scmpt_scverse.generation import TextGenerator, TextReader, generated_cells
+from scmpt_scverse.modalities import ExpressionSource, register_anndata
+from scmpt_scverse.model._saving import checked_pretrained, load_text_model, save_data, save_text_model
 from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.model.text_labels import (
     AnnotatesByTextMixin,
     AsksAboutTextLabelsMixin,
     DescribesMixin,
     ExplainsScoresMixin,
+    TextEmbeddings,
+    fit_own_generator,
     known_markers,
-    labels_and_groups,
+    loss_history,
+    stage_options,
     training_sources,
 )
 from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions
-from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
     UNKNOWN,
@@ -59,12 +47,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, StrArray, StrPath
+    from scmpt_scverse.encoders import TextEncoder
 
-OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions)
 _STAGES = ("align", "generate")
-#: Texts whose embeddings are kept.
-_MOST_TEXTS = 4096
-_CONTENT = ("model", "registry", "init_params", "is_trained", "genes", "types", "text_encoder_fingerprint")
 
 
 class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAboutTextLabelsMixin, BaseModelClass):
@@ -105,20 +90,14 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
     ) -> None:
         check_share(background, "background")
         super().__init__(adata, registry)
-        self._text_encoder = _text_encoder(text_encoder)
-        # As it can be saved: a folder with its whole path, like a name; an encoder by its name.
-        if isinstance(text_encoder, str | PathLike):
-            is_folder = Path(text_encoder).is_dir()
-            text_encoder = str(Path(text_encoder).resolve()) if is_folder else fspath(text_encoder)
-        else:
-            text_encoder = self._text_encoder.name
-        self._embeddings: dict[str, FloatArray] = {}
+        self._encode = TextEmbeddings(text_encoder)
+        text_encoder = self._encode.storable
         self.background = background
         self.alignment: TextAlignment | None = None
         self.generator: TextGenerator | None = None
         self.types: RegisteredTypes | None = None
         self.genes: StrArray = np.empty(0, dtype=object)
-        self._model_summary_string = f"SCMMGPT reading texts by {self._text_encoder.name!r}"
+        self._model_summary_string = f"SCMMGPT reading texts by {self.text_encoder.name!r}"
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
@@ -137,17 +116,10 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         FileNotFoundError
             There is no such model.
         """
-        folder = pretrained_folder(name)
-        if not folder.is_dir():
-            known = pretrained_names()
-            raise FileNotFoundError(
-                f"Expected a pretrained model of this package ({list_some(known)}) or the folder of a saved one; found "
-                f"nothing at {folder}.{did_you_mean(str(name), known)} Check the name or the path."
-            )
-        opened = cls.load(str(folder), adata=False)
+        opened = cls.load(str(checked_pretrained(name)), adata=False)
         if adata is None:
             return opened
-        model = cls(adata, text_encoder=opened._text_encoder, background=opened.background)
+        model = cls(adata, text_encoder=opened.text_encoder, background=opened.background)
         model.init_params_ = opened.init_params_
         model.alignment, model.types, model.genes = opened.alignment, opened.types, opened.genes
         model._become_trained()
@@ -194,22 +166,10 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         ValueError
             Fewer than two labels, `adata` is a view, or some of its cells are synthetic.
         """
-        setup_method_args = cls._get_setup_method_args(**locals())
+        method_args = cls._get_setup_method_args(**locals())
         check_cells(adata)
-        check_measured(adata, allow_synthetic=allow_synthetic or "source_registry" in kwargs)
-        if adata.is_view:
-            raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
-        unlabeled = checked_unlabeled(unlabeled_category)
-        setup_method_args["setup_args"].update(unlabeled_category=unlabeled)
-        if batch_key is not None and "source_registry" not in kwargs:
-            check_key(batch_key, adata.obs.columns, "adata.obs")
-        fields = registered_fields(labels_key, unlabeled, layer, gene_symbols, batch_key, None)
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        if "source_registry" not in kwargs:
-            where = f"adata.obs[{labels_key!r}]"
-            warn_of_doubtful_labels(labels_or(adata.obs[labels_key], ""), where, unlabeled=unlabeled)
-        cls.register_manager(manager)
+        method_args["setup_args"].update(unlabeled_category=checked_unlabeled(unlabeled_category))
+        cls.register_manager(register_anndata(adata, method_args, **kwargs))
 
     def train(
         self,
@@ -270,10 +230,13 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         check_choice(accelerator, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], "accelerator")
         if seed is not None:
             check_seed(seed)
+        how: Any = {"accelerator": accelerator, "progress": progress}
         if stage == "generate":
-            self._train_generator(texts, _options(options, GeneratorOptions, seed, stage), accelerator, progress)
+            reader, chosen = self._text_reader(), stage_options(options, GeneratorOptions, seed, stage)
+            self.generator = fit_own_generator(self._cells(None), self._setup_args, reader, texts, chosen, **how)
+            self._become_trained()
             return
-        options = _options(options, TowerOptions, seed, stage)
+        tower = stage_options(options, TowerOptions, seed, stage)
         if markers is None:
             raise ValueError(
                 "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
@@ -282,14 +245,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         sources = training_sources(self._cells(None), studies, self._setup_args)
         known = known_markers(markers, organism, sources)
         learned_from, wordings = training_studies(sources, known, self._encode)
-        self.alignment = fit_alignment(
-            wordings,
-            known.values,
-            learned_from,
-            options,
-            accelerator=accelerator,
-            progress=progress,
-        )
+        self.alignment = fit_alignment(wordings, known.values, learned_from, tower, **how)
         self.types, self.genes = known.types, known.genes
         self.generator = None  # it reads what the former tower wrote
         self._become_trained()
@@ -397,13 +353,6 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 "The model has no generator: it was not trained to write cells. Register labelled cells and call "
                 '`train(stage="generate")`.'
             )
-        record = {
-            "model": type(self).__name__,
-            "version": __version__,
-            "text_encoder": self._text_encoder.name,
-            "text_encoder_fingerprint": self._text_encoder.fingerprint,
-            "trained_on": list(self.generator.texts.names),
-        }
         return generated_cells(
             self.generator,
             self._text_reader(),
@@ -413,38 +362,16 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             library_size=library_size,
             batch=batch,
             seed=seed_or_default(seed),
-            record=record,
+            record={"model": type(self).__name__, "version": __version__, **self._encode.origin},
         )
-
-    def _train_generator(
-        self,
-        texts: "Mapping[str, str | Sequence[str]] | None",
-        options: GeneratorOptions,
-        accelerator: str,
-        progress: bool,
-    ) -> None:
-        self._trained()
-        adata, setup = self._cells(None), self._setup_args
-        labels, groups = labels_and_groups(adata, setup, "")
-        self.generator = fit_generator(
-            ExpressionReader(adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"]),
-            labels,
-            groups,
-            self._text_reader(),
-            options,
-            descriptions=texts,
-            accelerator=accelerator,
-            progress=progress,
-        )
-        self._become_trained()
 
     def _text_reader(self) -> TextReader:
         return TextReader(self._trained().alignment, self.genes, self._encode)
 
     @property
-    def text_encoder(self) -> TextEncoder:
+    def text_encoder(self) -> "TextEncoder":
         """What reads texts."""
-        return self._text_encoder
+        return self._encode.encoder
 
     def embed_text(self, texts: "Sequence[str]") -> "FloatArray":
         """Embeddings of texts by the text encoder, float32 of shape `(n_texts, dim)`."""
@@ -485,25 +412,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         ValueError
             The folder is there, without `overwrite`.
         """
-        trained, folder = self._trained(), Path(dir_path)
-        make_folder(folder, overwrite=overwrite)
-        content = {
-            "model": type(self).__name__,
-            "registry": self.registry,
-            "init_params": {**self.init_params_["non_kwargs"], "background": self.background},
-            "is_trained": self.is_trained_,
-            "genes": trained.genes,
-            "types": trained.types.state(),
-            "text_encoder_fingerprint": self._text_encoder.fingerprint,
-            "generator": None if self.generator is None else self.generator.state(),
-        }
-        dtype = np.float16 if half_precision else np.float32
-        arrays = trained.alignment.arrays()
-        arrays |= {} if self.generator is None else named("generator", self.generator.arrays())
-        arrays = {name: values.astype(dtype) if values.ndim else values for name, values in arrays.items()}
-        write_model(folder, prefix or "", content, arrays)
+        save_text_model(self, self._trained(), Path(dir_path), prefix or "", overwrite=overwrite, half=half_precision)
         if save_anndata and self.adata is not None:
-            save_data(self.adata, folder, prefix or "", **anndata_write_kwargs)
+            save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
 
     @classmethod
     def load(
@@ -534,40 +445,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         ValueError
             The files are damaged, from another class or version, or the text encoder is not the one trained with.
         """
-        folder = Path(dir_path)
-        content, arrays = read_saved(cls, folder, prefix or "", _CONTENT)
-        with undamaged(folder):
-            options, registry = dict(content["init_params"]), content["registry"]
-            setup_options = {"source_registry": registry, **registry["setup_args"]}
-        if text_encoder is not None:
-            options["text_encoder"] = text_encoder
-        data = saved_data(folder, prefix or "") if adata is None else adata
-        if data is None or data is False:
-            model = cls(registry=registry, **options)
-        else:
-            cls.setup_anndata(data, **setup_options)
-            model = cls(data, **options)
-        if model._text_encoder.fingerprint != content["text_encoder_fingerprint"]:
-            raise ValueError(
-                f"The text encoder {model._text_encoder.name!r} on this machine is not the one that the model was "
-                "trained with: its files differ. Install the version it was trained with, or train again."
-            )
-        with undamaged(folder, ValueError):
-            model.alignment = TextAlignment.from_arrays(arrays)
-            model.types, model.genes = RegisteredTypes.from_state(content["types"]), content["genes"]
-            if content.get("generator") is not None:
-                model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
-            model._become_trained()
-            background = model.alignment.background
-            sizes = {len(each) for each in ((background.mean, background.scale) if background else ())}
-            if sizes != {len(model.genes)}:
-                raise ValueError("its background does not fit its genes")
-            if not all(np.isfinite(values).all() for values in arrays.values()):
-                raise ValueError("it holds numbers that are not finite")
-            one = np.ones(len(model.genes), dtype=bool)
-            registered = model._trained().candidates(None, None)
-            model.alignment.profiles(registered.texts[:1], registered.markers[:1], one)  # shows whether sizes agree
-        return model
+        return load_text_model(cls, Path(dir_path), prefix or "", adata, text_encoder=text_encoder)
 
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
@@ -584,12 +462,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
     def _become_trained(self) -> None:
         alignment = self._trained().alignment
         self.module, self.is_trained_ = alignment.tower, True
-        losses = pd.DataFrame({"train_loss": alignment.losses}, index=pd.RangeIndex(len(alignment.losses), name="step"))
-        self.history_ = {"train_loss": losses} if len(losses) else None
-        if self.generator is not None:
-            steps = pd.RangeIndex(len(self.generator.cells.losses), name="step")
-            of_generator = pd.DataFrame({"generator_loss": self.generator.cells.losses}, index=steps)
-            self.history_ = {**(self.history_ or {}), "generator_loss": of_generator}
+        self.history_ = loss_history(alignment, self.generator)
 
     def _read_slots(self) -> tuple[Slot, ...]:
         """What the model reads of its own data beside expression, which nothing that it writes may overwrite."""
@@ -627,50 +500,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
     def _unlabeled_names(self) -> list[str]:  # type: ignore[override]
         return checked_unlabeled(self._setup_args["unlabeled_category"])
 
-    def _encode(self, texts: list[str]) -> "FloatArray":
-        """Embeddings of texts, of which many are read again, as where labels are explained."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._embeddings]
-        if new:
-            if len(self._embeddings) + len(new) > _MOST_TEXTS:
-                self._embeddings, new = {}, list(dict.fromkeys(texts))
-            # A label is encoded once for many cells, so that exactness costs nothing.
-            found = self._text_encoder.encode_texts(new, precision="float32")
-            self._embeddings |= dict(zip(new, found, strict=True))
-        return np.stack([self._embeddings[text] for text in texts])
-
     def _trained(self) -> TextModel:
         if self.alignment is None or self.types is None:
             raise RuntimeError(
                 'The model is not trained. Open one, `SCMMGPT.from_pretrained("scmmgpt-mini")`, or call `train`.'
             )
         return TextModel(self.alignment, self.types, self.genes, self._encode)
-
-
-def _options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: str) -> "OptionsT":
-    """Options of a stage, with the seed."""
-    if given is not None and not isinstance(given, kind):
-        raise TypeError(f"Expected {kind.__name__} as `options` of stage {stage!r}; found {given!r}. Pass these.")
-    if given is None or seed is not None:
-        return replace(given or kind(), seed=seed_or_default(seed))
-    return given
-
-
-def pretrained_names() -> list[str]:
-    """Names of the models that come with this package."""
-    return sorted(path.name for path in TEXT_MODELS.iterdir() if path.is_dir()) if TEXT_MODELS.is_dir() else []
-
-
-def pretrained_folder(name: "StrPath") -> Path:
-    """The folder of a model: of one that comes with this package, where it is the name of one, else the path itself."""
-    # Not any path below `TEXT_MODELS`: "." and "" are folders there, too.
-    return TEXT_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
-
-
-def _text_encoder(given: "StrPath | TextEncoder") -> TextEncoder:
-    encoder = given if isinstance(given, TextEncoder) else encoders.get(given)
-    if not isinstance(encoder, TextEncoder):
-        raise TypeError(
-            f"Expected an encoder of texts, with a method `encode_texts`; found {encoder.name!r}. Pass a "
-            'sentence-transformers model, such as "minilm".'
-        )
-    return encoder

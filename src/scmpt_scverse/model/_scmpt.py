@@ -1,6 +1,5 @@
 """SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
@@ -10,59 +9,40 @@ import numpy as np
 import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
 import torch
-from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse._checks import check_key, check_name, check_seed, list_some
-from scmpt_scverse._labels import DOUBTFUL, as_categorical, checked_unlabeled, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._slots import Slot, check_measured, check_writable, write_slots
-from scmpt_scverse.evaluation import (
-    DEFAULT_BASELINES,
-    DEFAULT_GRID,
-    advice_from,
-    cell_splits,
-    check_baselines,
-    checked_grid,
-    cross_validate,
-    search,
-    subsample,
-)
+from scmpt_scverse._checks import check_key, check_seed, list_some
+from scmpt_scverse._labels import checked_unlabeled, labels_or
+from scmpt_scverse._slots import Slot
+from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_baselines, subsample
 from scmpt_scverse.modalities import (
     DEFAULT_PRESET,
-    EXPRESSION,
     ExpressionSource,
     GenesField,
-    JoinedField,
     Modalities,
     as_cells,
     category_codes,
     check_anndata,
     check_data,
-    checked_modalities,
     describe_encoders,
     embedding_field,
     modalities_of,
+    one_or_all,
     preset_of,
-    pull_hint,
-    registered_fields,
+    register_anndata,
+    register_mudata,
 )
-from scmpt_scverse.model._evaluation import baseline_cells
+from scmpt_scverse.model._evaluation import ModelKind, checked_search, cross_validated, truth_and_groups, tuned
 from scmpt_scverse.model._explains import ExplainsMixin
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._scmmgpt import SCMMGPT
 from scmpt_scverse.model._second_opinion import SecondOpinionMixin
-from scmpt_scverse.model._training import (
-    TrainingRecord,
-    TrainingRequest,
-    appended,
-    cell_keys,
-    content_keys,
-    seed_or_default,
-)
+from scmpt_scverse.model._training import TrainingRequest, appended, learn, seed_or_default
+from scmpt_scverse.model.text_labels import check_teaching, write_taught_labels
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
-from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty
-from scmpt_scverse.zero_shot import UNKNOWN, check_teaching_share, taught_labels
+from scmpt_scverse.trust import TrainingRecord
+from scmpt_scverse.zero_shot import UNKNOWN
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -70,7 +50,8 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
-    from scmpt_scverse.module import Fit, FusionHead, Rows
+    from scmpt_scverse.module import FusionHead
+    from scmpt_scverse.trust import Calibration, Novelty
     from scmpt_scverse.zero_shot import Labels, Refine
 
 
@@ -227,26 +208,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             Fewer than two labels, `adata` is a view, some of its cells are synthetic, or an embedding of `obsm_keys` is
             not a finite matrix.
         """
-        setup_method_args = cls._get_setup_method_args(**locals())
+        method_args = cls._get_setup_method_args(**locals())
         check_anndata(adata)
-        check_measured(adata, allow_synthetic=allow_synthetic or "source_registry" in kwargs)
-        if not isinstance(labels_key, str):
-            raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
-        for name in obsm_keys or {}:
-            check_name(name, "modality")
-        unlabeled = checked_unlabeled(unlabeled_category)
-        if adata.is_view:
-            raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
-        obsm_keys = dict(obsm_keys) if obsm_keys is not None else None  # a plain value, because it is saved
-        setup_method_args["setup_args"].update(unlabeled_category=_one_or_all(unlabeled), obsm_keys=obsm_keys)
-        if batch_key is not None and "source_registry" not in kwargs:  # a query needs no batches
-            check_key(batch_key, adata.obs.columns, "adata.obs")
-        fields = registered_fields(labels_key, unlabeled, layer, gene_symbols, batch_key, obsm_keys)
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        if "source_registry" not in kwargs:
-            _warn_of_doubtful_labels(adata.obs[labels_key], f"adata.obs[{labels_key!r}]", unlabeled)
-        cls.register_manager(manager)
+        method_args["setup_args"].update(  # plain values, because they are saved
+            unlabeled_category=one_or_all(unlabeled_category), obsm_keys=None if obsm_keys is None else dict(obsm_keys)
+        )
+        cls.register_manager(register_anndata(adata, method_args, **kwargs))
 
     @classmethod
     def setup_mudata(
@@ -305,34 +272,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> SCMPT.setup_mudata(mdata, "cell_type", modalities={"expression": "rna", "protein": "prot"})
         >>> model = SCMPT(mdata, encoders={"expression": "scgpt-mini"}, n_hidden=64)
         """
-        setup_method_args = cls._get_setup_method_args(**locals())
-        if not isinstance(labels_key, str):
-            raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
-        modalities = checked_modalities(mdata, modalities)
-        unlabeled = checked_unlabeled(unlabeled_category)
-        is_query = "source_registry" in kwargs
-        beside = {name: key for name, key in modalities.items() if name != EXPRESSION}
-        if not is_query:
-            if modalities[EXPRESSION] in mdata.mod:
-                check_measured(mdata.mod[modalities[EXPRESSION]], allow_synthetic=allow_synthetic)
-            for key in beside.values():
-                check_key(key, mdata.mod, "mdata.mod")
-            for column in (labels_key, *([] if batch_key is None else [batch_key])):
-                check_key(column, mdata.obs.columns, "mdata.obs", hint=pull_hint(mdata, column))
-        for name in {**(obsm_keys or {}), **beside}:
-            check_name(name, "modality")
-        obsm_keys = {**(obsm_keys or {}), **beside}
-        setup_method_args["setup_args"].update(
-            unlabeled_category=_one_or_all(unlabeled), modalities=modalities, obsm_keys=obsm_keys
-        )
-        fields = registered_fields(labels_key, unlabeled, layer, gene_symbols, batch_key, obsm_keys)
-        manager = AnnDataManager(
-            fields=[JoinedField(field, modalities) for field in fields], setup_method_args=setup_method_args
-        )
-        manager.register_fields(mdata, **kwargs)
-        if not is_query:
-            _warn_of_doubtful_labels(mdata.obs[labels_key], f"mdata.obs[{labels_key!r}]", unlabeled)
-        cls.register_manager(manager)
+        method_args = cls._get_setup_method_args(**locals())
+        method_args["setup_args"].update(unlabeled_category=one_or_all(unlabeled_category))
+        cls.register_manager(register_mudata(mdata, method_args, **kwargs))
 
     @classmethod
     def from_text(
@@ -408,13 +350,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         ['B cell', 'T cell', 'monocyte', 'natural killer cell']
         """
         check_anndata(adata)
-        if adata.is_view:
-            raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
-        slot = Slot("obs", key_added)
-        if batch_key is not None:
-            check_key(batch_key, adata.obs.columns, "adata.obs")
-        check_writable(adata, key_added, [slot], reads=[] if batch_key is None else [Slot("obs", batch_key)])
-        check_teaching_share(share)
+        check_teaching(adata, key_added, batch_key, share)
         if seed is not None:
             check_seed(seed)
         unknown = set(options) - set(signature(cls).parameters)
@@ -423,26 +359,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
                 f"Expected options of `{cls.__name__}`; found {list_some(sorted(unknown))}. See its parameters."
             )
         text_model = model if isinstance(model, SCMMGPT) else SCMMGPT.from_pretrained(model)
-        # Where the expression of these cells is says the caller, not what the text model was trained on.
-        soft = text_model.predict(
-            adata,
-            soft=True,
-            labels=labels,
-            tissue=tissue,
-            refine=refine,
-            layer=layer or "X",
-            gene_symbols=gene_symbols or "var_names",
-        )
-        taught = as_categorical(taught_labels(soft, share, UNKNOWN), [*soft.columns, UNKNOWN])
-        write_slots(adata, [slot], {slot: taught})
-        cls.setup_anndata(
-            adata,
-            key_added,
-            unlabeled_category=UNKNOWN,
-            layer=layer,
-            gene_symbols=gene_symbols,
-            batch_key=batch_key,
-        )
+        source: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
+        write_taught_labels(adata, key_added, text_model, share, labels=labels, tissue=tissue, refine=refine, **source)
+        cls.setup_anndata(adata, key_added, unlabeled_category=UNKNOWN, batch_key=batch_key, **source)
         trained = cls(adata, **options)
         trained.train(seed=seed)
         return trained
@@ -587,26 +506,20 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             **trainer_kwargs,
         )
         adata = self._cells(None)
-        check_key(self.labels_key, adata.obs.columns, "adata.obs")
-        inputs = self.modalities.read(adata, progress=trainer_kwargs.get("enable_progress_bar", True))
+        for key in (self.labels_key, *([] if self.batch_key is None else [self.batch_key])):
+            check_key(key, adata.obs.columns, "adata.obs")
+        is_further = self.is_trained
         # Not the codes in `.obs`: they are those of whichever model was set up last on these data.
         codes = self._label_codes(adata)
-        readable = self.modalities.readable(adata, inputs)
-        split = request.split(codes, np.flatnonzero(readable & (codes >= 0)))
-        is_further = self.is_trained  # a model that is trained further keeps its genes, and the scale of its weights
-        if not is_further:
-            inputs |= self.modalities.fit_expression(adata, split.train)
-        fit = self.module.fit(inputs, codes, split, request.options, keeps_scale=is_further)
-        self.modalities.record_encoders(adata)
-        keys = cell_keys(adata, self.modalities.source)
-        batches = labels_or(adata.obs[self.batch_key], "")[split.train] if self.batch_key else ()
-        labels = np.where(codes >= 0, self.labels[codes], "")
-        contents = content_keys(adata, self.modalities.source)[split.train]
-        self.record = self.record.extended(keys, split.train, labels, batches, contents)
+        batches = labels_or(adata.obs[self.batch_key], "") if self.batch_key else None
+        learned = learn(
+            self.module, self.modalities, self.record, adata, codes, self.labels, batches, request, further=is_further
+        )
+        split = learned.split
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
-        self.history_ = appended(self.history_, fit.history) if is_further else fit.history
+        self.record, self.calibration, self.novelty = learned.record, learned.calibration, learned.novelty
+        self.history_ = appended(self.history_, learned.history) if is_further else learned.history
         self.is_trained_ = True
-        self._learn_trust(inputs, codes, split.train, fit, request.options.seed)
 
     def fit_new(self, inputs: "Mapping[str, FloatArray]", labels: "StrArray", **train_options: Any) -> FusionClassifier:
         """A new classifier of the same kind, fitted on arrays; the model does not change.
@@ -689,27 +602,15 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> summary = metrics.replicate_summary(table)
         """
         check_baselines(baselines)
-        self._warn_of_new_labels(adata)
-        adata, modalities = self._query(adata, layer, gene_symbols)
-        truth, groups = self._truth_and_groups(adata, group_key)
-        labelled = np.flatnonzero(truth != self.unlabeled_category)
-        splits = cell_splits(
-            truth[labelled],
-            None if groups is None else groups[labelled],
+        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, group_key)
+        return cross_validated(
+            self._kind,
+            adata,
+            modalities,
+            truth,
+            groups,
             n_splits=n_splits,
             n_repeats=n_repeats,
-            seed=seed,
-        )
-        modalities.read(adata)  # computes missing embeddings, once for all splits
-        modalities = modalities.quiet()  # it has warned of cells that cannot be read
-        return cross_validate(
-            lambda cells, names: self._new_model(cells, modalities, names),
-            lambda cells: baseline_cells(modalities, cells),
-            adata[labelled],
-            truth[labelled],
-            splits,
-            self.modalities.names,
-            unlabeled=self.unlabeled_category,
             own_name=self._own_name,
             baselines=baselines,
             modalities_alone=modalities_alone,
@@ -756,18 +657,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> model.is_trained
         True
         """
-        grid = checked_grid(DEFAULT_GRID if grid is None else grid)
-        if self.init_params_["non_kwargs"]["fusion"] == "stacked" and "fusion" not in grid:
-            raise ValueError("A stacked head finds its settings itself. Call `train`, or pass `fusion` in the grid.")
-        if train_kwargs.setdefault("train_size", 0.9) == 1:
-            raise ValueError("Expected validation cells to compare on; found `train_size=1`. Pass less, such as 0.9.")
+        settings = checked_search(grid, self.init_params_["non_kwargs"]["fusion"], train_kwargs)
         adata = self._cells(None)
-        self.modalities.read(adata)  # computes missing embeddings, once for all
-        cells = adata[np.arange(adata.n_obs)].copy()
-        truth, _ = self._truth_and_groups(cells, False)
-        table, best = search(
-            lambda **options: self._new_model(cells, self.modalities, **options), truth, grid, **train_kwargs
-        )
+        truth, _ = truth_and_groups(adata, self.labels_key, None, self._unlabeled_names, warn=False)
+        table, best = tuned(self._kind, adata, self.modalities, truth, settings, **train_kwargs)
         self._become(best)
         return table
 
@@ -809,12 +702,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         -----
         By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
         """
-        self._warn_of_new_labels(adata)
-        adata, modalities = self._query(adata, layer, gene_symbols)
-        truth, _ = self._truth_and_groups(adata, group_key)
+        adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, group_key)
         cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
         modalities.read(cells)  # computes missing embeddings, with ties between genes broken as for the model
-        stacked = self._new_model(cells, modalities.quiet(), fusion="stacked")
+        stacked: Self = self._kind.untrained(cells, modalities.quiet(), fusion="stacked")
         table = stacked.cross_validate(cells, group_key=group_key, n_splits=n_splits, seed=seed, baselines=())
         return advice_from(table, self._own_name, self.modalities.names)
 
@@ -934,25 +825,26 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         codes = category_codes(adata, self.labels_key, self._categories)
         return np.where(codes == len(self.labels), -1, codes)
 
-    def _truth_and_groups(
-        self, adata: "AnnData", group_key: "str | Literal[False] | None"
-    ) -> "tuple[StrArray, FloatArray | None]":
-        """Label of each cell, and the group that it belongs to, where cells are not split one by one."""
-        if group_key is None:
-            group_key = self.batch_key
-        for key in (self.labels_key, *([group_key] if group_key else [])):
-            check_key(key, adata.obs.columns, "adata.obs")
-        truth = labels_or(adata.obs[self.labels_key], self._unlabeled_names)
-        return truth, adata.obs[group_key].to_numpy() if group_key else None
+    def _labelled_query(
+        self,
+        adata: "AnnData | None",
+        layer: str | None,
+        gene_symbols: str | None,
+        group_key: "str | Literal[False] | None",
+    ) -> "tuple[AnnData, Modalities, StrArray, FloatArray | None]":
+        """Cells, the modalities that read them, their labels, and the groups that splits keep together, if any."""
+        # Of doubtful labels, those that the model was set up with were warned of then.
+        is_new = adata is not None and adata is not self.adata
+        adata, modalities = self._query(adata, layer, gene_symbols)
+        group_key = self.batch_key if group_key is None else group_key
+        truth, groups = truth_and_groups(adata, self.labels_key, group_key or None, self._unlabeled_names, warn=is_new)
+        return adata, modalities, truth, groups
 
-    def _warn_of_new_labels(self, adata: "AnnData | None") -> None:
-        """Warn of doubtful labels, unless they are those that the model was set up with, which was warned of then."""
-        if adata is not None and adata is not self.adata:
-            cells = self._cells(adata)
-            check_key(self.labels_key, cells.obs.columns, "adata.obs")
-            where = f"adata.obs[{self.labels_key!r}]"
-            labels = labels_or(cells.obs[self.labels_key], "")
-            warn_of_doubtful_labels(labels, where, unlabeled=self._unlabeled_names)
+    @property
+    def _kind(self) -> ModelKind:
+        """How untrained models of the same kind are made."""
+        options = {**self.init_params_["non_kwargs"], "fusion": self._fusion}
+        return ModelKind(type(self), self.registry["setup_args"], options, self.unlabeled_category)
 
     def _new_classifier(self) -> FusionClassifier:
         """An untrained classifier over the modalities of the model."""
@@ -968,48 +860,6 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
                 of_genes=self.modalities.of_genes,
             )
 
-    def _learn_trust(
-        self, inputs: "Mapping[str, Rows]", codes: "IntArray", train: "IntArray", fit: "Fit", seed: int
-    ) -> None:
-        """Calibrate on cells that were held out, and choose training cells that new ones are compared with."""
-        held_out = fit.held_out
-        self.calibration = None
-        if len(held_out.codes):
-            self.calibration = Calibration.fit(held_out.logits, held_out.codes, held_out.folds, held_out.fold_states)
-            self.module.temperature.fill_(self.calibration.temperature)
-        some = np.sort(np.random.default_rng(seed).permutation(train)[:N_REFERENCES])
-        device = self.module.temperature.device
-        with torch.no_grad():
-            tensors = {name: torch.from_numpy(values[some]).to(device) for name, values in inputs.items()}
-            standardised = {name: each.cpu().numpy() for name, each in self.module.standardised(tensors).items()}
-        self.novelty = Novelty.fit(standardised, codes[some])
-
-    def _new_model(
-        self, cells: "AnnData", modalities: Modalities, names: Sequence[str] | None = None, **changes: Any
-    ) -> Self:
-        """An untrained model of the same kind, over some modalities of those that read the cells, or all.
-
-        `changes` are options of the head.
-        """
-        names = modalities.names if names is None else names
-        modalities.source.check(cells)
-        setup = {**self.registry["setup_args"], **modalities.source.arguments}
-        setup.pop("modalities", None)  # cells of a MuData come as an AnnData
-        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in names}
-        model_class: Any = type(self)
-        cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=DOUBTFUL)  # whoever has all cells warned of all labels
-            model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
-        options = {**self.init_params_["non_kwargs"], "fusion": self._fusion}
-        described = {name: value for name, value in options.pop("encoders").items() if name in names}
-        options.pop("preset", None)
-        new: Self = model_class(cells, encoders=described, **{**options, **changes})
-        new.modalities.use(modalities.built)
-        if modalities.is_quiet:
-            new.modalities = new.modalities.quiet()
-        return new
-
     def _become(self, other: Self) -> None:
         """Take over everything that another model of the same data learned."""
         for name in (
@@ -1017,12 +867,3 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             *("train_indices", "validation_indices", "test_indices", "_model_summary_string", "_fusion"),
         ):
             setattr(self, name, getattr(other, name))
-
-
-def _one_or_all(names: list[str]) -> str | list[str]:
-    """What is saved of one label or of several; scvi-tools knows models with one."""
-    return names if len(names) > 1 else names[0]
-
-
-def _warn_of_doubtful_labels(values: pd.Series, where: str, unlabeled: list[str]) -> None:
-    warn_of_doubtful_labels(labels_or(values, ""), where, unlabeled=unlabeled)

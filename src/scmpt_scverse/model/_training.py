@@ -1,9 +1,8 @@
-"""Training as a model remembers it: which cells it saw, and whether other data are these."""
+"""Training: what was asked of it, checked, and what a model learns."""
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,99 +16,16 @@ from scvi.train import Trainer
 from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import label_text
+from scmpt_scverse.modalities import cell_keys, content_keys
 from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
-from scmpt_scverse.pp import CHUNK_SIZE, csr_block, row_sliceable
+from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty, TrainingRecord
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from scipy import sparse
 
-    from scmpt_scverse._types import IntArray, StrArray
-    from scmpt_scverse.modalities import ExpressionSource
-    from scmpt_scverse.module import FusionClassifier
-
-
-#: A cell that expresses so many genes shares their values with no other cell by chance.
-_RICH_GENES = 50
-#: Share of cells from which on they count as training cells that were renamed.
-_MOST = 0.5
-#: So few cells are an example rather than a query.
-_FEW_CELLS = 10
-
-
-@dataclass(frozen=True)
-class TrainingRecord:
-    """Which cells a model was trained on.
-
-    Attributes
-    ----------
-    digest
-        Of the data that held them, see :func:`digest_of`.
-    rows
-        Their row numbers in these data, ascending.
-    cells
-        Their keys, see :func:`cell_keys`, ascending: they are known again in any other data.
-    label_counts
-        Number of the cells in `rows` with each label.
-    batches
-        Batches that training cells came from, where the model knows of batches.
-    contents
-        What they express, see :func:`content_keys`, ascending: they are known again under other names.
-    """
-
-    digest: str = ""
-    rows: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    cells: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
-    label_counts: Mapping[str, int] = field(default_factory=dict)
-    batches: tuple[str, ...] = ()
-    contents: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
-
-    def extended(
-        self,
-        keys: "IntArray",
-        rows: "IntArray",
-        labels: "StrArray",
-        batches: "StrArray | tuple[str, ...]" = (),
-        contents: "IntArray | tuple[int, ...]" = (),
-    ) -> Self:
-        """The record after a (further) training on some cells.
-
-        Cells of an earlier training stay: the model has seen them. `keys` and `labels` are those of all cells of the
-        data, labels blank for none; `batches` and `contents` are those of the training cells.
-        """
-        every = np.union1d(self.rows if self.is_of(keys) else [], rows).astype(np.int64)
-        names, counts = np.unique(labels[every], return_counts=True)
-        label_counts = {name: n for name, n in zip(names.tolist(), counts.tolist(), strict=True) if name}
-        cells = np.union1d(self.cells, keys[rows]).astype(np.uint64)
-        known = np.union1d(self.contents, np.asarray(contents, dtype=np.uint64)).astype(np.uint64)
-        return type(self)(
-            digest_of(keys), every, cells, label_counts, tuple(sorted({*self.batches, *batches})), known[known != 0]
-        )
-
-    def rows_in(self, keys: "IntArray") -> "IntArray":
-        """Rows of some data that were trained on, in whatever order, and among whatever others, they stand there."""
-        # In the very data that were trained on, rows tell cells of one name and content apart.
-        return self.rows if self.is_of(keys) else np.flatnonzero(np.isin(keys, self.cells))
-
-    def n_renamed(self, contents: "IntArray") -> int:
-        """How many cells express exactly what a training cell does; 0 unless these are most, and not a few."""
-        n_same = int(np.isin(contents, self.contents).sum())
-        return n_same if n_same > _FEW_CELLS and n_same >= _MOST * len(contents) else 0
-
-    def is_of(self, keys: "IntArray") -> bool:
-        """Whether data are the very ones that were trained on, cell by cell."""
-        return digest_of(keys) == self.digest
-
-    def state(self) -> dict[str, Any]:
-        """All that there is, as plain values and arrays."""
-        return {
-            "digest": self.digest,
-            "rows": self.rows,
-            "cells": self.cells,
-            "label_counts": dict(self.label_counts),
-            "batches": list(self.batches),
-            "contents": self.contents,
-        }
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.modalities import Modalities
+    from scmpt_scverse.module import FusionClassifier, HeldOut, Rows
 
 
 @dataclass(frozen=True)
@@ -190,72 +106,103 @@ class TrainingRequest:
         )
 
 
-def content_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
-    """A number for each cell, from what it expresses of which gene, whatever its name; uint64 of shape `(n_obs,)`.
+@dataclass(frozen=True)
+class Learned:
+    """What one training gave beside the weights of the classifier.
 
-    0 for a cell that expresses few genes: others may express the same by chance.
+    Attributes
+    ----------
+    split
+        Which cells trained, validated and are kept for testing.
+    history
+        Of the fit.
+    record
+        All cells trained on, those of earlier trainings included.
+    calibration
+        `None` where no cells were held out.
+    novelty
+        By training cells that new ones are compared with.
     """
-    matrix = _matrix(adata, source)
-    if matrix is None or not adata.n_obs:
-        return np.zeros(adata.n_obs, dtype=np.uint64)
-    genes = pd.util.hash_array(np.asarray(adata.var_names, dtype=object), categorize=False)
-    contents = []
-    for start in range(0, adata.n_obs, CHUNK_SIZE):
-        block = csr_block(matrix[start : start + CHUNK_SIZE], "adata.X")
-        nonzero = np.concatenate([[0], np.cumsum(block.data != 0)])  # a stored zero is no expressed gene
-        is_rich = nonzero[block.indptr[1:]] - nonzero[block.indptr[:-1]] >= _RICH_GENES
-        contents.append(np.where(is_rich, _content_keys(block, genes), np.uint64(0)))
-    return np.concatenate(contents)
+
+    split: CellSplit
+    history: dict[str, pd.DataFrame]
+    record: TrainingRecord
+    calibration: Calibration | None
+    novelty: Novelty
 
 
-def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
-    """A number for each cell, from its name and from what it expresses; uint64 of shape `(n_obs,)`.
+def learn(
+    classifier: "FusionClassifier",
+    modalities: "Modalities",
+    record: TrainingRecord,
+    adata: "AnnData",
+    codes: "IntArray",
+    labels: "StrArray",
+    batches: "StrArray | None",
+    request: TrainingRequest,
+    *,
+    further: bool,
+) -> Learned:
+    """Compute missing embeddings, fit the classifier, and calibrate it.
 
-    It is the same however often the data were copied, cut or shuffled, with genes in another order or stored in another
-    way. Other cells that happen to have the same names (`"0"`, `"1"`, ...) have other numbers.
+    Parameters
+    ----------
+    classifier
+        Fitted in place.
+    modalities
+        What it reads; genes and fingerprints of encoders are remembered.
+    record
+        Of the trainings so far.
+    adata
+        Cells.
+    codes
+        Code of the label of each, shape `(n_obs,)`; -1 for none.
+    labels
+        What the codes stand for.
+    batches
+        Batch of each cell, blank for none, shape `(n_obs,)`; `None` where the model knows of no batches.
+    request
+        What was asked.
+    further
+        The classifier is trained already: it keeps its genes, and the scale of its weights.
     """
-    keys: IntArray = pd.util.hash_array(np.asarray(adata.obs_names, dtype=object), categorize=False)
-    matrix = _matrix(adata, source)
-    if matrix is None or not adata.n_obs:
-        return keys
-    contents = [
-        _content_keys(csr_block(matrix[start : start + CHUNK_SIZE], "adata.X"))
-        for start in range(0, adata.n_obs, CHUNK_SIZE)
-    ]
-    return _mixed(keys ^ np.concatenate(contents))
-
-
-def _matrix(adata: "AnnData", source: "ExpressionSource") -> Any:
-    """The expression that tells cells apart, in a form whose rows can be taken; `None` where there is none."""
-    matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
-    return None if matrix is None else row_sliceable(matrix, "adata.X")
-
-
-def digest_of(keys: "IntArray") -> str:
-    """Hexadecimal sha256 of the cells of some data, in their order."""
-    return hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
-
-
-def _content_keys(block: "sparse.csr_matrix", genes: "IntArray | None" = None) -> "IntArray":
-    """A number for the values of each row, whatever their order; zeros do not count.
-
-    `genes` are numbers of the columns; with them, it matters which gene has which value.
-    """
-    values = block.data.astype(np.float32)
-    bits = values.view(np.uint32).astype(np.uint64)
-    numbers = np.where(
-        values != 0, _mixed(bits if genes is None else _mixed(bits) ^ genes[block.indices]), np.uint64(0)
+    inputs = modalities.read(adata, progress=request.options.trainer.get("enable_progress_bar", True))
+    readable = modalities.readable(adata, inputs)
+    split = request.split(codes, np.flatnonzero(readable & (codes >= 0)))
+    if not further:
+        inputs |= modalities.fit_expression(adata, split.train)
+    fit = classifier.fit(inputs, codes, split, request.options, keeps_scale=further)
+    modalities.record_encoders(adata)
+    extended = record.extended(
+        cell_keys(adata, modalities.source),
+        split.train,
+        np.where(codes >= 0, labels[codes], ""),
+        () if batches is None else batches[split.train],
+        content_keys(adata, modalities.source)[split.train],
     )
-    sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(numbers, dtype=np.uint64)])  # overflow wraps around
-    return sums[block.indptr[1:]] - sums[block.indptr[:-1]]
+    calibration = calibrated(classifier, fit.held_out)
+    some = np.sort(np.random.default_rng(request.options.seed).permutation(split.train)[:N_REFERENCES])
+    novelty = Novelty.fit(_standardised(classifier, inputs, some), codes[some])
+    return Learned(split, fit.history, extended, calibration, novelty)
 
 
-def _mixed(numbers: "IntArray") -> "IntArray":
-    """Numbers spread over all 64 bits, each always to the same one (splitmix64)."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+def calibrated(classifier: "FusionClassifier", held_out: "HeldOut") -> Calibration | None:
+    """Calibrate the classifier on cells that were held out; `None` where there are none."""
+    if not len(held_out.codes):
+        return None
+    calibration = Calibration.fit(held_out.logits, held_out.codes, held_out.folds, held_out.fold_states)
+    classifier.temperature.fill_(calibration.temperature)
+    return calibration
+
+
+def _standardised(
+    classifier: "FusionClassifier", inputs: "Mapping[str, Rows]", rows: "IntArray"
+) -> "dict[str, FloatArray]":
+    """Some cells as the head sees them, `{modality: (n_rows, dim)}`."""
+    device = classifier.temperature.device
+    with torch.no_grad():
+        tensors = {name: torch.from_numpy(values[rows]).to(device) for name, values in inputs.items()}
+        return {name: values.cpu().numpy() for name, values in classifier.standardised(tensors).items()}
 
 
 def _checked_class_weight(

@@ -40,7 +40,6 @@ from scmpt_scverse.module._generator_decoders import (
 )
 from scmpt_scverse.module._generator_network import GeneratorOptions as GeneratorOptions
 from scmpt_scverse.module._profile_tower import (
-    LabelledStudy as LabelledStudy,
     TowerOptions as TowerOptions,
     ridge_weights as ridge_weights,
 )
@@ -54,6 +53,7 @@ from scmpt_scverse.module._text_alignment import (
     unit_profiles as unit_profiles,
 )
 from scmpt_scverse.module._token_steps import TokenStudy as TokenStudy
+from scmpt_scverse.module._tower_training import LabelledStudy as LabelledStudy
 from scmpt_scverse.module._training_plan import (
     Trainable as Trainable,
     TrainingPlan as TrainingPlan,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import torch
 
-from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, fit_tower, marker_axes, ridge_weights
+from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, marker_axes, ridge_weights
 from scmpt_scverse.module._standardisation import Standardisation
+from scmpt_scverse.module._tower_training import fit_tower
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
-    from scmpt_scverse.module._profile_tower import LabelledStudy
+    from scmpt_scverse.module._tower_training import LabelledStudy
 
 #: Axes on which marker profiles are kept: what types share remains, single odd genes go.
 _N_MARKER_AXES = 256

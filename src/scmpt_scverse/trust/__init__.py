@@ -21,3 +21,7 @@ from scmpt_scverse.trust._novelty import (
     N_REFERENCES as N_REFERENCES,
     Novelty as Novelty,
 )
+from scmpt_scverse.trust._training_record import (
+    TrainingRecord as TrainingRecord,
+    digest_of as digest_of,
+)

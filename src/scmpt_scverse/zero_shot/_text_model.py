@@ -1,13 +1,14 @@
 """A trained text model as one object: from labels to candidates, and from cells to what is said of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.knowledge import says_only_genes
+from scmpt_scverse.module import TextAlignment
 from scmpt_scverse.zero_shot._annotate import label_probabilities, label_scores
 from scmpt_scverse.zero_shot._candidates import (
     candidates_of,
@@ -18,14 +19,13 @@ from scmpt_scverse.zero_shot._candidates import (
 )
 from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood
 from scmpt_scverse.zero_shot._search import search_scores
+from scmpt_scverse.zero_shot._types import RegisteredTypes
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, StrArray
-    from scmpt_scverse.module import TextAlignment
     from scmpt_scverse.zero_shot._annotate import Refine
     from scmpt_scverse.zero_shot._candidates import Candidates, Labels
     from scmpt_scverse.zero_shot._query import Query
-    from scmpt_scverse.zero_shot._types import RegisteredTypes
 
 #: What cells without a label get.
 UNKNOWN = "Unknown"
@@ -50,7 +50,39 @@ class TextModel:
     alignment: "TextAlignment"
     types: "RegisteredTypes"
     genes: "StrArray"
-    encode: "Callable[[list[str]], FloatArray]"
+    encode: "Callable[[Sequence[str]], FloatArray]"
+
+    def state(self) -> dict[str, Any]:
+        """All but the arrays of :meth:`arrays`, as plain values."""
+        return {"genes": self.genes, "types": self.types.state()}
+
+    def arrays(self) -> "dict[str, FloatArray]":
+        """What was fitted."""
+        return self.alignment.arrays()
+
+    @classmethod
+    def from_saved(
+        cls, arrays: Mapping[str, Any], state: Mapping[str, Any], encode: "Callable[[Sequence[str]], FloatArray]"
+    ) -> Self:
+        """The inverse of :meth:`arrays` and :meth:`state`.
+
+        Raises
+        ------
+        ValueError, IndexError, KeyError, TypeError
+            Parts do not fit one another.
+        """
+        alignment = TextAlignment.from_arrays(arrays)
+        model = cls(alignment, RegisteredTypes.from_state(state["types"]), state["genes"], encode)
+        background, n_genes = alignment.background, len(model.genes)
+        sizes = {len(each) for each in ((background.mean, background.scale) if background else ())}
+        if sizes != {n_genes}:
+            raise ValueError("its background does not fit its genes")
+        if not all(np.isfinite(values).all() for values in arrays.values()):
+            raise ValueError("it holds numbers that are not finite")
+        registered = model.candidates(None, None)
+        # One type shows whether sizes agree.
+        alignment.profiles(registered.texts[:1], registered.markers[:1], np.ones(n_genes, dtype=bool))
+        return model
 
     def candidates(self, labels: "Labels | None", tissue: str | None) -> "Candidates":
         """What cells may be: labels of a user, the types of a tissue, or all registered types.

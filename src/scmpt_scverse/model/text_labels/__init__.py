@@ -7,14 +7,24 @@ from scmpt_scverse.model.text_labels._annotates import (
 from scmpt_scverse.model.text_labels._describes import (
     DescribesMixin as DescribesMixin,
 )
+from scmpt_scverse.model.text_labels._embeddings import (
+    TextEmbeddings as TextEmbeddings,
+)
 from scmpt_scverse.model.text_labels._explains import (
     ExplainsScoresMixin as ExplainsScoresMixin,
 )
 from scmpt_scverse.model.text_labels._second_opinion import (
     AsksAboutTextLabelsMixin as AsksAboutTextLabelsMixin,
 )
+from scmpt_scverse.model.text_labels._teaching import (
+    check_teaching as check_teaching,
+    write_taught_labels as write_taught_labels,
+)
 from scmpt_scverse.model.text_labels._training import (
+    fit_own_generator as fit_own_generator,
     known_markers as known_markers,
     labels_and_groups as labels_and_groups,
+    loss_history as loss_history,
+    stage_options as stage_options,
     training_sources as training_sources,
 )

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, warn_user
+from scmpt_scverse._checks import check_choice, check_key, rows_of, warn_user
 from scmpt_scverse._labels import checked_unlabeled, distinct_labels, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import Slot, TextLabelKeys, check_writable, write_slots
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.knowledge import cell_ontology
-from scmpt_scverse.model._predictions import rows_of, text_label_values
+from scmpt_scverse.model._predictions import text_label_values
 from scmpt_scverse.trust import check_alpha, cumulative_sets
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,

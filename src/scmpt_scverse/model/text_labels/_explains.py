@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, check_positive, check_seed
-from scmpt_scverse._labels import labels_or
+from scmpt_scverse._checks import check_choice, check_positive, check_seed
 from scmpt_scverse._slots import AttributionKeys, TextLabelKeys, check_ranking_is_ours, check_writable
-from scmpt_scverse._storable import check_groups_fit
-from scmpt_scverse.explain import CellAttributions, sample_cells, write_attributions
+from scmpt_scverse.explain import (
+    CellAttributions,
+    checked_groupby,
+    row_of_cell,
+    sample_cells,
+    wanted_groups,
+    write_attributions,
+)
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._explains import row_of_cell, wanted_groups
 from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,
@@ -150,11 +154,9 @@ class ExplainsScoresMixin:
             check_positive(n_cells_per_group, "n_cells_per_group")
         check_seed(seed)
         trained = self._trained()
-        groupby = self._groupby(cells, groupby)
-        unlabeled = list(dict.fromkeys([*self._unlabeled_names, UNKNOWN]))
-        column = labels_or(cells.obs[groupby], unlabeled)
-        wanted = wanted_groups(cells.obs[groupby], column, groups, unlabeled[0], groupby)
-        check_groups_fit(wanted)
+        written = TextLabelKeys.from_prefix(DEFAULT_TEXT_KEY_ADDED).prediction
+        groupby = checked_groupby(cells, groupby, written, self._setup_args["labels_key"])
+        column, wanted = wanted_groups(cells, groupby, groups, [*dict.fromkeys([*self._unlabeled_names, UNKNOWN])])
         candidates = trained.candidates(labels, tissue)
         query = self._query(adata, layer, gene_symbols)
         probabilities = trained.probabilities(query, candidates, refine)
@@ -189,12 +191,3 @@ class ExplainsScoresMixin:
             gene_symbols=self._source(layer, gene_symbols).gene_symbols,
             per_cell=per_cell,
         )
-
-    def _groupby(self, cells: "AnnData", groupby: str | None) -> str:
-        hint = ""
-        if groupby is None:
-            written = TextLabelKeys.from_prefix(DEFAULT_TEXT_KEY_ADDED).prediction
-            groupby = written if written in cells.obs else self._setup_args["labels_key"]
-            hint = " Run `model.annotate(adata, ...)` first, or pass `groupby=`."
-        check_key(groupby, cells.obs.columns, "adata.obs", hint=hint)
-        return groupby

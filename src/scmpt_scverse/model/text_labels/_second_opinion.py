@@ -13,15 +13,16 @@ from scmpt_scverse._slots import Slot
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.llm import DEFAULT_MAX_CALLS, DEFAULT_N_GENES, AskOptions
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._second_opinion import Judged, Question, second_opinion
 from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
+from scmpt_scverse.tl import Judged, Question, second_opinion
 from scmpt_scverse.zero_shot import REFINEMENTS, UNKNOWN, Labels, Query, Refine, TextModel, matching_candidates
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import BoolArray, IntArray, StrPath
-    from scmpt_scverse.zero_shot import Candidates
+    from scmpt_scverse.tl import Judged, Question, second_opinion
+from scmpt_scverse.zero_shot import Candidates
 
 
 class AsksAboutTextLabelsMixin:

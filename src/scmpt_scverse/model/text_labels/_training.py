@@ -1,10 +1,11 @@
-"""Where a text model learns from: its own labelled cells, further studies, and tables of markers."""
+"""What a text model learns from, its own labelled cells, further studies and tables of markers, and its stages."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from scmpt_scverse._checks import check_cells, check_key, errors_named
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import check_measured
+from scmpt_scverse.generation import fit_generator
 from scmpt_scverse.knowledge import merge_markers
+from scmpt_scverse.model._training import seed_or_default
+from scmpt_scverse.module import GeneratorOptions, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import MarkerProfiles, StudySource, sources_of
 
@@ -21,6 +25,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import StrArray, StrPath
+    from scmpt_scverse.generation import TextGenerator, TextReader
+    from scmpt_scverse.module import TextAlignment
+
+OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions)
 
 
 def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> "tuple[StrArray, StrArray]":
@@ -89,3 +97,52 @@ def known_markers(
         genes = dict.fromkeys(gene for source in sources for gene in source.reader.genes)
         markers = merge_markers(markers, genes=genes)
     return MarkerProfiles.of(markers, organism)
+
+
+def stage_options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: str) -> "OptionsT":
+    """Options of a stage, with the seed."""
+    if given is not None and not isinstance(given, kind):
+        raise TypeError(f"Expected {kind.__name__} as `options` of stage {stage!r}; found {given!r}. Pass these.")
+    if given is None or seed is not None:
+        return replace(given or kind(), seed=seed_or_default(seed))
+    return given
+
+
+def fit_own_generator(
+    adata: "AnnData",
+    setup: Mapping[str, Any],
+    reader: "TextReader",
+    descriptions: "Mapping[str, str | Sequence[str]] | None",
+    options: GeneratorOptions,
+    **how: Any,
+) -> "TextGenerator":
+    """A generator that learned from the cells that a model was set up with.
+
+    Parameters
+    ----------
+    adata
+        Labelled cells.
+    setup
+        Arguments of `setup_anndata`.
+    reader
+        Reads texts of labels.
+    descriptions
+        Of labels, in the words of the user.
+    options
+        How it is built and trained.
+    **how
+        `accelerator` and `progress` of :func:`scmpt_scverse.generation.fit_generator`.
+    """
+    expression = ExpressionReader(adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+    return fit_generator(
+        expression, *labels_and_groups(adata, setup, ""), reader, options, descriptions=descriptions, **how
+    )
+
+
+def loss_history(alignment: "TextAlignment", generator: "TextGenerator | None") -> dict[str, pd.DataFrame] | None:
+    """The loss of every step of both stages, as `model.history` gives it; `None` where none was kept."""
+    losses = {"train_loss": alignment.losses} if len(alignment.losses) else {}
+    if generator is not None:
+        losses["generator_loss"] = generator.cells.losses
+    steps = {name: pd.RangeIndex(len(values), name="step") for name, values in losses.items()}
+    return {name: pd.DataFrame({name: values}, index=steps[name]) for name, values in losses.items()} or None
