@@ -1,13 +1,21 @@
 """Models are sent to the hub and fetched from it by the real client, against a server on this machine."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import anndata as ad
+import numpy as np
 import pytest
+from anndata import AnnData
+from tests._adata import LABELS_KEY
 from tests._hub_server import HubServer, running_hub
+from typer.testing import CliRunner
 
+from scmpt_scverse import SCMMGPT, SCMPT
 from scmpt_scverse._hub import fetched, repository_of, send
+from scmpt_scverse.cli import app
 
 FILES = ["README.md", "model.json", "model.safetensors"]
 
@@ -121,3 +129,76 @@ def test_what_is_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             repository_of(wrong)
     with pytest.raises(ValueError, match="`revision` is of a repository"):
         fetched(tmp_path, revision="v1")
+
+
+def test_a_shared_model_predicts_as_before(hub: HubServer, trained: SCMPT, embedded: AnnData) -> None:
+    others = trained.evaluate(embedded)
+    trained.push_to_hub("lab/blood", license="mit", description="Blood of one donor.", evaluation=others)
+    model = SCMPT.from_hub("lab/blood", revision="main")
+    np.testing.assert_array_equal(model.predict(embedded), trained.predict(embedded))
+    card = hub.repositories["lab/blood"]["README.md"].decode()
+    assert card.startswith("---\nlicense: mit\nlibrary_name: scmpt-scverse\n")
+    assert 'SCMPT.from_hub("hf:lab/blood")' in card
+    assert "Blood of one donor." in card
+    for label, number in trained.record.label_counts.items():
+        assert f"| {label} | {number} |" in card
+    assert f"| accuracy | {others.loc['scmpt', 'accuracy']:.3f} |" in card
+    assert trained.modalities.trained_with["text"]["fingerprint"][:12] in card
+    with pytest.raises(ValueError, match="Expected a saved SCMMGPT in .*; found a SCMPT"):
+        SCMMGPT.from_hub("lab/blood")
+
+
+def test_a_text_model_is_shared(tmp_path: Path) -> None:
+    model = SCMMGPT.from_pretrained("scmmgpt-mini")
+    with pytest.warns(UserWarning, match="The card says nothing of cells from elsewhere"):
+        place = model.push_to_hub(tmp_path / "mine", license="cc-by-4.0")
+    again = SCMMGPT.from_hub(place)
+    assert again.types == model.types
+    assert "CL:0000236" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_a_card_shows_labels_as_they_are_called(tmp_path: Path, trained: SCMPT) -> None:
+    counts = {"T | B <script>alert(1)</script>\nnew": 3}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "record", dataclasses.replace(trained.record, label_counts=counts))
+        with pytest.warns(UserWarning, match="The card says nothing"):
+            trained.push_to_hub(tmp_path / "mine", license="mit")
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "| T \\| B &lt;script&gt;alert(1)&lt;/script&gt; new | 3 |" in card
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, TypeError, "license"),
+        ({"license": ""}, ValueError, "needs a licence.*found ''"),
+        ({"license": None}, ValueError, "found None"),
+        ({"license": "mit\nevil: yes"}, ValueError, "needs a licence"),
+        ({"license": "mit", "description": 3}, TypeError, "`description` must be a text"),
+        ({"license": "mit", "evaluation": [1]}, TypeError, "`evaluation` must be a table"),
+    ],
+)
+def test_what_a_card_needs(
+    trained: SCMPT, tmp_path: Path, options: dict[str, object], error: type, message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trained.push_to_hub(tmp_path / "mine", **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_model_without_training_is_not_shared(embedded: AnnData, tmp_path: Path) -> None:
+    SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"own": "X_pca"})
+    with pytest.raises(RuntimeError, match="rain"):
+        SCMPT(embedded).push_to_hub(tmp_path / "mine", license="mit")
+
+
+def test_a_command_takes_a_model_from_the_hub(hub: HubServer, model: Path, embedded: AnnData, tmp_path: Path) -> None:
+    sent(model, "lab/blood")
+    embedded.write_h5ad(tmp_path / "query.h5ad")
+    out = tmp_path / "out.h5ad"
+    result = CliRunner().invoke(app, ["annotate", "hf:lab/blood", str(tmp_path / "query.h5ad"), str(out)])
+    assert result.exit_code == 0, result.output
+    assert ad.read_h5ad(out).obs["scmpt_prediction"].nunique() > 3
+    result = CliRunner().invoke(app, ["info", "hf:lab/none"])
+    assert result.exit_code == 1
+    assert "Could not fetch the model 'lab/none'" in result.output

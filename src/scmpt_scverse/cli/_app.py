@@ -232,9 +232,10 @@ def info(
     elif path.exists() and (not path.is_dir() or is_zarr_store(path)):
         describe_cells(path, console)
     else:
+        from scmpt_scverse._hub import repository_of
         from scmpt_scverse.model import pretrained_names
 
-        if not path.exists() and str(path) not in pretrained_names():
+        if not path.exists() and repository_of(path) is None and str(path) not in pretrained_names():
             raise FileNotFoundError(
                 f"Expected a model or an .h5ad file at {path}; found none. Check the path, or pass the name of a model "
                 f"that comes with this package ({list_some(pretrained_names())})."

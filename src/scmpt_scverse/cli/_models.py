@@ -40,6 +40,7 @@ def is_text_model(path: Path) -> bool:
 def read_model(path: Path) -> "SCMPT":
     """The model saved in a folder, without data; raises as :meth:`scmpt_scverse.SCMPT.load` does."""
     from scmpt_scverse import SCMPT
+    from scmpt_scverse.model import pretrained_folder
 
     if is_text_model(path):
         raise typer.BadParameter(
@@ -48,7 +49,7 @@ def read_model(path: Path) -> "SCMPT":
             param_hint="MODEL_DIR",
         )
     quiet_libraries()
-    return SCMPT.load(str(path), adata=False)
+    return SCMPT.load(str(pretrained_folder(path)), adata=False)
 
 
 def check_text_model(path: Path) -> None:

@@ -11,7 +11,8 @@ from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._folders import TEXT_MODELS, check_folder
 from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
-from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
+from scmpt_scverse._hub import HUB_PREFIX, fetched
+from scmpt_scverse._saved_files import named, read_model, saved_class, undamaged, under, write_model
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.module import FUSIONS
@@ -63,12 +64,13 @@ def read_saved(
     model_class: type, folder: Path, prefix: str, names: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Content and arrays of a saved model of a class, as :func:`scmpt_scverse._saved_files.read_model` gives them."""
-    content, arrays = read_model(folder, prefix, names)
-    if content["model"] != model_class.__name__:
+    # Before its content is looked at: a model of another class holds other things.
+    found = saved_class(folder, prefix)
+    if found != model_class.__name__:
         raise ValueError(
-            f"Expected a saved {model_class.__name__} in {folder}; found a {content['model']}. Load it with that class."
+            f"Expected a saved {model_class.__name__} in {folder}; found a {found}. Load it with that class."
         )
-    return content, arrays
+    return read_model(folder, prefix, names)
 
 
 def save_data(data: Any, folder: Path, prefix: str, **options: Any) -> None:
@@ -211,7 +213,9 @@ def pretrained_names() -> list[str]:
 
 
 def pretrained_folder(name: "StrPath") -> Path:
-    """The folder of a model: of one that comes with this package, where it is the name of one, else the path itself."""
+    """The folder of a model: of one that comes with this package or, by `hf:org/name`, from the hub; else the path."""
+    if str(name).startswith(HUB_PREFIX):
+        return fetched(name)
     # Not any path below `TEXT_MODELS`: "." and "" are folders there, too.
     return TEXT_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
 

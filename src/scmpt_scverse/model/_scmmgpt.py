@@ -10,7 +10,7 @@ import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse import __version__
+from scmpt_scverse import __version__, sharing
 from scmpt_scverse._checks import check_cells, check_choice, check_seed, check_share
 from scmpt_scverse._labels import checked_unlabeled
 from scmpt_scverse._slots import Slot
@@ -415,6 +415,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         save_text_model(self, self._trained(), Path(dir_path), prefix or "", overwrite=overwrite, half=half_precision)
         if save_anndata and self.adata is not None:
             save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
+
+    push_to_hub = sharing.push_to_hub
+    from_hub = classmethod(sharing.from_hub)
 
     @classmethod
     def load(

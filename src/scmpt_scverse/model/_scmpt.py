@@ -11,6 +11,7 @@ import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it
 import torch
 from scvi.model.base import BaseModelClass
 
+from scmpt_scverse import sharing
 from scmpt_scverse._checks import check_key, check_seed, list_some
 from scmpt_scverse._labels import checked_unlabeled, labels_or
 from scmpt_scverse._slots import Slot
@@ -740,6 +741,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         save_model(self, Path(dir_path), prefix or "", overwrite=overwrite)
         if save_anndata and self.adata is not None:
             save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
+
+    push_to_hub = sharing.push_to_hub
+    from_hub = classmethod(sharing.from_hub)
 
     @classmethod
     def load(

@@ -1,0 +1,210 @@
+"""Share a model: its files, and a card made of what it knows of itself."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse import __version__
+from scmpt_scverse._checks import list_some, warn_user
+from scmpt_scverse._hub import fetched, repository_of, send
+from scmpt_scverse.knowledge import map_labels
+from scmpt_scverse.sharing._card import ModelCard
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrPath
+
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
+_CITE = {
+    "SCMPT": "scMPT: Palayew et al., arXiv 2507.10039 (2025)",
+    "SCMMGPT": "scMMGPT: Shi et al., arXiv 2503.09427 (2025)",
+}
+
+
+def push_to_hub(
+    self: Any,
+    repo: "StrPath",
+    *,
+    license: str,
+    description: str = "",
+    evaluation: pd.DataFrame | None = None,
+    private: bool = False,
+    token: str | None = None,
+) -> str:
+    """Share the trained model: on the Hugging Face hub, or in a folder that others can reach.
+
+    Two files of weights and plain values are sent, with a card that is made of what the model knows of itself: no
+    cells, and nothing that can run code. In the files are names and numbers of the training data: genes, labels,
+    batches, and digests by which its cells are known again.
+
+    Parameters
+    ----------
+    repo
+        `"org/name"` on the hub, or the path of a folder.
+    license
+        As the hub calls it: `"mit"`, `"cc-by-4.0"`, `"other"`. Required.
+    description
+        For the card, in your words: which cells, from where, for what.
+    evaluation
+        A table of `model.evaluate` on cells that were not trained on, for the card.
+    private
+        Whether a new repository is private.
+    token
+        Of the hub; `None` takes that of `hf auth login`.
+
+    Returns
+    -------
+    Where it is: a link, or the path of the folder.
+
+    Raises
+    ------
+    RuntimeError
+        The model is not trained.
+    ImportError
+        `huggingface_hub`, from the extra `download`, is not installed.
+    TypeError
+        `description` or `evaluation` is of another type.
+    ValueError
+        There is no licence.
+    FileExistsError
+        The folder holds something else.
+    OSError
+        The hub cannot be reached, or refuses.
+    """
+    self._check_if_trained(warn=False)
+    if not isinstance(license, str) or not _LICENSE.fullmatch(license):
+        raise ValueError(
+            f"A shared model needs a licence, as the hub calls it: 'mit', 'cc-by-4.0', 'other'; found {license!r}. "
+            "Pass `license=`; what the training data allow is for you to say."
+        )
+    if not isinstance(description, str):
+        raise TypeError(f"`description` must be a text; found {type(description).__name__}.")
+    repository = repository_of(repo)
+    name = repository or Path(repo).expanduser().resolve().name
+    place = f"hf:{repository}" if repository else name
+    card = _card(self, name, place, license, description, _metrics(evaluation))
+    with tempfile.TemporaryDirectory() as folder:
+        self.save(folder, overwrite=True, save_anndata=False)
+        (Path(folder) / "README.md").write_text(card.text(), encoding="utf-8")
+        message = f"{type(self).__name__} by scmpt-scverse {__version__}"
+        return send(Path(folder), repo, private=private, token=token, message=message)
+
+
+def from_hub(
+    cls: Any,
+    repo: "StrPath",
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    adata: Any = None,
+) -> Any:
+    """Open a model that was shared by `push_to_hub`.
+
+    Parameters
+    ----------
+    repo
+        `"org/name"` on the hub, or the path of a folder. What is fetched is kept in the hub's cache.
+    revision
+        Branch, tag or commit of a repository; pin a commit for answers that stay the same.
+    token
+        Of the hub, for a private repository.
+    adata
+        Data to open it with; `None` opens it without.
+
+    Raises
+    ------
+    ImportError
+        `huggingface_hub`, from the extra `download`, is not installed.
+    OSError
+        The hub cannot be reached, or has no such model.
+    ValueError
+        It is no model of this class, is damaged, or was saved by a later version in another format.
+    """
+    folder = fetched(repo, revision=revision, token=token)
+    return cls.load(str(folder), adata=False if adata is None else adata)
+
+
+def _card(
+    model: Any,
+    name: str,
+    place: str,
+    license: str,
+    description: str,
+    metrics: Mapping[str, Mapping[str, float]],
+) -> ModelCard:
+    """The card of a trained model; `place` is what `from_hub` takes."""
+    kind = type(model).__name__
+    call = "model.annotate(adata)" if kind == "SCMPT" else "model.annotate(adata, labels=[...])"
+    use = f'from scmpt_scverse import {kind}\n\nmodel = {kind}.from_hub("{place}")\n{call}'
+    facts, labels, own = _reference_parts(model) if kind == "SCMPT" else _text_parts(model)
+    return ModelCard(name, kind, license, description, use, facts, labels, {**own, **metrics}, [_CITE[kind]])
+
+
+def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, dict[str, dict[str, float]]]:
+    """Of a model that learned its labels from cells."""
+    encoders = [
+        f"{modality} by {trained['encoder']} ({trained['fingerprint'][:12]})"
+        for modality, trained in model.modalities.trained_with.items()
+    ]
+    others = [name for name in model.modalities.names if name not in model.modalities.trained_with]
+    facts = {
+        "modalities": "; ".join([*encoders, *others]),
+        "genes of the training data": f"{len(model.modalities.source.genes):,}",
+        "training cells": f"{len(model.record.cells):,} (digest {model.record.digest[:12]})",
+        **({"batches": list_some(model.record.batches)} if model.record.batches else {}),
+    }
+    labels = _with_terms(pd.DataFrame({"training cells": pd.Series(dict(model.record.label_counts), dtype=object)}))
+    metrics = {}
+    if model.calibration is not None:
+        held_out = model.calibration
+        metrics["Cells that a head was not fitted on, during training"] = {
+            "cells": float(len(held_out.is_correct)),
+            "accuracy": float(np.mean(held_out.is_correct)),
+            "mean confidence": float(np.mean(held_out.confidence)),
+        }
+    return facts, labels, metrics
+
+
+def _text_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, dict[str, dict[str, float]]]:
+    """Of a model that takes labels as texts."""
+    facts = {
+        "text encoder": f"{model.text_encoder.name} ({model.text_encoder.fingerprint[:12]})",
+        "genes": f"{len(model.genes):,}",
+        "cell types that it knows": f"{len(model.types.names):,}; texts name others",
+    }
+    return (
+        facts,
+        pd.DataFrame({"ontology id": list(model.types.terms)}, index=list(model.types.names), dtype=object),
+        {},
+    )
+
+
+def _with_terms(labels: pd.DataFrame) -> pd.DataFrame:
+    """With ids of the Cell Ontology, where that is installed."""
+    try:
+        return labels.assign(**{"ontology id": map_labels(list(labels.index))["ontology_id"].to_numpy()})
+    except ImportError:
+        return labels
+
+
+def _metrics(evaluation: "pd.DataFrame | None") -> dict[str, dict[str, float]]:
+    """Metrics of a table as `evaluate` gives it: a row for each predictor."""
+    if evaluation is None:
+        warn_user(
+            "The card says nothing of cells from elsewhere. Pass `evaluation=model.evaluate(held_out)`, with cells "
+            "that the model was not trained on."
+        )
+        return {}
+    if not isinstance(evaluation, pd.DataFrame):
+        raise TypeError(f"`evaluation` must be a table of `model.evaluate`; found {type(evaluation).__name__}.")
+    numbers = evaluation.select_dtypes("number")
+    return {
+        f"Cells that were held out: {predictor}": {
+            str(metric): float(value) for metric, value in row.items() if np.isfinite(value)
+        }
+        for predictor, row in numbers.iterrows()
+    }
