@@ -1,7 +1,7 @@
-"""Stacked generalisation: a linear head a modality, and how much each is trusted, learned out of fold."""
+"""Stacked generalisation: a linear head per modality, and how much each is trusted, learned out of fold."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,8 @@ import torch
 from scipy.optimize import minimize
 from sklearn.metrics import f1_score
 
-from scmpt_scverse.module._linear_heads import LinearFits, PrincipalAxes, fit_linear
+from scmpt_scverse.module._linear_heads import LinearFits, fit_linear
+from scmpt_scverse.module._principal_axes import BLOCK_SIZE, FeatureBlocks, PrincipalAxes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,13 +55,13 @@ class LinearHead:
     out_of_fold: "Tensor"
 
 
-def fit_head(features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> LinearHead:
+def fit_head(features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> LinearHead:
     """Logistic regression whose number of axes and penalty have the least cross-entropy out of fold.
 
     Parameters
     ----------
     features
-        Standardised, of the training cells, shape `(n_obs, dim)`.
+        Standardised, of the training cells.
     labels
         Codes 0 to `n_labels - 1`, each on a cell, shape `(n_obs,)`.
     cell_weights
@@ -72,38 +73,52 @@ def fit_head(features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds
 
 
 def _candidates(
-    features: "Tensor", labels: "Tensor", cell_weights: "Tensor", folds: "IntArray"
+    features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray"
 ) -> Iterator[tuple[float, LinearHead]]:
     """Heads of several numbers of axes and penalties, each with its cross-entropy out of fold."""
-    every = PrincipalAxes.of(features)
-    total_variance = float(every.squares.sum()) / len(features)
-    every = every.first(max(_N_AXES))
-    are_axes_noisy = features.shape[1] > _LARGEST_SHARE_OF_FEATURES * len(features)
-    targets = torch.nn.functional.one_hot(labels).to(features.dtype)
-    fold_of = torch.as_tensor(folds, device=features.device)
-    n_folds = int(folds.max()) + 1
+    every = PrincipalAxes.of(features, max(_N_AXES))
+    n_obs, n_features = features.shape
+    penalties = [share * every.total / n_obs for share in _PENALTIES]
+    fold_of = torch.as_tensor(folds, device=labels.device)
     # The last fit leaves no cell out: it is the head that predicts, and as far from its optimum as the others are.
-    left_out = torch.stack([fold_of == fold for fold in range(n_folds + 1)])
+    left_out = torch.stack([fold_of == fold for fold in range(int(folds.max()) + 2)])
     in_folds = cell_weights * ~left_out
     judging = cell_weights * _is_judged(labels, cell_weights)
     if not judging.any():  # then nothing tells settings apart but how sure they are, and the least sure one is taken
         judging = cell_weights
-    for n_axes in sorted({min(n_axes, len(every.squares)) for n_axes in _N_AXES}):
-        cells = every.without(left_out, n_axes) if are_axes_noisy else every.first(n_axes)
-        coordinates, axes = (each.expand(n_folds + 1, -1, -1) for each in (cells.coordinates, cells.axes))
-        fits: LinearFits | None = None
+    numbers = sorted({min(n_axes, len(every.squares)) for n_axes in _N_AXES})
+    fewer = [n_axes for n_axes in numbers if n_axes < len(every.squares)]
+    are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
+    bent = every.without(left_out, max(fewer)) if fewer and are_axes_noisy else every
+    cells, before = every, list[LinearFits]()
+    for n_axes in numbers:
+        last_cells, cells = cells, bent.first(n_axes) if n_axes in fewer else every
+        before = [fits.moved(last_cells, cells) for fits in before]
+        found: list[LinearFits] = []
         last = float("inf")
-        for penalty in [share * total_variance for share in _PENALTIES]:
-            fits = fit_linear(cells, targets, in_folds, penalty, fits)
-            out_of_fold = torch.empty_like(targets)
-            for fold in range(n_folds):
-                rows = left_out[fold]
-                out_of_fold[rows] = fits.log_probabilities(coordinates[fold, rows], fold)
-            loss = float(_cross_entropy(out_of_fold, labels, judging))
-            yield loss, LinearHead(fits.weights @ axes.mT, fits.biases[..., 0], out_of_fold)
+        for number, penalty in enumerate(penalties):
+            # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
+            start = before[number] if number < len(before) else found[-1] if found else None
+            found.append(fit_linear(cells, labels, in_folds, penalty, start))
+            out_of_fold = _out_of_fold(cells, found[-1], fold_of)
+            loss = _mean_loss(out_of_fold, labels, judging)
+            yield loss, LinearHead(found[-1].weights @ cells.axes.mT, found[-1].biases, out_of_fold)
             if loss > last:
                 break
             last = loss
+        before = found
+
+
+def _out_of_fold(cells: PrincipalAxes, fits: LinearFits, fold_of: "Tensor") -> "Tensor":
+    """Log-probabilities of each cell by the fit that left it out, shape `(n_obs, n_labels)`."""
+    found = fits.biases.new_empty(cells.n_obs, fits.biases.shape[1])
+    are_shared = cells.coordinates.ndim == 2
+    for rows, coordinates in cells.blocks():
+        of_block = found[rows]
+        for fold in fold_of[rows].unique().tolist():
+            some = fold_of[rows] == fold
+            of_block[some] = fits.log_probabilities((coordinates if are_shared else coordinates[fold])[some], fold)
+    return found
 
 
 def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
@@ -116,22 +131,21 @@ def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weig
     the mixture gives way to it. Which modality is best is a matter of cross-entropy as well: macro F1 of few cells
     hangs on one or two of a rare label.
     """
-    stacked = torch.stack([head.out_of_fold for head in heads.values()]).double().cpu()  # heads first
     labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
     is_judged = _is_judged(labels, cell_weights)
     if not is_judged.any():
         return np.full(len(heads), 1 / len(heads))
-    stacked, labels, cell_weights = stacked[:, is_judged], labels[is_judged], cell_weights[is_judged]
-    mixed = _least_cross_entropy(stacked, labels, cell_weights)
+    every = _Judged([head.out_of_fold for head in heads.values()], labels, cell_weights, is_judged.nonzero()[:, 0])
+    mixed = _least_cross_entropy(every)
     alone = []
-    for modality in range(len(heads)):
+    for modality, head in enumerate(heads.values()):
         weights = np.zeros(len(heads))
-        weights[modality] = _least_cross_entropy(stacked[[modality]], labels, cell_weights)[0]
+        one = replace(every, log_probabilities=[head.out_of_fold])
+        weights[modality] = _least_cross_entropy(one)[0]
         alone.append(weights)
-    losses = [float(_cross_entropy(mix(stacked, torch.as_tensor(one)), labels, cell_weights)) for one in alone]
-    best = alone[int(np.argmin(losses))]
+    best = alone[int(np.argmin([every.loss(weights)[0] for weights in alone]))]
     candidates = [(1 - share) * mixed + share * best for share in _MIXTURES]
-    return candidates[int(np.argmax([_macro_f1(weights, stacked, labels) for weights in candidates]))]
+    return candidates[int(np.argmax([every.macro_f1(weights) for weights in candidates]))]
 
 
 def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
@@ -152,31 +166,72 @@ def mix(log_probabilities: "Tensor", weights: "Tensor") -> "Tensor":
     return torch.einsum("m,m...->...", weights, log_probabilities)
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """Cells that mixtures are judged by, computed in double precision, block by block.
+
+    Attributes
+    ----------
+    log_probabilities
+        Of each modality, shape `(n_obs, n_labels)`.
+    labels, cell_weights
+        Shape `(n_obs,)`.
+    rows
+        Which of the cells.
+    """
+
+    log_probabilities: "list[Tensor]"
+    labels: "Tensor"
+    cell_weights: "Tensor"
+    rows: "Tensor"
+
+    def _blocks(self) -> "Iterator[tuple[Tensor, Tensor]]":
+        """Rows, and the log-probabilities of these by all modalities, shape `(n_modalities, n_rows, n_labels)`."""
+        for rows in self.rows.split(BLOCK_SIZE):
+            yield rows, torch.stack([each[rows.to(each.device)].cpu() for each in self.log_probabilities]).double()
+
+    def loss(self, weights: "FloatArray") -> "tuple[float, FloatArray]":
+        """Mean cross-entropy of a mixture, and its gradient by the weights, shape `(n_modalities,)`."""
+        of_modalities = torch.as_tensor(weights, dtype=torch.float64)
+        total, loss = self.cell_weights[self.rows].sum(), torch.zeros((), dtype=torch.float64)
+        gradient = torch.zeros_like(of_modalities)
+        for rows, logs in self._blocks():
+            logits = mix(logs, of_modalities)
+            each = self.cell_weights[rows] / total
+            truth = self.labels[rows][:, None]
+            loss += each @ (logits.logsumexp(dim=1) - logits.gather(1, truth)[:, 0])
+            expected = torch.einsum("mnl,nl->mn", logs, logits.softmax(dim=1))
+            gradient += (expected - logs.gather(2, truth.expand(len(logs), -1, 1))[..., 0]) @ each
+        return float(loss), gradient.numpy()
+
+    def macro_f1(self, weights: "FloatArray") -> float:
+        """Of the labels that a mixture predicts."""
+        predicted = [mix(logs, torch.as_tensor(weights)).argmax(dim=1) for _, logs in self._blocks()]
+        truth = self.labels[self.rows].numpy()
+        return float(f1_score(truth, torch.cat(predicted).numpy(), average="macro", zero_division=0))
+
+
 def _is_judged(labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
     """Cells whose label other cells have, too, so that heads that leave them out know it; shape `(n_obs,)`."""
     counts = labels.bincount((cell_weights > 0).to(cell_weights.dtype))
     return (cell_weights > 0) & (counts[labels] > 1)
 
 
-def _least_cross_entropy(stacked: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
-    start = np.full(len(stacked), 1 / len(stacked))
-    equal, prior = torch.from_numpy(start), _PRIOR_CELLS / len(labels)
+def _least_cross_entropy(cells: _Judged) -> "FloatArray":
+    """Weights of the modalities, not negative, shape `(n_modalities,)`."""
+    equal = np.full(len(cells.log_probabilities), 1 / len(cells.log_probabilities))
+    prior = _PRIOR_CELLS / len(cells.rows)
 
-    def loss(values: "FloatArray") -> "tuple[float, FloatArray]":
-        weights = torch.tensor(values, requires_grad=True)
-        loss = _cross_entropy(mix(stacked, weights), labels, cell_weights) + prior * (weights - equal).square().sum()
-        loss.backward()
-        return loss.item(), weights.grad.numpy()  # type: ignore[union-attr]
+    def loss(weights: "FloatArray") -> "tuple[float, FloatArray]":
+        entropy, gradient = cells.loss(weights)
+        away = weights - equal
+        return entropy + prior * float(away @ away), gradient + 2 * prior * away
 
-    found = minimize(loss, start, jac=True, bounds=[(0, None)] * len(stacked), method="L-BFGS-B")
+    found = minimize(loss, equal, jac=True, bounds=[(0, None)] * len(equal), method="L-BFGS-B")
     return np.asarray(found.x)
 
 
-def _cross_entropy(logits: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
-    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    return (each * cell_weights).sum() / cell_weights.sum()
-
-
-def _macro_f1(weights: "FloatArray", stacked: "Tensor", labels: "Tensor") -> float:
-    predicted = mix(stacked, torch.as_tensor(weights)).argmax(dim=-1)
-    return float(f1_score(labels.numpy(), predicted.numpy(), average="macro", zero_division=0))
+def _mean_loss(log_probabilities: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> float:
+    """Mean cross-entropy of predicted labels, by weight of the cells."""
+    of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
+    return -float((of_truth * cell_weights).sum() / cell_weights.sum())
