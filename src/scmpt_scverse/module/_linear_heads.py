@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _MAX_STEPS = 300
 #: Earlier steps that tell how the loss curves.
 _N_REMEMBERED = 10
-#: Share of the loss that a step must win for another one to be worth while.
-_TOLERANCE = 1e-5
+#: Share of the loss that so many steps must win together for another one to be worth while.
+_TOLERANCE, _PATIENCE = 1e-4, 5
 #: A step is shortened until the loss falls by a share of what its slope promises; so often at most.
 _SUFFICIENT, _SHORTER, _MAX_SHORTER = 1e-4, 0.4, 8
 #: Share of the loss that is rounding.
@@ -77,7 +77,7 @@ def fit_linear(
     inverse = _inverse_curvature(cells, labels, cell_weights, penalty, n_labels)
     at = torch.zeros_like(inverse) if start is None else torch.cat([start.weights, start.biases[..., None]], dim=-1)
     loss, gradient = loss_at(at)
-    steps = _Steps(inverse)
+    steps, losses = _Steps(inverse), [loss]
     for _ in range(_MAX_STEPS):
         direction = steps.direction(gradient)
         promised = _dot(direction, gradient)
@@ -92,10 +92,10 @@ def fit_linear(
         stays = is_worse[:, None, None]  # a fit that finds no better place has arrived, as far as rounding tells
         new, new_gradient = torch.where(stays, at, new), torch.where(stays, gradient, new_gradient)
         new_loss = torch.where(is_worse, loss, new_loss)
-        won = (loss - new_loss) / new_loss.clamp(min=torch.finfo(torch.float32).tiny)
         steps.remember(new - at, new_gradient - gradient)
         at, loss, gradient = new, new_loss, new_gradient
-        if won.max() < _TOLERANCE:
+        losses = [*losses, loss][-_PATIENCE - 1 :]
+        if len(losses) > _PATIENCE and not (losses[0] - loss > _TOLERANCE * loss).any():
             break
     return LinearFits(at[..., :-1], at[..., -1])
 

@@ -110,6 +110,10 @@ class PrincipalAxes:
             rows = slice(start, min(start + BLOCK_SIZE, self.n_obs))
             yield rows, self.rows(rows)
 
+    def of_cells(self, rows: "Tensor") -> Self:
+        """Some of the cells on the same axes, whose squares are taken to be those of all in proportion."""
+        return replace(self, coordinates=self.rows(rows), squares=self.squares * len(rows) / self.n_obs)
+
     def first(self, n_axes: int) -> Self:
         """The axes of largest variance only."""
         return replace(

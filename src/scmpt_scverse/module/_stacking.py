@@ -27,6 +27,9 @@ _N_AXES = (50, 200, 1000)
 #: Axes of few cells in many features bend towards each of these cells, so every fold needs its own. With fewer features
 #: than this share of the cells, heads that share them say the same of the cells left out.
 _LARGEST_SHARE_OF_FEATURES = 0.5
+#: From so many cells on, the solution of a sample is the start of that of all; so many cells are in the sample, of a
+#: rare label so many at least.
+_MANY_CELLS, _N_SAMPLED, _N_SAMPLED_OF_LABEL = 30_000, 10_000, 200
 #: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
 #: How much of the weights of the mixture is given up for the best single modality, where that is better.
@@ -90,15 +93,19 @@ def _candidates(
     fewer = [n_axes for n_axes in numbers if n_axes < len(every.squares)]
     are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
     bent = every.without(left_out, max(fewer)) if fewer and are_axes_noisy else every
+    sample, stands_for = _sample(labels)
     cells, before = every, list[LinearFits]()
     for n_axes in numbers:
         last_cells, cells = cells, bent.first(n_axes) if n_axes in fewer else every
         before = [fits.moved(last_cells, cells) for fits in before]
+        sketch = cells.of_cells(sample) if len(sample) < n_obs else None
         found: list[LinearFits] = []
         last = float("inf")
         for number, penalty in enumerate(penalties):
             # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
             start = before[number] if number < len(before) else found[-1] if found else None
+            if sketch is not None:
+                start = fit_linear(sketch, labels[sample], in_folds[:, sample] * stands_for, penalty, start)
             found.append(fit_linear(cells, labels, in_folds, penalty, start))
             out_of_fold = _out_of_fold(cells, found[-1], fold_of)
             loss = _mean_loss(out_of_fold, labels, judging)
@@ -107,6 +114,23 @@ def _candidates(
                 break
             last = loss
         before = found
+
+
+def _sample(labels: "Tensor") -> "tuple[Tensor, Tensor]":
+    """A few of many cells, whose solution is where that of all is looked for, and how many each stands for.
+
+    Every label is there, by all of its cells where they are few. Without many cells, all are taken.
+    """
+    n_obs = len(labels)
+    if n_obs <= _MANY_CELLS:
+        return torch.arange(n_obs, device=labels.device), torch.ones(n_obs, device=labels.device)
+    counts = labels.bincount()
+    wanted = torch.maximum(counts * _N_SAMPLED // n_obs, counts.clamp(max=_N_SAMPLED_OF_LABEL))
+    order = torch.randperm(n_obs, generator=torch.Generator().manual_seed(0)).to(labels.device)
+    order = order[labels[order].argsort(stable=True)]
+    rank = torch.arange(n_obs, device=labels.device) - (counts.cumsum(0) - counts)[labels[order]]
+    rows = order[rank < wanted[labels[order]]].sort().values
+    return rows, (counts / wanted.clamp(min=1))[labels[rows]]
 
 
 def _out_of_fold(cells: PrincipalAxes, fits: LinearFits, fold_of: "Tensor") -> "Tensor":
