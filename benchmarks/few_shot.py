@@ -36,8 +36,9 @@ from scmpt_scverse._labels import labels_or
 from scmpt_scverse._types import FloatArray, IntArray, StrArray
 from scmpt_scverse.cli._group import quiet_libraries
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues, compute_embedding
+from scmpt_scverse.module._mixture import mix, mixture_weights
 from scmpt_scverse.module._principal_axes import FeatureBlocks
-from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, stratified_folds
+from scmpt_scverse.module._stacking import fit_head, stratified_folds
 from scmpt_scverse.module._standardiser import Standardiser
 from scmpt_scverse.pp import ExpressionReader, Normalisation
 

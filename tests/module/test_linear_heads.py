@@ -8,8 +8,9 @@ from torch.func import functional_call
 
 from scmpt_scverse.module._fusion_stacked import StackedFusion
 from scmpt_scverse.module._linear_heads import fit_linear
+from scmpt_scverse.module._mixture import mixture_weights
 from scmpt_scverse.module._principal_axes import FeatureBlocks, PrincipalAxes
-from scmpt_scverse.module._stacking import LinearHead, fit_head, mixture_weights, stratified_folds
+from scmpt_scverse.module._stacking import LinearHead, fit_head, stratified_folds
 
 
 def cells(n_obs: int, n_features: int, n_labels: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

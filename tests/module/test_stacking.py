@@ -13,8 +13,9 @@ from sklearn.metrics import f1_score, log_loss
 from scmpt_scverse._types import FloatArray, IntArray
 from scmpt_scverse.module import CellSplit, FitOptions, FusionClassifier
 from scmpt_scverse.module._fusion_stacked import StackedFusion
+from scmpt_scverse.module._mixture import mixture_weights
 from scmpt_scverse.module._principal_axes import FeatureBlocks
-from scmpt_scverse.module._stacking import LinearHead, _candidates, fit_head, mixture_weights, stratified_folds
+from scmpt_scverse.module._stacking import LinearHead, _candidates, fit_head, stratified_folds
 
 
 def head_of(log_probabilities: FloatArray) -> LinearHead:

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches, in_blocks
 from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
+from scmpt_scverse.module._mixture import mix, mixture_weights
 from scmpt_scverse.module._principal_axes import BLOCK_SIZE, FeatureBlocks
-from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, stratified_folds
+from scmpt_scverse.module._stacking import fit_head, stratified_folds
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,22 +1,20 @@
-"""Stacked generalisation: a linear head per modality, and how much each is trusted, learned out of fold."""
+"""A linear head per modality, whose number of axes and penalty are chosen out of fold."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from sklearn.metrics import f1_score
 
 from scmpt_scverse.module._linear_heads import LinearFits, fit_linear
-from scmpt_scverse.module._principal_axes import BLOCK_SIZE, FeatureBlocks, PrincipalAxes
+from scmpt_scverse.module._principal_axes import FeatureBlocks, PrincipalAxes
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse._types import IntArray
 
 #: Heads that leave out a tenth are closest to the final one, so what they say of themselves holds for it; where cells
 #: abound, leaving out a quarter is as good, and cheaper.
@@ -27,16 +25,11 @@ _N_AXES = (50, 200, 1000)
 #: Axes of few cells in many features bend towards each of these cells, so every fold needs its own. With fewer features
 #: than this share of the cells, heads that share them say the same of the cells left out.
 _LARGEST_SHARE_OF_FEATURES = 0.5
-#: From so many cells on, the solution of a sample is the start of that of all; so many cells are in the sample, of a
-#: rare label so many at least.
+#: With more cells than these, a sample of so many comes first, of a rare label so many at least; what its heads show is
+#: not tried again on all cells.
 _MANY_CELLS, _N_SAMPLED, _N_SAMPLED_OF_LABEL = 30_000, 10_000, 200
 #: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
-#: How much of the weights of the mixture is given up for the best single modality, where that is better.
-_MIXTURES = (0.0, 0.5, 1.0)
-#: How much equal weights of the modalities count beside the training cells: as much as the cross-entropy of so many.
-#: A handful of cells says little of which modality is better; from a hundred on, this changes nothing.
-_PRIOR_CELLS = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,45 +72,111 @@ def _candidates(
     features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray"
 ) -> Iterator[tuple[float, LinearHead]]:
     """Heads of several numbers of axes and penalties, each with its cross-entropy out of fold."""
-    every = PrincipalAxes.of(features, max(_N_AXES))
-    n_obs, n_features = features.shape
-    penalties = [share * every.total / n_obs for share in _PENALTIES]
-    fold_of = torch.as_tensor(folds, device=labels.device)
-    # The last fit leaves no cell out: it is the head that predicts, and as far from its optimum as the others are.
-    left_out = torch.stack([fold_of == fold for fold in range(int(folds.max()) + 2)])
-    in_folds = cell_weights * ~left_out
-    judging = cell_weights * _is_judged(labels, cell_weights)
-    if not judging.any():  # then nothing tells settings apart but how sure they are, and the least sure one is taken
-        judging = cell_weights
-    numbers = sorted({min(n_axes, len(every.squares)) for n_axes in _N_AXES})
-    fewer = [n_axes for n_axes in numbers if n_axes < len(every.squares)]
-    are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
-    bent = every.without(left_out, max(fewer)) if fewer and are_axes_noisy else every
-    sample, stands_for = _sample(labels)
-    cells, before = every, list[LinearFits]()
-    for n_axes in numbers:
-        last_cells, cells = cells, bent.first(n_axes) if n_axes in fewer else every
-        before = [fits.moved(last_cells, cells) for fits in before]
-        sketch = cells.of_cells(sample) if len(sample) < n_obs else None
-        found: list[LinearFits] = []
-        last = float("inf")
-        for number, penalty in enumerate(penalties):
-            # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
-            start = before[number] if number < len(before) else found[-1] if found else None
-            if sketch is not None:
-                start = fit_linear(sketch, labels[sample], in_folds[:, sample] * stands_for, penalty, start)
-            found.append(fit_linear(cells, labels, in_folds, penalty, start))
-            out_of_fold = _out_of_fold(cells, found[-1], fold_of)
-            loss = _mean_loss(out_of_fold, labels, judging)
-            yield loss, LinearHead(found[-1].weights @ cells.axes.mT, found[-1].biases, out_of_fold)
-            if loss > last:
-                break
-            last = loss
-        before = found
+    search = _Search.of(features, labels, cell_weights, folds)
+    rows, stands_for = _sample(labels)
+    first: dict[int, int] | None = None
+    starts: dict[tuple[int, int], LinearFits] = {}
+    if len(rows) < len(labels):
+        losses = {}
+        for place, loss, fits, _ in search.of_cells(rows, stands_for).tried({}):
+            losses[place], starts[place] = loss, fits
+        best = min(losses, key=losses.__getitem__)
+        # A head of more cells has use for no fewer axes than that of a sample, and for no stronger penalty.
+        first = {
+            n_axes: min((loss, penalty) for (other, penalty), loss in losses.items() if other == n_axes)[1]
+            for n_axes in range(best[0], len(search.cells))
+        }
+    for (n_axes, _), loss, fits, out_of_fold in search.tried(starts, first):
+        yield loss, LinearHead(fits.weights @ search.cells[n_axes].axes.mT, fits.biases, out_of_fold)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """For a number of axes and a penalty.
+
+    Attributes
+    ----------
+    cells
+        On several numbers of axes, ascending.
+    labels, fold_of, judging
+        Code, fold, and weight in judging a head, of each cell, shape `(n_obs,)`.
+    in_folds
+        Weight of each cell in each fit, shape `(n_folds + 1, n_obs)`.
+    penalties
+        Strong to weak.
+    """
+
+    cells: list[PrincipalAxes]
+    labels: "Tensor"
+    fold_of: "Tensor"
+    judging: "Tensor"
+    in_folds: "Tensor"
+    penalties: list[float]
+
+    @classmethod
+    def of(cls, features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> Self:
+        """From what :func:`fit_head` gets."""
+        every = PrincipalAxes.of(features, max(_N_AXES))
+        n_obs, n_features = features.shape
+        fold_of = torch.as_tensor(folds, device=labels.device)
+        # The last fit leaves no cell out: it is the head that predicts, as far from its optimum as the others are.
+        left_out = torch.stack([fold_of == fold for fold in range(int(folds.max()) + 2)])
+        judging = cell_weights * is_judged(labels, cell_weights)
+        if not judging.any():  # then nothing tells settings apart but how sure they are: the least sure one is taken
+            judging = cell_weights
+        fewer = [n_axes for n_axes in _N_AXES if n_axes < len(every.squares)]
+        are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
+        bent = every.without(left_out, max(fewer)) if fewer and are_axes_noisy else every
+        cells = [*(bent.first(n_axes) for n_axes in fewer), every]
+        penalties = [share * every.total / n_obs for share in _PENALTIES]
+        return cls(cells, labels, fold_of, judging, cell_weights * ~left_out, penalties)
+
+    def of_cells(self, rows: "Tensor", stands_for: "Tensor") -> Self:
+        """The same with some of the cells, each of which stands for so many."""
+        return replace(
+            self,
+            cells=[each.of_cells(rows) for each in self.cells],
+            labels=self.labels[rows],
+            fold_of=self.fold_of[rows],
+            judging=self.judging[rows] * stands_for,
+            in_folds=self.in_folds[:, rows] * stands_for,
+        )
+
+    def tried(
+        self, starts: "Mapping[tuple[int, int], LinearFits]", first: "Mapping[int, int] | None" = None
+    ) -> "Iterator[tuple[tuple[int, int], float, LinearFits, Tensor]]":
+        """Number of axes and of the penalty (of those that there are), loss out of fold, fits, and what these say.
+
+        Parameters
+        ----------
+        starts
+            Where to look for the solution, as far as there is a better place than the solutions that are neighbours.
+        first
+            Numbers of axes to try, and the first penalty of each; `None` tries all.
+        """
+        first = dict.fromkeys(range(len(self.cells)), 0) if first is None else first
+        found: dict[tuple[int, int], LinearFits] = {}
+        for n_axes, first_penalty in first.items():
+            cells, last = self.cells[n_axes], float("inf")
+            for penalty in range(first_penalty, len(self.penalties)):
+                start = starts.get((n_axes, penalty))
+                if start is None and (n_axes - 1, penalty) in found:
+                    # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
+                    start = found[n_axes - 1, penalty].moved(self.cells[n_axes - 1], cells)
+                if start is None:
+                    start = found.get((n_axes, penalty - 1))
+                fits = fit_linear(cells, self.labels, self.in_folds, self.penalties[penalty], start)
+                found[n_axes, penalty] = fits
+                out_of_fold = _out_of_fold(cells, fits, self.fold_of)
+                loss = _mean_loss(out_of_fold, self.labels, self.judging)
+                yield (n_axes, penalty), loss, fits, out_of_fold
+                if loss > last:
+                    break
+                last = loss
 
 
 def _sample(labels: "Tensor") -> "tuple[Tensor, Tensor]":
-    """A few of many cells, whose solution is where that of all is looked for, and how many each stands for.
+    """A few of many cells, whose heads say where to look for those of all, and how many each of them stands for.
 
     Every label is there, by all of its cells where they are few. Without many cells, all are taken.
     """
@@ -145,33 +204,6 @@ def _out_of_fold(cells: PrincipalAxes, fits: LinearFits, fold_of: "Tensor") -> "
     return found
 
 
-def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
-    """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
-
-    The weights have the least cross-entropy out of fold, plus a small penalty on their distance from equal weights,
-    which decides where cells are few. They also set how sure the mixture is, so its probabilities are calibrated as far
-    as the training cells tell. A label of one cell says nothing: the head that leaves this cell out has never seen its
-    label. Without any other label, weights are equal. Where the best single modality has a higher macro F1 out of fold,
-    the mixture gives way to it. Which modality is best is a matter of cross-entropy as well: macro F1 of few cells
-    hangs on one or two of a rare label.
-    """
-    labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
-    is_judged = _is_judged(labels, cell_weights)
-    if not is_judged.any():
-        return np.full(len(heads), 1 / len(heads))
-    every = _Judged([head.out_of_fold for head in heads.values()], labels, cell_weights, is_judged.nonzero()[:, 0])
-    mixed = _least_cross_entropy(every)
-    alone = []
-    for modality, head in enumerate(heads.values()):
-        weights = np.zeros(len(heads))
-        one = replace(every, log_probabilities=[head.out_of_fold])
-        weights[modality] = _least_cross_entropy(one)[0]
-        alone.append(weights)
-    best = alone[int(np.argmin([every.loss(weights)[0] for weights in alone]))]
-    candidates = [(1 - share) * mixed + share * best for share in _MIXTURES]
-    return candidates[int(np.argmax([every.macro_f1(weights) for weights in candidates]))]
-
-
 def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
     """The fold that each cell is left out in, every label spread over as many folds as it has cells.
 
@@ -185,74 +217,10 @@ def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
     return folds
 
 
-def mix(log_probabilities: "Tensor", weights: "Tensor") -> "Tensor":
-    """Log-probabilities of a mixture, up to a constant a cell; sums over the first axis, the modalities."""
-    return torch.einsum("m,m...->...", weights, log_probabilities)
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """Cells that mixtures are judged by, computed in double precision, block by block.
-
-    Attributes
-    ----------
-    log_probabilities
-        Of each modality, shape `(n_obs, n_labels)`.
-    labels, cell_weights
-        Shape `(n_obs,)`.
-    rows
-        Which of the cells.
-    """
-
-    log_probabilities: "list[Tensor]"
-    labels: "Tensor"
-    cell_weights: "Tensor"
-    rows: "Tensor"
-
-    def _blocks(self) -> "Iterator[tuple[Tensor, Tensor]]":
-        """Rows, and the log-probabilities of these by all modalities, shape `(n_modalities, n_rows, n_labels)`."""
-        for rows in self.rows.split(BLOCK_SIZE):
-            yield rows, torch.stack([each[rows.to(each.device)].cpu() for each in self.log_probabilities]).double()
-
-    def loss(self, weights: "FloatArray") -> "tuple[float, FloatArray]":
-        """Mean cross-entropy of a mixture, and its gradient by the weights, shape `(n_modalities,)`."""
-        of_modalities = torch.as_tensor(weights, dtype=torch.float64)
-        total, loss = self.cell_weights[self.rows].sum(), torch.zeros((), dtype=torch.float64)
-        gradient = torch.zeros_like(of_modalities)
-        for rows, logs in self._blocks():
-            logits = mix(logs, of_modalities)
-            each = self.cell_weights[rows] / total
-            truth = self.labels[rows][:, None]
-            loss += each @ (logits.logsumexp(dim=1) - logits.gather(1, truth)[:, 0])
-            expected = torch.einsum("mnl,nl->mn", logs, logits.softmax(dim=1))
-            gradient += (expected - logs.gather(2, truth.expand(len(logs), -1, 1))[..., 0]) @ each
-        return float(loss), gradient.numpy()
-
-    def macro_f1(self, weights: "FloatArray") -> float:
-        """Of the labels that a mixture predicts."""
-        predicted = [mix(logs, torch.as_tensor(weights)).argmax(dim=1) for _, logs in self._blocks()]
-        truth = self.labels[self.rows].numpy()
-        return float(f1_score(truth, torch.cat(predicted).numpy(), average="macro", zero_division=0))
-
-
-def _is_judged(labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
+def is_judged(labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
     """Cells whose label other cells have, too, so that heads that leave them out know it; shape `(n_obs,)`."""
     counts = labels.bincount((cell_weights > 0).to(cell_weights.dtype))
     return (cell_weights > 0) & (counts[labels] > 1)
-
-
-def _least_cross_entropy(cells: _Judged) -> "FloatArray":
-    """Weights of the modalities, not negative, shape `(n_modalities,)`."""
-    equal = np.full(len(cells.log_probabilities), 1 / len(cells.log_probabilities))
-    prior = _PRIOR_CELLS / len(cells.rows)
-
-    def loss(weights: "FloatArray") -> "tuple[float, FloatArray]":
-        entropy, gradient = cells.loss(weights)
-        away = weights - equal
-        return entropy + prior * float(away @ away), gradient + 2 * prior * away
-
-    found = minimize(loss, equal, jac=True, bounds=[(0, None)] * len(equal), method="L-BFGS-B")
-    return np.asarray(found.x)
 
 
 def _mean_loss(log_probabilities: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> float:
