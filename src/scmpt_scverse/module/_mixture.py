@@ -25,7 +25,7 @@ _MIXTURES = (0.0, 0.5, 1.0)
 _PRIOR_CELLS = 1.0
 
 
-def mixture_weights(heads: Mapping[str, LinearHead], labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
+def mixture_weights(heads: "Mapping[str, LinearHead]", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
     """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
 
     The weights have the least cross-entropy out of fold, plus a small penalty on their distance from equal weights,
