@@ -15,7 +15,7 @@ from scmpt_scverse.module import CellSplit, FitOptions, FusionClassifier
 from scmpt_scverse.module._fusion_stacked import StackedFusion
 from scmpt_scverse.module._mixture import mixture_weights
 from scmpt_scverse.module._principal_axes import FeatureBlocks
-from scmpt_scverse.module._stacking import LinearHead, _candidates, fit_head, stratified_folds
+from scmpt_scverse.module._stacking import LinearHead, _Search, fit_head, stratified_folds
 
 
 def head_of(log_probabilities: FloatArray) -> LinearHead:
@@ -106,7 +106,8 @@ def test_penalties_are_in_units_of_the_variance_and_do_not_grow_with_cells() -> 
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     folds = stratified_folds(labels, 0)
     arguments = torch.from_numpy(labels), torch.ones(120), folds
-    found = [head for _, head in _candidates(FeatureBlocks.of(torch.from_numpy(features).float()), *arguments)]
+    search = _Search.of(FeatureBlocks.of(torch.from_numpy(features).float()), *arguments)
+    found = [search.solved(each) for each in search.candidates()]
     assert len(found) >= 2
     for share, head in zip((0.3, 0.03, 0.003, 0.0003), found, strict=False):
         left_out = folds == 2
@@ -126,11 +127,13 @@ def test_penalties_are_in_units_of_the_variance_and_do_not_grow_with_cells() -> 
 def test_the_candidate_of_least_cross_entropy_is_taken() -> None:
     features, _, given, weights = mislabelled()
     arguments = FeatureBlocks.of(features), given, weights, stratified_folds(given.numpy(), 0)
-    losses, heads = zip(*_candidates(*arguments), strict=True)
-    torch.testing.assert_close(fit_head(*arguments).out_of_fold, heads[int(np.argmin(losses))].out_of_fold)
-    for loss, head in zip(losses, heads, strict=True):
-        each = torch.nn.functional.nll_loss(head.out_of_fold, given, reduction="none")
-        assert loss == pytest.approx(float((each * weights).sum() / weights.sum()), rel=1e-4)
+    search = _Search.of(*arguments)
+    candidates = list(search.candidates())
+    heads = [search.solved(each) for each in candidates]
+    losses = [torch.nn.functional.nll_loss(head.out_of_fold, given, reduction="none") @ weights for head in heads]
+    for candidate, loss in zip(candidates, losses, strict=True):
+        assert candidate.loss == pytest.approx(float(loss / weights.sum()), rel=0.01)
+    assert fit_head(*arguments).out_of_fold.equal(heads[int(np.argmin(losses))].out_of_fold)
 
 
 def test_a_missing_modality_makes_the_others_weigh_more() -> None:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 _MAX_STEPS = 300
 #: Earlier steps that tell how the loss curves.
 _N_REMEMBERED = 10
-#: Share of the loss that so many steps must win together for another one to be worth while.
-_TOLERANCE, _PATIENCE = 1e-4, 5
+#: Share of the loss that the next step promises to win where fits are good enough to compare settings by, and where they
+#: are the solution: it then does not depend on where it was looked for.
+ROUGH, FINE = 1e-4, 1e-10
 #: A step is shortened until the loss falls by a share of what its slope promises; so often at most.
 _SUFFICIENT, _SHORTER, _MAX_SHORTER = 1e-4, 0.4, 8
 #: Share of the loss that is rounding.
@@ -49,7 +50,13 @@ class LinearFits:
 
 
 def fit_linear(
-    cells: "PrincipalAxes", labels: "Tensor", cell_weights: "Tensor", penalty: float, start: LinearFits | None = None
+    cells: "PrincipalAxes",
+    labels: "Tensor",
+    cell_weights: "Tensor",
+    penalty: float,
+    start: LinearFits | None = None,
+    *,
+    tolerance: float = FINE,
 ) -> LinearFits:
     r"""Minimise weighted cross-entropy plus `penalty / 2` times the squared weights; biases are free.
 
@@ -65,6 +72,8 @@ def fit_linear(
         Of squared weights; the inverse of `C` in scikit-learn.
     start
         Where to start, such as the solution for a stronger penalty.
+    tolerance
+        Share of the loss that another step must promise to win.
 
     Notes
     -----
@@ -77,10 +86,12 @@ def fit_linear(
     inverse = _inverse_curvature(cells, labels, cell_weights, penalty, n_labels)
     at = torch.zeros_like(inverse) if start is None else torch.cat([start.weights, start.biases[..., None]], dim=-1)
     loss, gradient = loss_at(at)
-    steps, losses = _Steps(inverse), [loss]
+    steps = _Steps(inverse)
     for _ in range(_MAX_STEPS):
         direction = steps.direction(gradient)
         promised = _dot(direction, gradient)
+        if (promised <= tolerance * loss).all():
+            break
         length = torch.ones_like(promised)
         for _ in range(_MAX_SHORTER):
             new = at - length[:, None, None] * direction
@@ -94,9 +105,6 @@ def fit_linear(
         new_loss = torch.where(is_worse, loss, new_loss)
         steps.remember(new - at, new_gradient - gradient)
         at, loss, gradient = new, new_loss, new_gradient
-        losses = [*losses, loss][-_PATIENCE - 1 :]
-        if len(losses) > _PATIENCE and not (losses[0] - loss > _TOLERANCE * loss).any():
-            break
     return LinearFits(at[..., :-1], at[..., -1])
 
 

@@ -23,6 +23,8 @@ _MIXTURES = (0.0, 0.5, 1.0)
 #: How much equal weights of the modalities count beside the training cells: as much as the cross-entropy of so many.
 #: A handful of cells says little of which modality is better; from a hundred on, this changes nothing.
 _PRIOR_CELLS = 1.0
+#: Of the loss and of its gradient.
+_TOLERANCE = 1e-10
 
 
 def mixture_weights(heads: "Mapping[str, LinearHead]", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
@@ -112,5 +114,5 @@ def _least_cross_entropy(cells: _Judged) -> "FloatArray":
         away = weights - equal
         return entropy + prior * float(away @ away), gradient + 2 * prior * away
 
-    found = minimize(loss, equal, jac=True, bounds=[(0, None)] * len(equal), method="L-BFGS-B")
+    found = minimize(loss, equal, jac=True, bounds=[(0, None)] * len(equal), method="L-BFGS-B", tol=_TOLERANCE)
     return np.asarray(found.x)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
 
-from scmpt_scverse.module._linear_heads import LinearFits, fit_linear
+from scmpt_scverse.module._linear_heads import ROUGH, LinearFits, fit_linear
 from scmpt_scverse.module._principal_axes import FeatureBlocks, PrincipalAxes
 
 if TYPE_CHECKING:
@@ -65,29 +65,25 @@ def fit_head(features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", 
     folds
         From :func:`stratified_folds`.
     """
-    return min(_candidates(features, labels, cell_weights, folds), key=itemgetter(0))[1]
-
-
-def _candidates(
-    features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray"
-) -> Iterator[tuple[float, LinearHead]]:
-    """Heads of several numbers of axes and penalties, each with its cross-entropy out of fold."""
     search = _Search.of(features, labels, cell_weights, folds)
-    rows, stands_for = _sample(labels)
-    first: dict[int, int] | None = None
-    starts: dict[tuple[int, int], LinearFits] = {}
-    if len(rows) < len(labels):
-        losses = {}
-        for place, loss, fits, _ in search.of_cells(rows, stands_for).tried({}):
-            losses[place], starts[place] = loss, fits
-        best = min(losses, key=losses.__getitem__)
-        # A head of more cells has use for no fewer axes than that of a sample, and for no stronger penalty.
-        first = {
-            n_axes: min((loss, penalty) for (other, penalty), loss in losses.items() if other == n_axes)[1]
-            for n_axes in range(best[0], len(search.cells))
-        }
-    for (n_axes, _), loss, fits, out_of_fold in search.tried(starts, first):
-        yield loss, LinearHead(fits.weights @ search.cells[n_axes].axes.mT, fits.biases, out_of_fold)
+    best = min(search.candidates(), key=attrgetter("loss"))
+    return search.solved(best)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Numbers of the axes and of the penalty, of those that there are, and how good heads are with them.
+
+    Attributes
+    ----------
+    loss
+        Cross-entropy out of fold.
+    """
+
+    n_axes: int
+    penalty: int
+    fits: LinearFits
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -131,9 +127,13 @@ class _Search:
         penalties = [share * every.total / n_obs for share in _PENALTIES]
         return cls(cells, labels, fold_of, judging, cell_weights * ~left_out, penalties)
 
-    def of_cells(self, rows: "Tensor", stands_for: "Tensor") -> Self:
-        """The same with some of the cells, each of which stands for so many."""
-        return replace(
+    def candidates(self) -> Iterator[_Candidate]:
+        """Numbers of axes and penalties that may be the best ones."""
+        rows, stands_for = _sample(self.labels)
+        if len(rows) == len(self.labels):
+            yield from self._tried({}, dict.fromkeys(range(len(self.cells)), 0))
+            return
+        sample = replace(
             self,
             cells=[each.of_cells(rows) for each in self.cells],
             labels=self.labels[rows],
@@ -141,38 +141,41 @@ class _Search:
             judging=self.judging[rows] * stands_for,
             in_folds=self.in_folds[:, rows] * stands_for,
         )
+        found = sorted(sample._tried({}, dict.fromkeys(range(len(self.cells)), 0)), key=attrgetter("loss"))
+        # A head of more cells has use for no fewer axes than that of a sample, and for no stronger penalty.
+        first = {each.n_axes: each.penalty for each in reversed(found) if each.n_axes >= found[0].n_axes}
+        yield from self._tried({(each.n_axes, each.penalty): each.fits for each in found}, first)
 
-    def tried(
-        self, starts: "Mapping[tuple[int, int], LinearFits]", first: "Mapping[int, int] | None" = None
-    ) -> "Iterator[tuple[tuple[int, int], float, LinearFits, Tensor]]":
-        """Number of axes and of the penalty (of those that there are), loss out of fold, fits, and what these say.
+    def _tried(
+        self, starts: "Mapping[tuple[int, int], LinearFits]", first: "Mapping[int, int]"
+    ) -> Iterator[_Candidate]:
+        """Numbers of axes with penalties from the first one on, until a weaker penalty is worse.
 
-        Parameters
-        ----------
-        starts
-            Where to look for the solution, as far as there is a better place than the solutions that are neighbours.
-        first
-            Numbers of axes to try, and the first penalty of each; `None` tries all.
+        Solutions are looked for at `starts`, by number of axes and penalty, or else at those that are neighbours.
         """
-        first = dict.fromkeys(range(len(self.cells)), 0) if first is None else first
         found: dict[tuple[int, int], LinearFits] = {}
-        for n_axes, first_penalty in first.items():
+        for n_axes in sorted(first):
             cells, last = self.cells[n_axes], float("inf")
-            for penalty in range(first_penalty, len(self.penalties)):
+            for penalty in range(first[n_axes], len(self.penalties)):
                 start = starts.get((n_axes, penalty))
                 if start is None and (n_axes - 1, penalty) in found:
                     # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
                     start = found[n_axes - 1, penalty].moved(self.cells[n_axes - 1], cells)
                 if start is None:
                     start = found.get((n_axes, penalty - 1))
-                fits = fit_linear(cells, self.labels, self.in_folds, self.penalties[penalty], start)
+                fits = fit_linear(cells, self.labels, self.in_folds, self.penalties[penalty], start, tolerance=ROUGH)
                 found[n_axes, penalty] = fits
-                out_of_fold = _out_of_fold(cells, fits, self.fold_of)
-                loss = _mean_loss(out_of_fold, self.labels, self.judging)
-                yield (n_axes, penalty), loss, fits, out_of_fold
+                loss = _mean_loss(_out_of_fold(cells, fits, self.fold_of), self.labels, self.judging)
+                yield _Candidate(n_axes, penalty, fits, loss)
                 if loss > last:
                     break
                 last = loss
+
+    def solved(self, candidate: _Candidate) -> LinearHead:
+        """The head of a candidate."""
+        cells, penalty = self.cells[candidate.n_axes], self.penalties[candidate.penalty]
+        fits = fit_linear(cells, self.labels, self.in_folds, penalty, candidate.fits)
+        return LinearHead(fits.weights @ cells.axes.mT, fits.biases, _out_of_fold(cells, fits, self.fold_of))
 
 
 def _sample(labels: "Tensor") -> "tuple[Tensor, Tensor]":
