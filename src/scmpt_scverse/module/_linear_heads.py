@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _MAX_STEPS = 300
 #: Earlier steps that tell how the loss curves.
 _N_REMEMBERED = 10
-#: Share of the loss that the next step promises to win where fits are good enough to compare settings by, and where they
-#: are the solution: it then does not depend on where it was looked for.
+#: Share of the loss that the next step promises to win where fits are good enough to compare settings by, and where
+#: they are the solution, which then does not depend on where it was looked for.
 ROUGH, FINE = 1e-4, 1e-10
 #: A step is shortened until the loss falls by a share of what its slope promises; so often at most.
 _SUFFICIENT, _SHORTER, _MAX_SHORTER = 1e-4, 0.4, 8
