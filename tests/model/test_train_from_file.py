@@ -14,6 +14,7 @@ from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
 from scmpt_scverse import SCMPT
+from scmpt_scverse.modalities import ExpressionRows
 from scmpt_scverse.module import _classifier
 
 COUNTS = {"counts": {"encoder": "counts", "n_genes": 200}}
@@ -107,7 +108,9 @@ def test_cells_without_expression_are_known_from_the_file(counted: AnnData, tmp_
     silent = np.isin(np.arange(700), [2, 300])
     for cells in (counted, backed(counted, tmp_path)):
         every = model.modalities.quiet().read(cells)["counts"]
+        assert isinstance(every, ExpressionRows)
         np.testing.assert_array_equal(every.is_readable, ~silent)
         assert np.isnan(every[np.array([2, 300])]).all()
         some = model.modalities.quiet().read(cells, np.array([300, 5]))["counts"]
+        assert isinstance(some, ExpressionRows)
         np.testing.assert_array_equal(some.is_readable, [False, True])
