@@ -36,7 +36,9 @@ from scmpt_scverse._labels import labels_or
 from scmpt_scverse._types import FloatArray, IntArray, StrArray
 from scmpt_scverse.cli._group import quiet_libraries
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues, compute_embedding
-from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, stratified_folds
+from scmpt_scverse.module._mixture import mix, mixture_weights
+from scmpt_scverse.module._principal_axes import FeatureBlocks
+from scmpt_scverse.module._stacking import fit_head, stratified_folds
 from scmpt_scverse.module._standardiser import Standardiser
 from scmpt_scverse.pp import ExpressionReader, Normalisation
 
@@ -141,9 +143,9 @@ def predictions(cells: Cells, train: IntArray, test: IntArray, seed: int) -> Ite
     for name, rows in ({"counts": values} | {name: rows[both] for name, rows in cells.embeddings.items()}).items():
         standardiser = Standardiser(rows.shape[1], largest=LARGEST_EXPRESSION if name == "counts" else float("inf"))
         tensor = torch.from_numpy(rows)
-        standardiser.fit(tensor[: len(train)])
+        standardiser.fit([tensor[: len(train)]])
         tensor = standardiser(tensor)
-        head = heads[name] = fit_head(tensor[: len(train)], labels, same, folds)
+        head = heads[name] = fit_head(FeatureBlocks.of(tensor[: len(train)]), labels, same, folds)
         tested[name] = (tensor[len(train) :] @ head.weights[-1].T + head.biases[-1]).log_softmax(dim=-1)
     for name, modalities in MODELS.items():
         weights = mixture_weights({modality: heads[modality] for modality in modalities}, labels, same)

@@ -1,5 +1,6 @@
 """Models on disk: weights as safetensors, everything else as JSON. Loading runs no code of the file."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from scmpt_scverse import __version__
@@ -20,6 +21,8 @@ from scmpt_scverse._checks import MOST_LEVELS, is_of_machine, list_some, parsed_
 #: Raised when older versions cannot read what is written.
 FORMAT = 1
 _JSON, _ARRAYS, _PICKLE = "model.json", "model.safetensors", "model.pt"
+#: Key in both files of what says that they are of one model.
+_PAIR = "pair"
 _ARRAY, _FRAME = "__array__", "__frame__"
 #: What building a model of other values raises; a `ValueError` may be for the user.
 _OF_DAMAGE: tuple[type[Exception], ...] = (
@@ -29,14 +32,15 @@ _OF_DAMAGE: tuple[type[Exception], ...] = (
 
 def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     """Write plain values, small arrays and DataFrames of `content` as JSON, and named `arrays` in a file next to it."""
-    record = {"format": FORMAT, "version": __version__, **content}
-    text = json.dumps(_encoded(record), indent=1, allow_nan=True)
     plain = {name: np.asarray(_numpy(values), order="C") for name, values in arrays.items()}
+    pair = _digest(plain)
+    record = {"format": FORMAT, "version": __version__, _PAIR: pair, **content}
+    text = json.dumps(_encoded(record), indent=1, allow_nan=True)
     # Both are written before either takes its place: a full disk leaves the model that was there. In a folder of their
     # own, so that no link that somebody put there is followed.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".scmpt-") as beside:
         try:
-            save_file(plain, Path(beside) / _ARRAYS)
+            save_file(plain, Path(beside) / _ARRAYS, metadata={_PAIR: pair})
         except SafetensorError as error:  # what it makes of a full disk
             raise OSError(f"Expected to write into {folder}; found that this cannot be done ({error}).") from error
         (Path(beside) / _JSON).write_text(text, encoding="utf-8")
@@ -56,12 +60,25 @@ def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[st
     """
     content = _read_json(folder, prefix, names)
     try:
-        return content, load_file(folder / f"{prefix}{_ARRAYS}")
+        with safe_open(folder / f"{prefix}{_ARRAYS}", framework="numpy") as file:
+            pair = (file.metadata() or {}).get(_PAIR)
+        arrays = load_file(folder / f"{prefix}{_ARRAYS}")
     # safetensors raises all sorts of things for files that are cut short, none of theirs, or crafted.
     except Exception as error:
         if _is_of_system(error):
             raise
         raise damaged(folder, error) from error
+    if pair is not None and _PAIR in content and content[_PAIR] != pair:
+        raise damaged(folder, f"{_JSON} and {_ARRAYS} are of two models: saving one over the other was interrupted")
+    return content, arrays
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    """Hexadecimal sha256 of named arrays."""
+    digest = hashlib.sha256()
+    for name, values in arrays.items():
+        digest.update(f"{name} {values.dtype} {values.shape} ".encode() + values.tobytes())
+    return digest.hexdigest()
 
 
 def saved_class(folder: Path, prefix: str = "") -> str:

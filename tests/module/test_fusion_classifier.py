@@ -12,7 +12,7 @@ from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 def test_standardiser_agrees_with_scikit_learn() -> None:
     values = torch.randn(50, 7) * torch.arange(7) + 3  # the first feature is constant
     standardise = Standardiser(7)
-    standardise.fit(values)
+    standardise.fit([values])
     expected = torch.from_numpy(StandardScaler().fit_transform(values.double().numpy())).float()
     assert torch.allclose(standardise(values)[:, 1:], expected[:, 1:], atol=1e-5)
     assert torch.allclose(standardise(values)[:, 0], torch.zeros(50), atol=1e-5)
@@ -22,7 +22,7 @@ def test_what_was_constant_in_training_says_nothing() -> None:
     training = torch.randn(50, 2)
     training[:, 1] = 1e-33 * torch.randn(50)  # a dead feature of an encoder
     standardise = Standardiser(2)
-    standardise.fit(training)
+    standardise.fit([training])
     query = torch.tensor([[0.5, 3.0]], requires_grad=True)
     assert standardise(training)[:, 1].tolist() == [0] * 50
     standardise(query).sum().backward()
@@ -33,7 +33,7 @@ def test_what_was_constant_in_training_says_nothing() -> None:
 def test_small_units_are_no_constants() -> None:
     values = torch.randn(50, 3) * 1e-8
     standardise = Standardiser(3)
-    standardise.fit(values)
+    standardise.fit([values])
     assert torch.allclose(standardise(values).std(dim=0, correction=0), torch.ones(3), atol=1e-3)
 
 
@@ -107,7 +107,7 @@ def test_what_is_constant_is_a_matter_of_share() -> None:
     """Features of a millionth of the largest spread are constant but for rounding; of a hundred thousandth, not."""
     values = torch.randn(50, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1e3, 1e-2, 1e-4])
     standardise = Standardiser(3)
-    standardise.fit(values)
+    standardise.fit([values])
     assert standardise.std.isinf().tolist() == [False, False, True]
     assert (standardise(values)[:, 2] == 0).all()
 

@@ -7,8 +7,10 @@ from sklearn.linear_model import LogisticRegression
 from torch.func import functional_call
 
 from scmpt_scverse.module._fusion_stacked import StackedFusion
-from scmpt_scverse.module._linear_heads import PrincipalAxes, fit_linear
-from scmpt_scverse.module._stacking import LinearHead, fit_head, mixture_weights, stratified_folds
+from scmpt_scverse.module._linear_heads import fit_linear
+from scmpt_scverse.module._mixture import mixture_weights
+from scmpt_scverse.module._principal_axes import FeatureBlocks, PrincipalAxes
+from scmpt_scverse.module._stacking import LinearHead, fit_head, stratified_folds
 
 
 def cells(n_obs: int, n_features: int, n_labels: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -24,10 +26,8 @@ def cells(n_obs: int, n_features: int, n_labels: int = 3, seed: int = 0) -> tupl
 def test_agrees_with_scikit_learn(n_obs: int, n_features: int, penalty: float) -> None:
     features, labels = cells(n_obs, n_features)
     weights = torch.from_numpy(np.random.default_rng(1).integers(0, 3, n_obs)).float()
-    axes = PrincipalAxes.of(features)
-    fits = fit_linear(
-        axes, torch.nn.functional.one_hot(labels).float(), torch.stack([torch.ones(n_obs), weights]), penalty
-    )
+    axes = PrincipalAxes.of(FeatureBlocks.of(features))
+    fits = fit_linear(axes, labels, torch.stack([torch.ones(n_obs), weights]), penalty)
     for fit, sample_weight in enumerate((None, weights.numpy())):
         peer = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000)
         peer.fit(features.numpy(), labels.numpy(), sample_weight)
@@ -39,10 +39,12 @@ def test_a_start_from_a_stronger_penalty_does_not_stop_there() -> None:
     """Labels that can be parted: weights go on growing as the penalty falls, by steps that are small at first."""
     labels = torch.arange(112) % 2
     values = np.random.default_rng(0).normal(size=(112, 5)) + np.where(labels, 3, -3)[:, None]
-    axes = PrincipalAxes.of(torch.from_numpy((values - values.mean(axis=0)) / values.std(axis=0)).float())
-    targets, every = torch.nn.functional.one_hot(labels).float(), torch.ones(1, 112)
-    strong = fit_linear(axes, targets, every, 0.015)
-    weak, cold = (fit_linear(axes, targets, every, 0.0015, start) for start in (strong, None))
+    axes = PrincipalAxes.of(
+        FeatureBlocks.of(torch.from_numpy((values - values.mean(axis=0)) / values.std(axis=0)).float())
+    )
+    every = torch.ones(1, 112)
+    strong = fit_linear(axes, labels, every, 0.015)
+    weak, cold = (fit_linear(axes, labels, every, 0.0015, start) for start in (strong, None))
     assert weak.weights.norm() == pytest.approx(float(cold.weights.norm()), rel=0.05)
     assert weak.weights.norm() > 1.2 * strong.weights.norm()
 
@@ -50,7 +52,7 @@ def test_a_start_from_a_stronger_penalty_does_not_stop_there() -> None:
 def test_axes_keep_angles_and_distances() -> None:
     for shape in ((40, 7), (7, 40)):
         features, _ = cells(*shape)
-        axes = PrincipalAxes.of(features)
+        axes = PrincipalAxes.of(FeatureBlocks.of(features))
         assert torch.allclose(axes.coordinates @ axes.coordinates.T, features @ features.T, atol=1e-3)
         assert torch.allclose(axes.coordinates @ axes.axes.T, features, atol=1e-4)
         assert (axes.squares.diff() <= 0).all()
@@ -60,10 +62,10 @@ def test_axes_of_some_cells_are_those_that_these_have_alone() -> None:
     features, _ = cells(60, 200)
     left_out = torch.zeros(2, 60, dtype=torch.bool)
     left_out[0, :6], left_out[1, 6:20] = True, True
-    every = PrincipalAxes.of(features)
+    every = PrincipalAxes.of(FeatureBlocks.of(features))
     without = every.without(left_out, 10)
     for rows, coordinates, squares in zip(left_out, without.coordinates, without.squares, strict=True):
-        alone = PrincipalAxes.of(features[~rows]).first(10)
+        alone = PrincipalAxes.of(FeatureBlocks.of(features[~rows])).first(10)
         assert torch.allclose(squares, alone.squares, rtol=1e-4)
         assert torch.allclose(coordinates.abs(), (features @ alone.axes).abs(), atol=1e-3)
     assert every.without(left_out, len(every.squares)) is every
@@ -80,7 +82,7 @@ def test_out_of_fold_is_no_better_than_new_cells(seed: int) -> None:
         return torch.from_numpy(values).float(), torch.from_numpy(labels)
 
     (features, labels), (new, truth) = drawn(200, seed), drawn(2000, 100 + seed)
-    head = fit_head(features, labels, torch.ones(200), stratified_folds(labels.numpy(), 0))
+    head = fit_head(FeatureBlocks.of(features), labels, torch.ones(200), stratified_folds(labels.numpy(), 0))
     out_of_fold = torch.nn.functional.nll_loss(head.out_of_fold, labels)
     of_new = torch.nn.functional.nll_loss((new @ head.weights[-1].T + head.biases[-1]).log_softmax(1), truth)
     assert of_new * 0.95 < out_of_fold < of_new * 1.6  # by heads of fewer cells
@@ -90,7 +92,7 @@ def test_out_of_fold_means_unseen() -> None:
     """Where labels are noise, cells are predicted no better than by chance by heads that did not see them."""
     features = torch.from_numpy(np.random.default_rng(0).normal(size=(120, 300))).float()
     labels = torch.from_numpy(np.random.default_rng(1).integers(0, 2, 120))
-    head = fit_head(features, labels, torch.ones(120), stratified_folds(labels.numpy(), 0))
+    head = fit_head(FeatureBlocks.of(features), labels, torch.ones(120), stratified_folds(labels.numpy(), 0))
     assert head.out_of_fold.shape == (120, 2)
     assert (head.out_of_fold.argmax(1) == labels).float().mean() < 0.65
     assert torch.nn.functional.nll_loss(head.out_of_fold, labels) > 0.6
@@ -110,7 +112,7 @@ def test_a_modality_of_noise_has_no_say() -> None:
     noise = torch.from_numpy(np.random.default_rng(2).normal(size=(150, 6))).float()
     folds = stratified_folds(labels.numpy(), 0)
     heads: dict[str, LinearHead] = {
-        name: fit_head(values, labels, torch.ones(150), folds)
+        name: fit_head(FeatureBlocks.of(values), labels, torch.ones(150), folds)
         for name, values in {"good": features, "noise": noise}.items()
     }
     good, bad = mixture_weights(heads, labels, torch.ones(150))
@@ -120,7 +122,9 @@ def test_a_modality_of_noise_has_no_say() -> None:
 def test_solved_head_knows_labels_without_cells() -> None:
     features, labels = cells(60, 5)
     head = StackedFusion({"a": 5}, 5)
-    out_of_fold = head.solve({"a": features}, labels + (labels == 2), torch.ones(60), seed=0)  # labels 0, 1 and 3 of 5
+    out_of_fold = head.solve(
+        {"a": FeatureBlocks.of(features)}, labels + (labels == 2), torch.ones(60), seed=0
+    )  # labels 0, 1 and 3 of 5
     probabilities = head({"a": features}).softmax(dim=1)
     assert out_of_fold.logits.shape == (60, 5)
     assert torch.equal(probabilities.argmax(1).unique(), torch.tensor([0, 1, 3]))
@@ -131,7 +135,9 @@ def test_cells_out_of_fold_are_those_of_the_heads_that_are_kept() -> None:
     features, labels = cells(80, 5)
     inputs = {"a": features[:, :3], "b": features[:, 3:]}
     head = StackedFusion({"a": 3, "b": 2}, 3)
-    out_of_fold = head.solve(inputs, labels, torch.ones(80), seed=0)
+    out_of_fold = head.solve(
+        {name: FeatureBlocks.of(each) for name, each in inputs.items()}, labels, torch.ones(80), seed=0
+    )
     assert len(out_of_fold.fold_states) == 10
     for fold, state in enumerate(out_of_fold.fold_states):
         left_out = torch.from_numpy(out_of_fold.folds == fold)

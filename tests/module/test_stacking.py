@@ -13,7 +13,9 @@ from sklearn.metrics import f1_score, log_loss
 from scmpt_scverse._types import FloatArray, IntArray
 from scmpt_scverse.module import CellSplit, FitOptions, FusionClassifier
 from scmpt_scverse.module._fusion_stacked import StackedFusion
-from scmpt_scverse.module._stacking import LinearHead, _candidates, fit_head, mixture_weights, stratified_folds
+from scmpt_scverse.module._mixture import mixture_weights
+from scmpt_scverse.module._principal_axes import FeatureBlocks
+from scmpt_scverse.module._stacking import LinearHead, _Search, fit_head, stratified_folds
 
 
 def head_of(log_probabilities: FloatArray) -> LinearHead:
@@ -89,7 +91,7 @@ def mislabelled() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tenso
 def test_cells_without_weight_have_no_say() -> None:
     """Neither in the regressions, nor in the choice of their penalty, nor in the mixture."""
     features, labels, given, weights = mislabelled()
-    head = fit_head(features, given, weights, stratified_folds(given.numpy(), 0))
+    head = fit_head(FeatureBlocks.of(features), given, weights, stratified_folds(given.numpy(), 0))
     assert torch.nn.functional.nll_loss(head.out_of_fold, labels) < 0.05
     mixture = mixture_weights({"a": head, "b": head}, given, weights)
     assert mixture.sum() > 0.9  # the cells of the wrong label would make it as unsure as can be
@@ -104,7 +106,8 @@ def test_penalties_are_in_units_of_the_variance_and_do_not_grow_with_cells() -> 
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     folds = stratified_folds(labels, 0)
     arguments = torch.from_numpy(labels), torch.ones(120), folds
-    found = [head for _, head in _candidates(torch.from_numpy(features).float(), *arguments)]
+    search = _Search.of(FeatureBlocks.of(torch.from_numpy(features).float()), *arguments)
+    found = [search.solved(each) for each in search.candidates()]
     assert len(found) >= 2
     for share, head in zip((0.3, 0.03, 0.003, 0.0003), found, strict=False):
         left_out = folds == 2
@@ -112,10 +115,10 @@ def test_penalties_are_in_units_of_the_variance_and_do_not_grow_with_cells() -> 
             peer = LogisticRegression(C=1 / (share * 6), tol=1e-8, max_iter=5000).fit(features[cells], labels[cells])
             ours = torch.from_numpy(features).float() @ head.weights[number].T + head.biases[number]
             np.testing.assert_allclose(ours.softmax(dim=1).numpy(), peer.predict_proba(features), atol=0.02)
-    rescaled = fit_head(torch.from_numpy(features * 50).float(), *arguments)
+    rescaled = fit_head(FeatureBlocks.of(torch.from_numpy(features * 50).float()), *arguments)
     torch.testing.assert_close(
         rescaled.out_of_fold,
-        fit_head(torch.from_numpy(features).float(), *arguments).out_of_fold,
+        fit_head(FeatureBlocks.of(torch.from_numpy(features).float()), *arguments).out_of_fold,
         atol=0.01,
         rtol=0.01,
     )
@@ -123,12 +126,14 @@ def test_penalties_are_in_units_of_the_variance_and_do_not_grow_with_cells() -> 
 
 def test_the_candidate_of_least_cross_entropy_is_taken() -> None:
     features, _, given, weights = mislabelled()
-    arguments = features, given, weights, stratified_folds(given.numpy(), 0)
-    losses, heads = zip(*_candidates(*arguments), strict=True)
-    torch.testing.assert_close(fit_head(*arguments).out_of_fold, heads[int(np.argmin(losses))].out_of_fold)
-    for loss, head in zip(losses, heads, strict=True):
-        each = torch.nn.functional.nll_loss(head.out_of_fold, given, reduction="none")
-        assert loss == pytest.approx(float((each * weights).sum() / weights.sum()), rel=1e-4)
+    arguments = FeatureBlocks.of(features), given, weights, stratified_folds(given.numpy(), 0)
+    search = _Search.of(*arguments)
+    candidates = list(search.candidates())
+    heads = [search.solved(each) for each in candidates]
+    losses = [torch.nn.functional.nll_loss(head.out_of_fold, given, reduction="none") @ weights for head in heads]
+    for candidate, loss in zip(candidates, losses, strict=True):
+        assert candidate.loss == pytest.approx(float(loss / weights.sum()), rel=0.01)
+    assert fit_head(*arguments).out_of_fold.equal(heads[int(np.argmin(losses))].out_of_fold)
 
 
 def test_a_missing_modality_makes_the_others_weigh_more() -> None:
@@ -188,7 +193,9 @@ def test_labels_of_one_cell_leave_the_weights_equal() -> None:
     labels = torch.arange(6)
     weights = torch.ones(6)
     heads = {
-        name: fit_head(torch.from_numpy(rng.normal(size=(6, 4))).float(), labels, weights, np.arange(6))
+        name: fit_head(
+            FeatureBlocks.of(torch.from_numpy(rng.normal(size=(6, 4))).float()), labels, weights, np.arange(6)
+        )
         for name in ("a", "b", "c")
     }
     np.testing.assert_allclose(mixture_weights(heads, labels, weights), 1 / 3)
@@ -198,7 +205,9 @@ def test_labels_of_one_cell_have_no_say_beside_others() -> None:
     features, labels, _, weights = mislabelled()
     folds = stratified_folds(labels.numpy(), 0)
     noise = torch.randn(features.shape, generator=torch.Generator().manual_seed(0))
-    heads = {name: fit_head(each, labels, weights, folds) for name, each in (("a", features), ("b", noise))}
+    heads = {
+        name: fit_head(FeatureBlocks.of(each), labels, weights, folds) for name, each in (("a", features), ("b", noise))
+    }
     alone = mixture_weights(heads, labels, weights)
 
     single = int(labels.max()) + 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import sparse
 
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.encoders import ExpressedGenes, GeneGates
-from scmpt_scverse.pp import are_linear, log_normalised
+from scmpt_scverse.pp import CHUNK_SIZE, are_linear, log_normalised
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 _MIN_CELLS = 3
 
 
-class ExpressionRows:
-    """Rows of expression over some genes, dense only where they are asked for.
+class PreparedExpression:
+    """Expression of some cells over the genes of a model, dense only where it is asked for.
 
     Parameters
     ----------
@@ -49,10 +50,10 @@ class ExpressionRows:
         self.is_readable = is_readable
         self._absent = np.flatnonzero(~is_measured)
         self._fill = fill[self._absent].astype(np.float32)
-        self.shape: tuple[int, int] = values.shape
 
     def __len__(self) -> int:
-        return self.shape[0]
+        n_obs: int = self.values.shape[0]
+        return n_obs
 
     def __getitem__(self, rows: "IntArray") -> "FloatArray":
         """Dense float32 rows, shape `(n_rows, n_genes)`."""
@@ -63,9 +64,55 @@ class ExpressionRows:
 
     def unexpressed(self) -> "FloatArray":
         """The row of a cell that expresses no gene, shape `(n_genes,)`."""
-        row = np.zeros(self.shape[1], dtype=np.float32)
+        row = np.zeros(self.values.shape[1], dtype=np.float32)
         row[self._absent] = self._fill
         return row
+
+
+class ExpressionRows:
+    """Expression of cells over the genes of a model, read from the data where it is asked for, and not kept.
+
+    Parameters
+    ----------
+    values
+        Which genes are read, and how.
+    reader
+        Of the data.
+    rows
+        Row numbers of the cells; `None` takes all.
+    """
+
+    def __init__(self, values: "GeneValues", reader: "ExpressionReader", rows: "IntArray | None") -> None:
+        self._values, self._reader, self._rows = values, reader, rows
+        self.shape: tuple[int, int] = (reader.n_obs if rows is None else len(rows), values.width)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: "IntArray") -> "FloatArray":
+        """Dense float32 rows, shape `(n_rows, n_genes)`; NaN for cells that express no gene of the data."""
+        expression, places = self._taken(np.asarray(rows))
+        return self._values.prepare(expression)[places]
+
+    @cached_property
+    def is_readable(self) -> "BoolArray":
+        """Which cells express any gene of the data, shape `(n_obs,)`."""
+        if self._rows is None:
+            return np.concatenate([expressing_cells(chunk.matrix) for chunk in self._reader.chunks()])
+        readable = np.zeros(len(self), dtype=bool)
+        for start in range(0, len(self), CHUNK_SIZE):
+            some = np.arange(start, min(start + CHUNK_SIZE, len(self)))
+            expression, places = self._taken(some)
+            readable[some] = expressing_cells(expression.matrix)[places]
+        return readable
+
+    def _taken(self, rows: "IntArray") -> "tuple[GeneExpression, IntArray]":
+        """Some cells in the order of the data, and where among them each of `rows` is."""
+        wanted = rows if self._rows is None else self._rows[rows]
+        ascending, places = np.unique(wanted, return_inverse=True)
+        if len(ascending) and ascending[-1] - ascending[0] + 1 == len(ascending):  # one read of a file
+            return self._reader.rows(int(ascending[0]), int(ascending[-1]) + 1), places
+        return self._reader.take(ascending), places
 
 
 @dataclass(frozen=True)
@@ -148,7 +195,7 @@ class GeneValues:
                 f"none of them among {list_some(reader.genes)}. Pass `gene_symbols=` with the column of `.var` that "
                 "holds gene symbols, or data with gene symbols."
             )
-        self._features, self._columns = features, columns
+        self._features, self._columns, self.width = features, columns, width
         # A feature for each gene of the model; those that the data do not have are empty.
         measured = np.flatnonzero(self._is_measured)
         self._pick = sparse.csr_matrix(
@@ -159,10 +206,11 @@ class GeneValues:
         """Which gene symbols are read, shape `(n_genes,)`."""
         return np.isin(genes, self._features.genes)
 
-    def prepare(self, expression: "GeneExpression") -> ExpressionRows:
+    def prepare(self, expression: "GeneExpression") -> PreparedExpression:
         """Values of the cells; the genes are those of the reader."""
         values = log_normalised(expression.matrix, is_linear=self._features.is_linear)
-        return self._rows(values @ self._pick, expressing_cells(expression.matrix))
+        is_readable = expressing_cells(expression.matrix)
+        return PreparedExpression(values @ self._pick, self._is_measured, self._features.fill, is_readable)
 
     def encode(self, inputs: Any, **_: Any) -> "FloatArray":
         """Dense float32, shape `(n_obs, width)`, from what :meth:`prepare` gives; NaN for cells without expression."""
@@ -175,16 +223,7 @@ class GeneValues:
 
     def read(self, reader: "ExpressionReader", rows: "IntArray | None") -> ExpressionRows:
         """Values of some cells in the order of `rows`; `None` takes all."""
-        if rows is not None:
-            ascending, places = np.unique(rows, return_inverse=True)
-            taken = self.prepare(reader.take(ascending))
-            return self._rows(taken.values[places], taken.is_readable[places])
-        blocks = [self.prepare(chunk) for chunk in reader.chunks()]
-        values = sparse.vstack([block.values for block in blocks], "csr")
-        return self._rows(values, np.concatenate([block.is_readable for block in blocks]))
-
-    def _rows(self, values: sparse.csr_matrix, is_readable: "BoolArray") -> ExpressionRows:
-        return ExpressionRows(values, self._is_measured, self._features.fill, is_readable)
+        return ExpressionRows(self, reader, rows)
 
 
 class _GatedValues(GeneGates):
@@ -200,7 +239,7 @@ class _GatedValues(GeneGates):
         Where to compute.
     """
 
-    def __init__(self, rows: ExpressionRows, columns: "IntArray", device: "torch.device") -> None:
+    def __init__(self, rows: PreparedExpression, columns: "IntArray", device: "torch.device") -> None:
         expressed = ExpressedGenes(rows.values)
         self.genes = np.where(expressed.is_gene, columns[expressed.columns], -1)
         values = np.zeros(expressed.columns.shape, dtype=np.float32)

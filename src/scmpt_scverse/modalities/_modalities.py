@@ -21,7 +21,7 @@ from scmpt_scverse.modalities._compute import compute_embedding
 from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
 from scmpt_scverse.modalities._obsm import finite_embedding
 from scmpt_scverse.modalities._origin import check_same, identity, is_same, other_source, own_record
-from scmpt_scverse.modalities._rows import Unread, embeddable, missing_rows, not_embedded
+from scmpt_scverse.modalities._rows import Unread, embeddable, finite_rows, missing_rows, not_embedded
 from scmpt_scverse.modalities._source import ExpressionSource
 
 if TYPE_CHECKING:
@@ -394,5 +394,5 @@ def _finite(inputs: "Mapping[str, Rows]", n_cells: int) -> "BoolArray":
     """Cells of which every one of these modalities is there, shape `(n_cells,)`."""
     finite = np.ones(n_cells, dtype=bool)
     for values in inputs.values():
-        finite &= values.is_readable if isinstance(values, ExpressionRows) else np.isfinite(values).all(axis=1)
+        finite &= values.is_readable if isinstance(values, ExpressionRows) else finite_rows(values)
     return finite

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse.modalities._rows import finite_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,9 +42,8 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
             f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; the model was made for {len(columns)}. "
             "Pass the embedding that the model was trained on."
         )
-    is_finite = np.isfinite(values)
-    broken = ~is_finite.all(axis=1)
-    absent = np.isnan(values).all(axis=1) if broken.any() else broken
+    broken = ~finite_rows(values)
+    absent = ~finite_rows(values, any_value=True) if broken.any() else broken
     if columns is not None or not absent.all():  # training data that have none at all are no training data
         broken &= ~absent
     if broken.any():

@@ -52,6 +52,16 @@ def missing_rows(values: "FloatArray", *, zeros: bool) -> "IntArray":
     return np.flatnonzero(is_missing)
 
 
+def finite_rows(values: "FloatArray", *, any_value: bool = False) -> "BoolArray":
+    """Which rows have no NaN or infinite value, or, with `any_value`, which have a value that is not NaN.
+
+    In blocks: a mask of all values would take a quarter of what these take.
+    """
+    blocks = (values[start : start + CHUNK_SIZE] for start in range(0, len(values), CHUNK_SIZE))
+    masks = [~np.isnan(each).all(axis=1) if any_value else np.isfinite(each).all(axis=1) for each in blocks]
+    return np.concatenate(masks) if masks else np.zeros(0, dtype=bool)
+
+
 def embeddable(
     source: "ExpressionSource",
     adata: "AnnData",

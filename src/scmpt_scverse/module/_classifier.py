@@ -1,11 +1,13 @@
 """The contract of what predicts labels, and what fitting it takes and gives; arrays and tensors only."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import torch
+
+from scmpt_scverse.module._principal_axes import BLOCK_SIZE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,6 +130,12 @@ class Classifier(Protocol):
     def logits(self, inputs: Mapping[str, Rows], *, batch_size: int | None = None) -> "FloatArray":
         """Calibrated logits of all cells, shape `(n_obs, n_labels)`; NaN for a cell with NaN in its inputs."""
         ...
+
+
+def in_blocks(values: Rows, rows: "IntArray", device: torch.device) -> "Iterator[Tensor]":
+    """Some rows of a modality in order, a block of them at a time, each of shape `(n_rows, dim)`."""
+    for start in range(0, len(rows), BLOCK_SIZE):
+        yield torch.from_numpy(values[rows[start : start + BLOCK_SIZE]]).to(device)
 
 
 def in_batches(

@@ -10,7 +10,7 @@ from torch import nn
 from torch.func import functional_call
 
 from scmpt_scverse._registry import Registry
-from scmpt_scverse.module._classifier import in_batches
+from scmpt_scverse.module._classifier import in_batches, in_blocks
 from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
 from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 
@@ -93,8 +93,9 @@ class FusionClassifier(BaseModuleClass):
     ) -> "Fit":
         """See :meth:`Classifier.fit`; `keeps_scale` for a further training, whose weights know the scale of before."""
         if not keeps_scale:
-            for name, values in inputs.items():  # one by one: expression is dense here
-                self.fit_standardisers({name: torch.from_numpy(values[split.train])})
+            for name, values in inputs.items():
+                standardiser = self._standardiser(name)
+                standardiser.fit(in_blocks(values, split.train, standardiser.mean.device))
         self.temperature.fill_(1)
         fit = self.head.fit(self, self.standardised, inputs, codes, split, options)
         self.eval()
@@ -103,7 +104,7 @@ class FusionClassifier(BaseModuleClass):
     def fit_standardisers(self, inputs: "Mapping[str, Tensor]") -> None:
         """Take mean and standard deviation of some modalities from training cells, `{modality: (n_obs, dim)}`."""
         for modality, values in inputs.items():
-            self._standardiser(modality).fit(values)
+            self._standardiser(modality).fit([values])
 
     def logits(self, inputs: "Mapping[str, Rows]", *, batch_size: int | None = None) -> "FloatArray":
         """See :meth:`Classifier.logits`."""

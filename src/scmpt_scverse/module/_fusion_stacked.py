@@ -1,6 +1,7 @@
 """Fusion by stacking: one linear head per modality, mixed by weights that were learned out of fold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
@@ -8,9 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches
+from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches, in_blocks
 from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
-from scmpt_scverse.module._stacking import fit_head, mix, mixture_weights, stratified_folds
+from scmpt_scverse.module._mixture import mix, mixture_weights
+from scmpt_scverse.module._principal_axes import BLOCK_SIZE, FeatureBlocks
+from scmpt_scverse.module._stacking import fit_head, stratified_folds
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,9 +77,15 @@ class StackedFusion(FusionHead):
         weights = options.label_weights(of_training, self.n_labels)
         cell_weights = torch.ones(len(of_training)) if weights is None else weights[of_training]
         with torch.no_grad():
-            tensors = {name: torch.from_numpy(rows[split.train]).to(options.device) for name, rows in inputs.items()}
+            features = {
+                name: FeatureBlocks(
+                    (len(split.train), dim),
+                    partial(_standardised, standardise, name, inputs[name], split, options.device),
+                )
+                for name, dim in self.modality_dims.items()
+            }
             held_out = self.solve(
-                standardise(tensors), of_training.to(options.device), cell_weights.to(options.device), seed=options.seed
+                features, of_training.to(options.device), cell_weights.to(options.device), seed=options.seed
             )
         losses = {"train_loss": functional.cross_entropy(held_out.logits, held_out.codes)}
         if len(split.validation):
@@ -86,13 +95,15 @@ class StackedFusion(FusionHead):
         epoch = pd.RangeIndex(1, name="epoch")
         return Fit({name: pd.DataFrame({name: [float(loss)]}, index=epoch) for name, loss in losses.items()}, held_out)
 
-    def solve(self, inputs: "Mapping[str, Tensor]", labels: "Tensor", cell_weights: "Tensor", *, seed: int) -> HeldOut:
+    def solve(
+        self, features: "Mapping[str, FeatureBlocks]", labels: "Tensor", cell_weights: "Tensor", *, seed: int
+    ) -> HeldOut:
         """Find all weights.
 
         Parameters
         ----------
-        inputs
-            Standardised modalities of the training cells, `{modality: (n_obs, dim)}`.
+        features
+            Standardised modalities of the training cells.
         labels
             Codes, shape `(n_obs,)`.
         cell_weights
@@ -102,16 +113,17 @@ class StackedFusion(FusionHead):
         """
         known, codes = torch.unique(labels, return_inverse=True)  # labels of the registry may have no training cell
         folds = stratified_folds(codes.cpu().numpy(), seed)
-        fits = {name: fit_head(inputs[name], codes, cell_weights, folds) for name in self.modality_dims}
-        with torch.enable_grad():
-            mixture = mixture_weights(fits, codes, cell_weights)
+        fits = {name: fit_head(features[name], codes, cell_weights, folds) for name in self.modality_dims}
+        mixture = mixture_weights(fits, codes, cell_weights)
         with torch.no_grad():
             self.weights.copy_(torch.as_tensor(mixture))
         *states, final = (self._state(fits, known, number) for number in range(folds.max() + 2))
         self.load_state_dict(final)
-        stacked = torch.stack([fit.out_of_fold for fit in fits.values()])
-        logits = stacked.new_full((len(labels), self.n_labels), _NEVER)
-        logits[:, known] = mix(stacked, self.weights.detach().to(stacked.dtype))
+        out_of_fold = [fit.out_of_fold for fit in fits.values()]
+        logits = out_of_fold[0].new_full((len(labels), self.n_labels), _NEVER)
+        for rows in torch.arange(len(labels), device=labels.device).split(BLOCK_SIZE):
+            stacked = torch.stack([each[rows] for each in out_of_fold])
+            logits[rows[:, None], known] = mix(stacked, self.weights.detach().to(stacked.dtype))
         on_cpu = [{name: values.cpu() for name, values in state.items()} for state in states]
         return HeldOut(logits.cpu(), labels.cpu(), folds, on_cpu)
 
@@ -124,3 +136,15 @@ class StackedFusion(FusionHead):
             weights[known], biases[known] = fit.weights[number], fit.biases[number]
             state |= {f"heads.{modality}.weight": weights, f"heads.{modality}.bias": biases}
         return state
+
+
+def _standardised(
+    standardise: "Callable[[Mapping[str, Tensor]], dict[str, Tensor]]",
+    name: str,
+    values: "Rows",
+    split: "CellSplit",
+    device: torch.device,
+) -> "Iterator[Tensor]":
+    """A modality of the training cells as the head sees it, block by block."""
+    for block in in_blocks(values, split.train, device):
+        yield standardise({name: block})[name]

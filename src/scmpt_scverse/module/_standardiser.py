@@ -1,6 +1,6 @@
 """Bring modalities to one scale, with statistics of the training cells only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,11 +42,19 @@ class Standardiser(nn.Module):
         self.register_buffer("std", torch.ones(dim))
 
     @torch.no_grad()
-    def fit(self, values: "Tensor") -> None:
-        """Take mean and standard deviation from `values`, shape `(n_obs, dim)`."""
-        values = values.double()
-        std = values.std(dim=0, correction=0)
-        self.mean.copy_(values.mean(dim=0))
+    def fit(self, blocks: "Iterable[Tensor]") -> None:
+        """Take mean and standard deviation from blocks of cells, each of shape `(n_obs, dim)`."""
+        n_obs, mean = 0, torch.zeros_like(self.mean, dtype=torch.float64)
+        squares = torch.zeros_like(mean)
+        for block in blocks:  # squares of distances from means, which lose no digits to them (Chan et al. 1979)
+            values = block.double()
+            of_block, n_block = values.mean(dim=0), len(values)
+            away, share = of_block - mean, n_block / (n_obs + n_block)
+            squares += (values - of_block).square_().sum(dim=0) + away.square() * n_obs * share
+            mean = mean + away * share
+            n_obs += n_block
+        std = (squares / n_obs).sqrt()
+        self.mean.copy_(mean)
         self.std.copy_(torch.where(std > _SMALLEST_STD * std.max(), std, torch.inf))
 
     def forward(self, values: "Tensor") -> "Tensor":

@@ -25,6 +25,8 @@ _REJECT_BY = ("error", "coverage")
 _FEW_CELLS = 5
 #: The logarithm of a temperature is sought between minus this and this.
 _LARGEST_LOGARITHM = 4.0
+#: Cells that are computed at once: in double precision, all of them would take many times what their logits take.
+_BLOCK_SIZE = 16_384
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,17 @@ class Calibration:
             "training cells.",
         )
         temperature = fit_temperature(logits, codes)
-        confidence, predicted = (logits.double() / temperature).softmax(dim=-1).max(dim=-1)
-        scores = log_odds(logits / temperature).gather(1, codes[:, None])[:, 0]
+        confidence, predicted, scores = [], [], []
+        for some, truth in zip(logits.split(_BLOCK_SIZE), codes.split(_BLOCK_SIZE), strict=True):
+            of_block = (some.double() / temperature).softmax(dim=-1).max(dim=-1)
+            confidence.append(of_block.values)
+            predicted.append(of_block.indices)
+            scores.append(log_odds(some / temperature).gather(1, truth[:, None])[:, 0])
         return cls(
             temperature,
-            confidence.numpy(),
-            (predicted == codes).numpy(),
-            scores.numpy(),
+            torch.cat(confidence).numpy(),
+            (torch.cat(predicted) == codes).numpy(),
+            torch.cat(scores).numpy(),
             np.asarray(folds),
             tuple(fold_states),
         )
@@ -195,7 +201,12 @@ def fit_temperature(logits: "Tensor", codes: "Tensor") -> float:
     """
 
     def loss(logarithm: float) -> float:
-        return float(functional.cross_entropy(logits.double() / np.exp(logarithm), codes))
+        blocks = zip(logits.split(_BLOCK_SIZE), codes.split(_BLOCK_SIZE), strict=True)
+        each = [
+            functional.cross_entropy(some.double() / np.exp(logarithm), truth, reduction="sum")
+            for some, truth in blocks
+        ]
+        return float(sum(each)) / len(codes)
 
     found = minimize_scalar(loss, bounds=(-_LARGEST_LOGARITHM, _LARGEST_LOGARITHM), method="bounded")
     return float(np.exp(found.x))

@@ -1,0 +1,184 @@
+"""Principal axes from second moments: cells pass by in blocks, and only their coordinates stay in memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import scipy.linalg
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Cells per block. At 4,000 features, 32 MB.
+BLOCK_SIZE = 2048
+#: Directions of less variance than this share of the largest are rounding: in double precision, and where some of the
+#: axes are found in single precision, which takes less than half the time for the same axes.
+_SMALLEST_SHARE, _SMALLEST_SHARE_OF_SINGLE = 1e-7, 1e-6
+#: Bytes that coordinates may take. More are held in half precision, whose rounding is far below what the features of a
+#: cell vary by; where that is too much as well, there are fewer axes.
+_MOST_BYTES = 2e9
+
+
+@dataclass(frozen=True)
+class FeatureBlocks:
+    """Standardised features of cells, in blocks of rows, as often as they are asked for.
+
+    Attributes
+    ----------
+    shape
+        `(n_obs, n_features)`.
+    read
+        Gives the blocks, in order, each of shape `(n_rows, n_features)`.
+    """
+
+    shape: tuple[int, int]
+    read: "Callable[[], Iterator[Tensor]]"
+
+    @classmethod
+    def of(cls, features: "Tensor") -> Self:
+        """Of features in memory, shape `(n_obs, n_features)`."""
+        return cls((features.shape[0], features.shape[1]), lambda: iter(features.split(BLOCK_SIZE)))
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Cells in the coordinates of their principal axes, largest variance first.
+
+    A penalty on squared weights does not care which way the axes point, so weights found here are those of the features
+    themselves; but there are no more axes than cells, and no two of them are correlated.
+
+    Attributes
+    ----------
+    coordinates
+        Shape `(n_obs, n_axes)`; in half precision where there are many.
+    axes
+        Orthonormal, shape `(n_features, n_axes)`.
+    squares
+        Sum of squares of each coordinate, shape `(n_axes,)`.
+    total
+        Sum of squares of all features, whether there are axes for them or not.
+    """
+
+    coordinates: "Tensor"
+    axes: "Tensor"
+    squares: "Tensor"
+    total: float
+
+    @classmethod
+    def of(cls, features: FeatureBlocks, n_axes: int | None = None) -> Self:
+        """Of standardised features; at most `n_axes` of largest variance.
+
+        With fewer cells than features, these are held in memory; else two passes over the blocks are.
+        """
+        n_obs, n_features = features.shape
+        most = max(1, min(n_axes or n_features, n_features, int(_MOST_BYTES / (2 * n_obs))))
+        if n_obs < n_features:
+            held = torch.cat(list(features.read()))
+            gram = _gram(held.T).double()
+            squares, left = _largest(gram, most)
+            axes = held.T @ (left / squares.sqrt()).to(held.dtype)
+            return cls(held @ axes, axes, squares.to(held.dtype), float(gram.trace()))
+        gram = torch.zeros(())
+        for block in features.read():
+            if not gram.ndim:
+                gram = block.new_zeros(n_features, n_features, dtype=torch.float64)
+            gram += _gram(block)
+        squares, right = _largest(gram, most)
+        axes = right.to(torch.float32)
+        dtype = torch.float32 if 4 * n_obs * axes.shape[1] <= _MOST_BYTES else torch.float16
+        coordinates = axes.new_empty(n_obs, axes.shape[1], dtype=dtype)
+        done = 0
+        for block in features.read():
+            coordinates[done : done + len(block)] = block @ axes
+            done += len(block)
+        return cls(coordinates, axes, squares.to(axes.dtype), float(gram.trace()))
+
+    @property
+    def n_obs(self) -> int:
+        """Number of cells."""
+        return self.coordinates.shape[-2]
+
+    def rows(self, rows: "slice | Tensor") -> "Tensor":
+        """Coordinates of some cells in single precision, shape `(..., n_rows, n_axes)`."""
+        return self.coordinates[..., rows, :].to(self.axes.dtype)
+
+    def blocks(self) -> "Iterator[tuple[slice, Tensor]]":
+        """All cells in order: which these are, and their coordinates in single precision."""
+        for start in range(0, self.n_obs, BLOCK_SIZE):
+            rows = slice(start, min(start + BLOCK_SIZE, self.n_obs))
+            yield rows, self.rows(rows)
+
+    def of_cells(self, rows: "Tensor") -> Self:
+        """Some of the cells on the same axes, whose squares are taken to be those of all in proportion."""
+        return replace(self, coordinates=self.rows(rows), squares=self.squares * len(rows) / self.n_obs)
+
+    def first(self, n_axes: int) -> Self:
+        """The axes of largest variance only."""
+        return replace(
+            self,
+            coordinates=self.coordinates[..., :n_axes],
+            axes=self.axes[..., :n_axes],
+            squares=self.squares[..., :n_axes],
+        )
+
+    def without(self, left_out: "Tensor", n_axes: int) -> Self:
+        """All cells on the first axes of some of them, once for each set of cells that are left out.
+
+        Axes bend towards the cells that they are found on. A head that is tried on such cells looks better than it is,
+        and the more so the fewer axes it has: on 50 axes of 144 cells in 4,000 genes, its cross-entropy was 0.6 to 0.8
+        of that on new cells.
+
+        Parameters
+        ----------
+        left_out
+            Which cells have no say, shape `(n_sets, n_obs)`.
+        n_axes
+            How many; with all there are, nothing depends on which way they point, and they stay as they are.
+
+        Returns
+        -------
+        Attributes with a leading axis, `n_sets`, or without it where all sets have the same axes.
+        """
+        if n_axes >= len(self.squares):
+            return self
+        squares, turns = [], []
+        for rows in left_out:
+            away = self.rows(rows)
+            values, vectors = _largest((self.squares.diag() - _gram(away)).double(), n_axes, keep_all=True)
+            squares.append(values)
+            turns.append(vectors)
+        turn = torch.stack(turns).to(self.axes.dtype)
+        every = self.rows(slice(None))
+        return replace(
+            self, coordinates=every @ turn, axes=self.axes @ turn, squares=torch.stack(squares).to(self.axes.dtype)
+        )
+
+
+def _gram(block: "Tensor") -> "Tensor":
+    """Products of all pairs of features, shape `(n_features, n_features)`."""
+    if block.device.type != "cpu":
+        return block.T @ block
+    values = block.numpy()
+    return torch.from_numpy(values.T @ values)  # numpy computes only half of a symmetric product, torch all of it
+
+
+def _largest(gram: "Tensor", n_axes: int, *, keep_all: bool = False) -> "tuple[Tensor, Tensor]":
+    """The at most `n_axes` largest eigenvalues, descending, and their vectors, shape `(size, n_axes)`.
+
+    Without those that are rounding, unless they are asked for.
+    """
+    size, smallest = len(gram), _SMALLEST_SHARE
+    if n_axes < size and gram.device.type == "cpu":
+        smallest = _SMALLEST_SHARE_OF_SINGLE
+        found = scipy.linalg.eigh(
+            gram.numpy().astype(np.float32), subset_by_index=[size - n_axes, size - 1], overwrite_a=True
+        )
+        values, vectors = (torch.from_numpy(each).double() for each in found)
+    else:
+        values, vectors = torch.linalg.eigh(gram)
+    values, vectors = values[-n_axes:].flip(0), vectors[:, -n_axes:].flip(1)
+    kept = values > (-torch.inf if keep_all else smallest * values[0])
+    kept[0] = True  # where nothing varies, there is still an axis
+    return values[kept].clamp(min=torch.finfo(torch.float32).tiny), vectors[:, kept]

@@ -1,0 +1,127 @@
+"""A solved head sees cells in blocks: however large these are, and with whatever is missing, it is the same head."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from scmpt_scverse._types import FloatArray, IntArray
+from scmpt_scverse.module import (
+    CellSplit,
+    FitOptions,
+    FusionClassifier,
+    _classifier,
+    _fusion_stacked as fusion_stacked,
+    _principal_axes,
+    _stacking,
+)
+
+DIMS = {"genes": 60, "text": 12}
+N_OBS = 700
+
+
+def cells(n_obs: int = N_OBS) -> tuple[dict[str, FloatArray], IntArray]:
+    """Sparse counts and an embedding of four types, one of them rare."""
+    rng = np.random.default_rng(0)
+    codes = np.where(rng.random(n_obs) < 0.03, 3, np.arange(n_obs) % 3)
+    codes[:4] = np.arange(4)
+    rates = rng.gamma(0.4, size=(4, DIMS["genes"]))
+    genes = np.log1p(rng.poisson(rates[codes] * rng.gamma(2, size=(n_obs, 1)))).astype(np.float32)
+    text = (rng.normal(size=(n_obs, DIMS["text"])) + 0.8 * rng.normal(size=(4, DIMS["text"]))[codes]).astype(np.float32)
+    return {"genes": genes, "text": text + 30}, codes
+
+
+def fitted(rows: dict[str, Any], codes: IntArray, **options: Any) -> FusionClassifier:
+    classifier = FusionClassifier({name: DIMS[name] for name in rows}, 4, of_genes=["genes"])
+    split = CellSplit(np.arange(0, len(codes), 2), np.arange(1, len(codes), 4), np.arange(3, len(codes), 4))
+    classifier.fit(rows, codes, split, FitOptions(**options))
+    return classifier
+
+
+def probabilities(classifier: FusionClassifier, rows: dict[str, Any]) -> FloatArray:
+    values: FloatArray = torch.from_numpy(classifier.logits(rows)).softmax(dim=1).numpy()
+    return values
+
+
+@pytest.mark.parametrize("names", [["genes"], ["genes", "text"]])
+@pytest.mark.parametrize("class_weight", [None, "balanced", torch.tensor([1.0, 0.0, 2.0, 5.0])])
+def test_blocks_of_any_size_give_the_same_head(
+    monkeypatch: pytest.MonkeyPatch, names: list[str], class_weight: Any
+) -> None:
+    rows, codes = cells()
+    rows = {name: rows[name] for name in names}
+    found = []
+    for size in (N_OBS, 64):
+        for module in (_classifier, _principal_axes, fusion_stacked):
+            monkeypatch.setattr(module, "BLOCK_SIZE", size)
+        found.append(probabilities(fitted(rows, codes, class_weight=class_weight), rows))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+    np.testing.assert_array_equal(found[1].argmax(axis=1), found[0].argmax(axis=1))
+
+
+def test_a_modality_that_is_missing_in_the_query_is_missing_in_blocks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, codes = cells()
+    found = []
+    for size in (N_OBS, 64):
+        for module in (_classifier, _principal_axes, fusion_stacked):
+            monkeypatch.setattr(module, "BLOCK_SIZE", size)
+        found.append(probabilities(fitted(rows, codes), {"text": rows["text"]}))
+    np.testing.assert_allclose(found[1], found[0], atol=1e-4)
+
+
+class Watched:
+    """Rows that remember how many were asked for at once."""
+
+    def __init__(self, values: FloatArray) -> None:
+        self.values, self.most, self.n_read = values, 0, 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: IntArray) -> FloatArray:
+        self.most = max(self.most, len(rows))
+        self.n_read += len(rows)
+        return self.values[rows]
+
+
+def test_no_more_than_a_block_of_cells_is_dense_at_once() -> None:
+    """For the standardiser, the moments and the coordinates: three passes, then one over the validation cells."""
+    rows, codes = cells(12_000)
+    watched = {name: Watched(values) for name, values in rows.items()}
+    fitted(watched, codes)
+    for each in watched.values():
+        assert each.most <= 4096
+        assert each.n_read == 3 * 6000 + 3000
+
+
+def test_a_sample_of_many_cells_only_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of cells of which there are more than fit into the sample, the head is that of all of them."""
+    rows, codes = cells(4000)
+    expected = probabilities(fitted(rows, codes), rows)
+    for name, number in (("_MANY_CELLS", 1000), ("_N_SAMPLED", 500), ("_N_SAMPLED_OF_LABEL", 20)):
+        monkeypatch.setattr(_stacking, name, number)
+    found = probabilities(fitted(rows, codes), rows)
+    assert np.abs(found - expected).mean() < 2e-3
+    assert (found.argmax(axis=1) != expected.argmax(axis=1)).mean() < 0.003
+
+
+def test_a_sample_has_every_label_and_stands_for_all_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, number in (("_MANY_CELLS", 1000), ("_N_SAMPLED", 500), ("_N_SAMPLED_OF_LABEL", 20)):
+        monkeypatch.setattr(_stacking, name, number)
+    labels = torch.from_numpy(np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [3000, 960, 39, 1])))
+    rows, stands_for = _stacking._sample(labels)
+    assert len(rows.unique()) == len(rows) == 375 + 120 + 20 + 1
+    torch.testing.assert_close(
+        labels[rows].bincount(stands_for), torch.tensor([3000.0, 960.0, 39.0, 1.0]).to(stands_for)
+    )
+    rows, stands_for = _stacking._sample(labels[:1000])
+    assert torch.equal(rows, torch.arange(1000))
+    assert (stands_for == 1).all()
+
+
+def test_half_precision_changes_no_probability_worth_speaking_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, codes = cells()
+    expected = probabilities(fitted(rows, codes), rows)
+    monkeypatch.setattr(_principal_axes, "_MOST_BYTES", 2 * 350 * 60)
+    np.testing.assert_allclose(probabilities(fitted(rows, codes), rows), expected, atol=2e-3)
