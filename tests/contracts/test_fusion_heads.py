@@ -65,7 +65,8 @@ def test_same_seed_same_head(build: Build, inputs: Inputs) -> None:
 
 def test_survives_save_and_load(build: Build, inputs: Inputs, tmp_path: Path) -> None:
     module = build()
-    module.fit_standardisers(inputs)
+    for name, values in inputs.items():
+        module._standardiser(name).fit([values])
     torch.save(module.state_dict(), tmp_path / "head.pt")
     restored = build(seed=1)
     assert not torch.equal(restored(inputs), module(inputs))

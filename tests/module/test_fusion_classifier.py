@@ -40,7 +40,8 @@ def test_small_units_are_no_constants() -> None:
 def test_modalities_weigh_the_same_whatever_their_width() -> None:
     module = FusionClassifier({"wide": 300, "narrow": 20}, 2)
     inputs = {"wide": torch.randn(500, 300) * 7, "narrow": torch.randn(500, 20)}
-    module.fit_standardisers(inputs)
+    for name, values in inputs.items():
+        module._standardiser(name).fit([values])
     variance = {name: values.var(dim=0).sum().item() for name, values in module.standardised(inputs).items()}
     assert variance["wide"] == pytest.approx(variance["narrow"], rel=0.01)
     assert sum(variance.values()) == pytest.approx(320, rel=0.01)
@@ -85,7 +86,8 @@ def test_unknown_fusion_lists_the_choices() -> None:
 def test_expression_of_genes_is_clipped_at_ten_and_nothing_else_is() -> None:
     module = FusionClassifier({"genes": 2, "other": 8}, 3, of_genes=["genes"])
     values = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    module.fit_standardisers({"genes": values, "other": values.repeat(1, 4)})
+    module._standardiser("genes").fit([values])
+    module._standardiser("other").fit([values.repeat(1, 4)])
     std = values.std(dim=0, correction=0)
     far = values.mean(dim=0) + std * torch.tensor([[9.0, -9.0], [11.0, -11.0], [500.0, -500.0]])
     found = module.standardised({"genes": far, "other": far.repeat(1, 4)})

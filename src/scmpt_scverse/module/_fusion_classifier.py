@@ -101,11 +101,6 @@ class FusionClassifier(BaseModuleClass):
         self.eval()
         return fit
 
-    def fit_standardisers(self, inputs: "Mapping[str, Tensor]") -> None:
-        """Take mean and standard deviation of some modalities from training cells, `{modality: (n_obs, dim)}`."""
-        for modality, values in inputs.items():
-            self._standardiser(modality).fit([values])
-
     def logits(self, inputs: "Mapping[str, Rows]", *, batch_size: int | None = None) -> "FloatArray":
         """See :meth:`Classifier.logits`."""
         self.eval()
