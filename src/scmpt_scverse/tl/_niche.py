@@ -75,10 +75,8 @@ def embed_niche(
 
     Examples
     --------
-    >>> import scanpy as sc
     >>> from scmpt_scverse import datasets, tl
     >>> adata = datasets.pbmc68k_reduced()
-    >>> sc.pp.neighbors(adata)
     >>> tl.embed_niche(adata, "X_pca", graph="connectivities")
     >>> adata.obsm["X_niche"].shape
     (700, 100)
