@@ -75,9 +75,11 @@ def embed_niche(
 
     Examples
     --------
+    >>> from sklearn.neighbors import kneighbors_graph
     >>> from scmpt_scverse import datasets, tl
     >>> adata = datasets.pbmc68k_reduced()
-    >>> tl.embed_niche(adata, "X_pca", graph="connectivities")
+    >>> adata.obsp["nearest"] = kneighbors_graph(adata.obsm["X_pca"], 10)
+    >>> tl.embed_niche(adata, "X_pca", graph="nearest")
     >>> adata.obsm["X_niche"].shape
     (700, 100)
     """
