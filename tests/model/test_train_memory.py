@@ -48,10 +48,9 @@ def write_cells(path: Path, n_obs: int) -> None:
         drawn.data = rng.poisson(drawn.data * 2).astype(np.float32)
         drawn.eliminate_zeros()
         parts.append(AnnData(drawn, var=real.var[[]]))
+        parts[-1].obs_names = np.arange(start, start + len(rows)).astype(str)
         parts[-1].obs["label"] = real.obs["bulk_labels"].astype(str).to_numpy()[rows]
-    cells = concat(parts)
-    cells.obs_names = np.arange(n_obs).astype(str)
-    cells.write_h5ad(path)
+    concat(parts).write_h5ad(path)
 
 
 def trained(path: Path) -> dict[str, float]:
