@@ -101,7 +101,8 @@ class Towers:
 
     def model(self, cells: AnnData, study: str, batch_key: str | None = None) -> SCMMGPT:
         """With some cells to learn from."""
-        content, arrays = read_model(text_model_without(study, self._data, self._cache), "", ["genes", "types"])
+        folder = text_model_without(study, self._data, self._cache)
+        content, arrays = read_model(folder, "", ["genes", "types"], class_name="SCMMGPT")
         SCMMGPT.setup_anndata(cells, "term", batch_key=batch_key)
         model = SCMMGPT(cells, text_encoder=self._encoder)
         scale = {f"scale.{name}": np.float64(value) for name, value in asdict(Scale()).items()}  # parts weigh alike

@@ -167,6 +167,23 @@ def test_a_card_shows_labels_as_they_are_called(tmp_path: Path, trained: SCMPT) 
     assert "| T \\| B &lt;script&gt;alert(1)&lt;/script&gt; new | 3 |" in card
 
 
+class OwnModel(SCMPT):
+    """A class that somebody made from one of ours."""
+
+
+def test_a_class_made_from_ours_is_shared(tmp_path: Path, embedded: AnnData) -> None:
+    OwnModel.setup_anndata(embedded, LABELS_KEY, obsm_keys={"components": "X_pca"})
+    model = OwnModel(embedded, encoders={})
+    model.train()
+    with pytest.warns(UserWarning, match="The card says nothing"):
+        place = model.push_to_hub(tmp_path / "mine", license="mit")
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert f"from {OwnModel.__module__} import OwnModel" in card
+    assert model.calibration is not None
+    assert f"{len(model.calibration.is_correct)} training cells" in card
+    np.testing.assert_array_equal(OwnModel.from_hub(place).predict(embedded), model.predict(embedded))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -48,17 +48,23 @@ def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: M
             os.replace(Path(beside) / name, folder / f"{prefix}{name}")
 
 
-def read_model(folder: Path, prefix: str, names: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What :func:`write_model` wrote; the content holds at least `names`.
+def read_model(
+    folder: Path, prefix: str, names: Sequence[str], *, class_name: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What :func:`write_model` wrote of a model of that class; the content holds at least `names`.
 
     Raises
     ------
     FileNotFoundError
         There is no saved model.
     ValueError
-        It is damaged, or was written by another version in a form that this one does not read.
+        It is of another class, is damaged, or was written by another version in a form that this one does not read.
     """
-    content = _read_json(folder, prefix, names)
+    content = _read_json(folder, prefix)
+    found = _class_of(content, folder)
+    if found != class_name:  # before its content is looked at: a model of another class holds other things
+        raise ValueError(f"Expected a saved {class_name} in {folder}; found a {found}. Load it with that class.")
+    _check_names(content, names, folder)
     try:
         with safe_open(folder / f"{prefix}{_ARRAYS}", framework="numpy") as file:
             pair = (file.metadata() or {}).get(_PAIR)
@@ -83,13 +89,24 @@ def _digest(arrays: Mapping[str, Any]) -> str:
 
 def saved_class(folder: Path, prefix: str = "") -> str:
     """Name of the class of a saved model, without reading its weights; raises as :func:`read_model`."""
-    name = _read_json(folder, prefix, ["model"])["model"]
+    return _class_of(_read_json(folder, prefix), folder)
+
+
+def _class_of(content: Mapping[str, Any], folder: Path) -> str:
+    _check_names(content, ["model"], folder)
+    name = content["model"]
     if not isinstance(name, str):
         raise damaged(folder, f"the class of the model is {name!r}")
     return name
 
 
-def _read_json(folder: Path, prefix: str, names: Sequence[str]) -> dict[str, Any]:
+def _check_names(content: Mapping[str, Any], names: Sequence[str], folder: Path) -> None:
+    missing = [name for name in names if name not in content]
+    if missing:
+        raise damaged(folder, f"it has no {list_some(missing)}")
+
+
+def _read_json(folder: Path, prefix: str) -> dict[str, Any]:
     file = folder / f"{prefix}{_JSON}"
     if not file.is_file() or not (folder / f"{prefix}{_ARRAYS}").is_file():
         if (folder / f"{prefix}{_PICKLE}").is_file():
@@ -114,9 +131,6 @@ def _read_json(folder: Path, prefix: str, names: Sequence[str]) -> dict[str, Any
             f"Expected a model in format {FORMAT} in {folder}; found {written!r}. Install the version of scmpt-scverse "
             "that wrote it, or train it again."
         )
-    missing = [name for name in names if name not in content]
-    if missing:
-        raise damaged(folder, f"it has no {list_some(missing)}")
     return content
 
 

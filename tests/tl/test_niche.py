@@ -187,6 +187,18 @@ def test_the_strength_is_fitted_on_known_labels(pbmc: AnnData) -> None:
     assert tl.smooth_probabilities(pbmc, labels_key="known") < 0.5, "neighbours that say nothing are hardly asked"
 
 
+def test_a_graph_too_uneven_to_solve_is_said() -> None:
+    rng = np.random.default_rng(0)
+    cells = AnnData(np.ones((300, 1), dtype=np.float32))
+    weights = 10.0 ** rng.uniform(-3, 3, 299)  # of a chain
+    cells.obsp[GRAPH] = sparse.diags([weights, weights], [-1, 1]).tocsr()
+    first = rng.uniform(size=300)
+    cells.obsm["scmpt_probabilities"] = pd.DataFrame({"A": first, "B": 1 - first}, index=cells.obs_names)
+    with pytest.raises(ValueError, match="did not converge"):
+        tl.smooth_probabilities(cells, strength=1e6)
+    assert not [name for name in cells.obs if "smoothed" in name]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

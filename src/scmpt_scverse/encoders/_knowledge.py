@@ -111,12 +111,7 @@ class KnowledgeEncoder(Encoder):
         self.name = name or "knowledge"
         self.min_genes = min_genes
         self.min_expression = min_expression
-        content, self._arrays = read_model(self.folder, "", ("model", "genes", "types"))
-        if content["model"] != _TEXT_MODEL:
-            raise ValueError(
-                f"Expected a text model ({_TEXT_MODEL}) in {self.folder}; found a model of class {content['model']!r}. "
-                f"Pass a folder that `{_TEXT_MODEL}.save` wrote."
-            )
+        content, self._arrays = read_model(self.folder, "", ("genes", "types"), class_name=_TEXT_MODEL)
         with undamaged(self.folder, ValueError):
             self.genes: StrArray = np.array([str(gene) for gene in content["genes"]], dtype=object)
             #: Names of the types, in the order of the scores.

@@ -1,6 +1,6 @@
 """Models on disk: registry and settings, weights, and what they learned of themselves; where pretrained ones are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from scmpt_scverse._folders import TEXT_MODELS, check_folder
 from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._hub import HUB_PREFIX, fetched
-from scmpt_scverse._saved_files import named, read_model, saved_class, undamaged, under, write_model
+from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.module import FUSIONS
@@ -60,19 +60,6 @@ def make_folder(folder: Path, *, overwrite: bool) -> None:
     check_folder(folder)
 
 
-def read_saved(
-    model_class: type, folder: Path, prefix: str, names: Sequence[str]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Content and arrays of a saved model of a class, as :func:`scmpt_scverse._saved_files.read_model` gives them."""
-    # Before its content is looked at: a model of another class holds other things.
-    found = saved_class(folder, prefix)
-    if found != model_class.__name__:
-        raise ValueError(
-            f"Expected a saved {model_class.__name__} in {folder}; found a {found}. Load it with that class."
-        )
-    return read_model(folder, prefix, names)
-
-
 def save_data(data: Any, folder: Path, prefix: str, **options: Any) -> None:
     """Save the data of a model beside it; `options` of `data.write`."""
     if hasattr(data, "mod") or options:
@@ -94,7 +81,7 @@ def load_model(
     fusion: Any,
 ) -> Any:
     """See :meth:`scmpt_scverse.SCMPT.load`."""
-    content, arrays = read_saved(model_class, folder, prefix, _CONTENT)
+    content, arrays = read_model(folder, prefix, _CONTENT, class_name=model_class.__name__)
     registry, options = content["registry"], content["init_params"]
     with undamaged(folder):
         if not isinstance(registry, dict):
@@ -185,7 +172,7 @@ def load_text_model(
     model_class: "type[SCMMGPT]", folder: Path, prefix: str, adata: Any, *, text_encoder: "TextEncoder | None"
 ) -> Any:
     """See :meth:`scmpt_scverse.SCMMGPT.load`."""
-    content, arrays = read_saved(model_class, folder, prefix, _TEXT_CONTENT)
+    content, arrays = read_model(folder, prefix, _TEXT_CONTENT, class_name=model_class.__name__)
     with undamaged(folder):
         options, registry = dict(content["init_params"]), content["registry"]
         setup_options = {"source_registry": registry, **registry["setup_args"]}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -742,6 +742,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         if save_anndata and self.adata is not None:
             save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
 
+    shared_kind: ClassVar[sharing.SharedKind] = sharing.REFERENCE_MODEL
     push_to_hub = sharing.push_to_hub
     from_hub = classmethod(sharing.from_hub)
 

@@ -2,7 +2,8 @@
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,27 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
-_CITE = {
-    "SCMPT": "scMPT: Palayew et al., arXiv 2507.10039 (2025)",
-    "SCMMGPT": "scMMGPT: Shi et al., arXiv 2503.09427 (2025)",
-}
+_PACKAGE = "scmpt_scverse"
+_Metrics = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class SharedKind:
+    """What the card of a kind of model says; classes that are made from a model inherit its kind.
+
+    Attributes
+    ----------
+    call
+        Code that annotates cells with `model`.
+    cite
+        The paper.
+    parts
+        Gives facts, labels and metrics of a model.
+    """
+
+    call: str
+    cite: str
+    parts: Callable[[Any], tuple[dict[str, str], pd.DataFrame, _Metrics]]
 
 
 def push_to_hub(
@@ -119,6 +137,8 @@ def from_hub(
     ------
     ImportError
         `huggingface_hub`, from the extra `download`, is not installed.
+    FileNotFoundError
+        There is no such folder, or no model in it.
     OSError
         The hub cannot be reached, or has no such model.
     ValueError
@@ -137,14 +157,15 @@ def _card(
     metrics: Mapping[str, Mapping[str, float]],
 ) -> ModelCard:
     """The card of a trained model; `place` is what `from_hub` takes."""
-    kind = type(model).__name__
-    call = "model.annotate(adata)" if kind == "SCMPT" else "model.annotate(adata, labels=[...])"
-    use = f'from scmpt_scverse import {kind}\n\nmodel = {kind}.from_hub("{place}")\n{call}'
-    facts, labels, own = _reference_parts(model) if kind == "SCMPT" else _text_parts(model)
-    return ModelCard(name, kind, license, description, use, facts, labels, {**own, **metrics}, [_CITE[kind]])
+    kind: SharedKind = model.shared_kind
+    name_of_class, module = type(model).__name__, type(model).__module__
+    source = _PACKAGE if module.startswith(f"{_PACKAGE}.") else module
+    use = f'from {source} import {name_of_class}\n\nmodel = {name_of_class}.from_hub("{place}")\n{kind.call}'
+    facts, labels, own = kind.parts(model)
+    return ModelCard(name, name_of_class, license, description, use, facts, labels, {**own, **metrics}, [kind.cite])
 
 
-def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, dict[str, dict[str, float]]]:
+def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, _Metrics]:
     """Of a model that learned its labels from cells."""
     encoders = [
         f"{modality} by {trained['encoder']} ({trained['fingerprint'][:12]})"
@@ -161,15 +182,17 @@ def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, dict[str
     metrics = {}
     if model.calibration is not None:
         held_out = model.calibration
-        metrics["Cells that a head was not fitted on, during training"] = {
-            "cells": float(len(held_out.is_correct)),
+        # Settings, weights of modalities and the temperature were chosen on these cells, so this is the upper end.
+        metrics[
+            f"{len(held_out.is_correct):,} training cells, each by a head that was fitted without it (optimistic)"
+        ] = {
             "accuracy": float(np.mean(held_out.is_correct)),
             "mean confidence": float(np.mean(held_out.confidence)),
         }
     return facts, labels, metrics
 
 
-def _text_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, dict[str, dict[str, float]]]:
+def _text_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, _Metrics]:
     """Of a model that takes labels as texts."""
     facts = {
         "text encoder": f"{model.text_encoder.name} ({model.text_encoder.fingerprint[:12]})",
@@ -191,7 +214,7 @@ def _with_terms(labels: pd.DataFrame) -> pd.DataFrame:
         return labels
 
 
-def _metrics(evaluation: "pd.DataFrame | None") -> dict[str, dict[str, float]]:
+def _metrics(evaluation: "pd.DataFrame | None") -> _Metrics:
     """Metrics of a table as `evaluate` gives it: a row for each predictor."""
     if evaluation is None:
         warn_user(
@@ -208,3 +231,11 @@ def _metrics(evaluation: "pd.DataFrame | None") -> dict[str, dict[str, float]]:
         }
         for predictor, row in numbers.iterrows()
     }
+
+
+REFERENCE_MODEL = SharedKind(
+    "model.annotate(adata)", "scMPT: Palayew et al., arXiv 2507.10039 (2025)", _reference_parts
+)
+TEXT_MODEL = SharedKind(
+    "model.annotate(adata, labels=[...])", "scMMGPT: Shi et al., arXiv 2503.09427 (2025)", _text_parts
+)

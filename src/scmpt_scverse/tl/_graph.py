@@ -44,7 +44,7 @@ def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
             f"Expected weights of neighbours in `adata.obsp[{key!r}]`, finite and at least 0; found negative, infinite "
             "or missing ones. Pass connectivities."
         )
-    if "distance" in key.lower():
+    if key.lower().endswith("distances"):  # as scanpy and squidpy call them
         raise ValueError(
             f"`graph={key!r}` names distances, in which far cells weigh more. Pass the key of connectivities."
         )

@@ -82,7 +82,8 @@ def smooth_probabilities(
     KeyError
         The cells are not annotated, or the graph or `labels_key` is not there.
     ValueError
-        `strength` is out of range, no cell has a known label, or the graph has weights that are negative or not finite.
+        `strength` is out of range, no cell has a known label, the graph has weights that are negative or not finite, or
+        so uneven that the equations cannot be solved.
 
     Notes
     -----
@@ -145,8 +146,13 @@ def _smoothed(laplacian: sparse.csr_matrix, before: "FloatArray", strength: floa
     if strength == 0 or not len(before):
         return before
     system = sparse.identity(len(before), format="csr") + strength * laplacian
-    columns = [cg(system, column, x0=column, rtol=_TOLERANCE)[0] for column in before.T]
-    after = np.clip(np.stack(columns, axis=1), 0, None)
+    solved = [cg(system, column, x0=column, rtol=_TOLERANCE) for column in before.T]
+    if any(is_left for _, is_left in solved):
+        raise ValueError(
+            f"Smoothing with strength {strength:g} did not converge: the weights of the graph are too uneven. Pass a "
+            "smaller `strength`, or connectivities of one scale."
+        )
+    after = np.clip(np.stack([column for column, _ in solved], axis=1), 0, None)
     smoothed: FloatArray = after / after.sum(axis=1, keepdims=True)
     return smoothed
 
