@@ -14,6 +14,8 @@ def spatial_numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "spatial.n_blocks", str(record["n_blocks"])
     yield "spatial.n_neighbours", str(record["n_neighbours"])
     strengths = np.concatenate([row["strengths"] for row in record["rows"] if "smoothed" not in row["predictor"]])
+    for what, share in record["alike"]["cell_type"].items():
+        yield f"spatial.alike_{what}", f"{share:.0%}"
     yield "spatial.share_unsmoothed", f"{np.mean(strengths == 0):.0%}"
 
 

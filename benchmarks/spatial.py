@@ -109,6 +109,14 @@ def measure(cells: ad.AnnData, labels_key: str, seed: int) -> Iterator[dict[str,
         }
 
 
+def alike(cells: ad.AnnData, labels_key: str) -> dict[str, float]:
+    """Share of neighbours that have the label of the cell, and what it would be if cells were placed at random."""
+    labels = cells.obs[labels_key].astype(str).to_numpy()
+    one, other = cells.obsp[GRAPH].nonzero()
+    shares = pd.Series(labels).value_counts(normalize=True)
+    return {"found": float(np.mean(labels[one] == labels[other])), "by_chance": float((shares**2).sum())}
+
+
 def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -132,6 +140,7 @@ def main() -> None:
         "n_cells": cells.n_obs,
         "n_neighbours": N_NEIGHBOURS,
         "n_blocks": N_BLOCKS**2,
+        "alike": {labels_key: alike(cells, labels_key) for labels_key in LABELS},
         "seconds": round(time.perf_counter() - started),
         **machine_record(("scmpt-scverse", "torch", "scikit-learn", "scanpy")),
     }

@@ -1,9 +1,12 @@
 """The structure in `docs/developer/architecture.md`: what imports what, and how thin the model classes are."""
 
 import ast
+import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from scvi.model.base import BaseModelClass
 
 import scmpt_scverse
@@ -19,6 +22,19 @@ def _imports() -> Iterator[tuple[Path, str, ast.ImportFrom]]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("scmpt_scverse"):
                 yield file, parts[0] if len(parts) > 1 else "", node
+
+
+def test_the_page_has_the_layers_of_the_contract() -> None:
+    root = SOURCE.parents[1]
+    page = root / "docs" / "developer" / "architecture.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not part of what is installed")
+    text = page.read_text()
+    contract = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]["layers"]
+    rows = [re.findall("`([a-z_0-9]+)`", row) for row in re.findall(r"^\| \d+ \|(.*)\|$", text, re.MULTILINE)]
+    assert rows == [layer.split(" | ") for layer in contract]
+    described = set(re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE))
+    assert described == {name for row in rows for name in row if not name.startswith("_")}
 
 
 def test_packages_read_only_public_names_of_one_another() -> None:
