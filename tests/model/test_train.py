@@ -67,6 +67,18 @@ def test_unlabelled_cells_are_not_trained_on(pbmc: AnnData) -> None:
     assert len(model.predict()) == 700
 
 
+def test_a_cap_of_cells_per_label(pbmc: AnnData) -> None:
+    counts = pbmc.obs[LABELS_KEY].value_counts()
+    model = train(small_model(pbmc, fusion="stacked"), max_cells_per_label=20)
+    expected = counts.clip(upper=20)
+    assert model.record.label_counts == {label: expected[label] for label in model.labels}
+    assert len(model.train_indices) == expected.sum()
+    assert len(model.predict()) == pbmc.n_obs
+    for most in (0, 2.5):
+        with pytest.raises(ValueError, match="max_cells_per_label"):
+            train(model, max_cells_per_label=most)
+
+
 def test_history_and_best_weights(pbmc: AnnData) -> None:
     model = train(small_model(pbmc), max_epochs=200, plan_kwargs={"lr": 3e-3}, early_stopping_patience=5)
     losses = model.history["validation_loss"].to_numpy(dtype=float).ravel()

@@ -435,6 +435,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
+        max_cells_per_label: int | None = None,
         batch_size: int = 256,
         early_stopping: bool = True,
         class_weight: "Literal['balanced'] | Mapping[Any, float] | None" = None,
@@ -461,6 +462,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         shuffle_set_split
             Split at random. `False` takes the first labelled cells for validation, the next ones for training and the
             last ones for testing, as scvi-tools does.
+        max_cells_per_label
+            Most cells of a label that are split so; of more, some are chosen at random, from each batch in turn where
+            the model knows of batches. `None` takes all. It saves time where a few labels have most cells, and the
+            model then expects all labels as often as it was shown them.
         batch_size
             Cells per minibatch.
         early_stopping
@@ -498,6 +503,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             train_size=train_size,
             validation_size=validation_size,
             shuffle_set_split=shuffle_set_split,
+            max_cells_per_label=max_cells_per_label,
             batch_size=batch_size,
             early_stopping=early_stopping,
             class_weight=class_weight,

@@ -17,7 +17,7 @@ from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, li
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
-from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
+from scmpt_scverse.module import CellSplit, FitOptions, capped, checked_validation_size, split_cells
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty, TrainingRecord
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class TrainingRequest:
     ----------
     train_size, validation_size, shuffle
         How cells are split.
+    max_cells_per_label
+        Of those that are split; `None` for all.
     options
         How the classifier is fitted.
     """
@@ -43,6 +45,7 @@ class TrainingRequest:
     train_size: float
     validation_size: float | None
     shuffle: bool
+    max_cells_per_label: int | None
     options: FitOptions
 
     @classmethod
@@ -57,6 +60,7 @@ class TrainingRequest:
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
+        max_cells_per_label: int | None = None,
         batch_size: int = 256,
         early_stopping: bool = True,
         class_weight: "Literal['balanced'] | Mapping[Any, float] | None" = None,
@@ -69,6 +73,8 @@ class TrainingRequest:
         check_positive(batch_size, "batch_size")
         if max_epochs is not None:
             check_positive(max_epochs, "max_epochs")
+        if max_cells_per_label is not None:
+            check_positive(max_cells_per_label, "max_cells_per_label")
         train_size = classifier.default_train_size if train_size is None else train_size
         checked_validation_size(train_size, validation_size)
         check_accelerator(accelerator)
@@ -90,12 +96,14 @@ class TrainingRequest:
             plan=_checked_plan_options(plan_kwargs),
             trainer=trainer,
         )
-        return cls(train_size, validation_size, shuffle_set_split, options)
+        return cls(train_size, validation_size, shuffle_set_split, max_cells_per_label, options)
 
-    def split(self, codes: "IntArray", usable: "IntArray") -> CellSplit:
-        """Which of the usable cells train, validate and test; `codes` are those of all cells."""
+    def split(self, codes: "IntArray", usable: "IntArray", batches: "StrArray | None" = None) -> CellSplit:
+        """Which of the usable cells train, validate and test; `codes` and `batches` are those of all cells."""
         if usable.size == 0:
             raise ValueError("Expected labelled cells to train on; found none that the encoders can read.")
+        if self.max_cells_per_label is not None:
+            usable = capped(codes, usable, self.max_cells_per_label, batches=batches, seed=self.options.seed)
         return split_cells(
             codes,
             usable,
@@ -168,7 +176,7 @@ def learn(
     """
     inputs = modalities.read(adata, progress=request.options.trainer.get("enable_progress_bar", True))
     readable = modalities.readable(adata, inputs)
-    split = request.split(codes, np.flatnonzero(readable & (codes >= 0)))
+    split = request.split(codes, np.flatnonzero(readable & (codes >= 0)), batches)
     if not further:
         inputs |= modalities.fit_expression(adata, split.train)
     fit = classifier.fit(inputs, codes, split, request.options, keeps_scale=further)
