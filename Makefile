@@ -2,7 +2,7 @@
 # only what it needs, and nothing twice. Another Python: `make test PYTHON=python3.13 VENV=.venv313`.
 PYTHON ?= python3
 VENV ?= .venv
-THREADS ?= 2
+WORKERS ?= 2
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -22,7 +22,7 @@ demo: $(VENV)/.offline ## annotate 700 real cells, offline, and write a page abo
 	$(BIN)/scmpt demo $(DEMO_ARGS)
 
 test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 docs: $(VENV)/.doc ## build the documentation, warnings as errors
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html

@@ -103,7 +103,7 @@ def test_align_learns_from_all_studies(aligned: tuple[Path, str], model: str) ->
 def test_a_dry_run_shows_what_labels_are_taken_for(
     runner: CliRunner, aligned: tuple[Path, str], query: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("COLUMNS", "1000")
     cells = anndata.read_h5ad(query)
     cells.obs["cell_type"] = cells.obs["cell_type"].astype(str).replace({LABELS[0]: "gribble"})
     odd, single, out = query.with_name("odd.h5ad"), query.with_name("single.h5ad"), query.with_name("model")

@@ -416,7 +416,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         if save_anndata and self.adata is not None:
             save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
 
-    shared_kind: ClassVar[sharing.SharedKind] = sharing.TEXT_MODEL
+    _shared_kind: ClassVar[sharing.SharedKind] = sharing.TEXT_MODEL
     push_to_hub = sharing.push_to_hub
     from_hub = classmethod(sharing.from_hub)
 

@@ -104,7 +104,7 @@ def push_to_hub(
     repository = repository_of(repo)
     name = repository or Path(repo).expanduser().resolve().name
     place = f"hf:{repository}" if repository else name
-    card = _card(self, name, place, license, description, _metrics(evaluation))
+    card = _card(self, self._shared_kind, name, place, license, description, _metrics(evaluation))
     with tempfile.TemporaryDirectory() as folder:
         self.save(folder, overwrite=True, save_anndata=False)
         (Path(folder) / "README.md").write_text(card.text(), encoding="utf-8")
@@ -150,6 +150,7 @@ def from_hub(
 
 def _card(
     model: Any,
+    kind: SharedKind,
     name: str,
     place: str,
     license: str,
@@ -157,7 +158,6 @@ def _card(
     metrics: Mapping[str, Mapping[str, float]],
 ) -> ModelCard:
     """The card of a trained model; `place` is what `from_hub` takes."""
-    kind: SharedKind = model.shared_kind
     name_of_class, module = type(model).__name__, type(model).__module__
     source = _PACKAGE if module.startswith(f"{_PACKAGE}.") else module
     use = f'from {source} import {name_of_class}\n\nmodel = {name_of_class}.from_hub("{place}")\n{kind.call}'
