@@ -1,6 +1,7 @@
 """The API pages list every public name, and none that is gone; pages about registries list every registered name."""
 
 import re
+import runpy
 from importlib import import_module
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def listed(*pages: Path) -> list[str]:
 
 def for_users() -> list[str]:
     return listed(*sorted(page for page in (DOCS / "api").glob("*.md") if page != EXTENDING))
+
+
+def test_the_overview_is_what_its_script_draws() -> None:
+    drawing = runpy.run_path(str(DOCS / "overview.py"))["drawing"]
+    assert (DOCS / "_static" / "overview.svg").read_text(encoding="utf-8") == drawing()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
