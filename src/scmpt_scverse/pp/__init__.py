@@ -12,6 +12,7 @@ from scmpt_scverse.pp._column_symbols import (
     gene_symbols_of as gene_symbols_of,
     organism_of as organism_of,
     ortholog_columns as ortholog_columns,
+    species_told as species_told,
 )
 from scmpt_scverse.pp._expression import (
     CHUNK_SIZE as CHUNK_SIZE,

@@ -10,7 +10,7 @@ from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.pp._gene_names import GeneNames, read_gene_names
 from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs
-from scmpt_scverse.pp._species import check_organism, resolved_organism
+from scmpt_scverse.pp._species import check_organism, resolved_organism, species_votes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +94,12 @@ def organism_of(adata: "AnnData", gene_symbols: str | None, organism: Organism) 
     """The species that cells are read as: a name as its orthologs, and "auto" as what names tell, with a warning."""
     names, where = _given_names(adata, gene_symbols)
     return resolved_organism(names, organism, where)
+
+
+def species_told(adata: "AnnData", gene_symbols: str | None) -> str:
+    """The species that names of genes tell of, two of them joined by "and"; `""` where they tell of none."""
+    votes = species_votes(_given_names(adata, gene_symbols)[0])
+    return " and ".join(votes.several) or (votes.main if votes.is_sure else "")
 
 
 def ortholog_columns(
