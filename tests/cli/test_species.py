@@ -5,10 +5,10 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pytest
-from anndata import AnnData
+from tests._adata import as_mouse
 from typer.testing import CliRunner
 
-from scmpt_scverse import datasets, pp
+from scmpt_scverse import datasets
 from scmpt_scverse.cli import app
 
 LABELS = ["B cell", "monocyte", "natural killer cell", "T cell"]
@@ -17,14 +17,7 @@ LABELS = ["B cell", "monocyte", "natural killer cell", "T cell"]
 @pytest.fixture
 def mouse(tmp_path: Path) -> Path:
     """Human cells under the names of the mouse orthologs of their genes."""
-    cells = datasets.pbmc68k_reduced()[:120].copy()
-    of_human: dict[str, str] = {}
-    for gene, humans in pp.Orthologs.of("mouse").by_symbol.items():
-        for human in humans if len(humans) == 1 else ():
-            of_human.setdefault(human, gene)
-    kept = [name in of_human for name in cells.var_names]
-    cells = AnnData(cells.X[:, kept], obs=cells.obs[["bulk_labels"]], var=cells.var[kept][[]])
-    cells.var_names = [of_human[name] for name in cells.var_names]
+    cells = as_mouse(datasets.pbmc68k_reduced()[:120].copy())
     cells.write_h5ad(tmp_path / "mouse.h5ad")
     return tmp_path / "mouse.h5ad"
 
