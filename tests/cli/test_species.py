@@ -5,10 +5,11 @@ from pathlib import Path
 import anndata
 import numpy as np
 import pytest
+import typer
 from tests._adata import as_mouse
 from typer.testing import CliRunner
 
-from scmpt_scverse import datasets
+from scmpt_scverse import datasets, pp
 from scmpt_scverse.cli import app
 
 LABELS = ["B cell", "monocyte", "natural killer cell", "T cell"]
@@ -55,3 +56,61 @@ def test_an_unknown_species_is_named_before_cells_are_read(runner: CliRunner, mo
     result = runner.invoke(app, ["annotate", "scmmgpt-mini", "absent.h5ad", "o.h5ad", "--organism", "yeti"])
     assert result.exit_code == 2
     assert "'yeti' is not one of 'human', 'mouse'" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_commands_that_read_cells_know_species() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    options = {name: {flag for each in command.params for flag in each.opts} for name, command in commands.items()}
+    readers = {name: flags for name, flags in options.items() if "--gene-symbols" in flags}
+    assert set(readers) >= {
+        *("train", "annotate", "evaluate", "search", "embed", "describe", "refine", "probe", "pretrain", "align")
+    }
+    assert [name for name, flags in readers.items() if not {"--organism", "--orthologs"} <= flags] == []
+
+
+def test_the_commands_give_what_mapped_symbols_give(runner: CliRunner, mouse: Path) -> None:
+    cells = anndata.read_h5ad(mouse)
+    pp.map_orthologs(cells)
+    mapped = mouse.with_name("mapped.h5ad")
+    cells.write_h5ad(mapped)
+    outs = [mouse.with_name(name) for name in ("of_mouse.h5ad", "of_symbols.h5ad")]
+    how = (["--organism", "mouse"], ["--gene-symbols", "human_symbol"])
+    for source, out, options in zip((mouse, mapped), outs, how, strict=True):
+        encoder = ["--encoder", "scgpt-mini", "--precision", "float32"]
+        result = runner.invoke(app, ["embed", str(source), str(out), *encoder, *options])
+        assert result.exit_code == 0, result.output
+    found, expected = map(anndata.read_h5ad, outs)
+    assert np.array_equal(found.obsm["X_scgpt-mini"], expected.obsm["X_scgpt-mini"])
+    search = ["search", "scmmgpt-mini", str(mouse), str(outs[0]), "B cell", "--force"]
+    with pytest.warns(UserWarning, match="`organism='auto'` took 'mouse': 663 of 664 names"):
+        result = runner.invoke(app, [*search, "--organism", "auto"])
+    assert result.exit_code == 0, result.output
+    runner.invoke(app, ["search", "scmmgpt-mini", str(mapped), str(outs[1]), "B cell", "--force", *how[1]])
+    scores = [anndata.read_h5ad(out).obs["scmmgpt_search"].to_numpy() for out in outs]
+    assert np.array_equal(*scores, equal_nan=True)
+
+
+def test_a_table_of_orthologs(runner: CliRunner, mouse: Path) -> None:
+    cells = anndata.read_h5ad(mouse)
+    pp.map_orthologs(cells)
+    table_of = cells.var["human_symbol"].rename_axis("gene").rename("human_gene").reset_index()
+    table_of["gene"] = [f"yeti{number}" for number in range(len(table_of))]
+    table, out = mouse.with_name("yeti.csv"), mouse.with_name("out.h5ad")
+    table_of.to_csv(table, index=False)
+    cells.var_names = table_of["gene"].to_numpy()
+    cells.write_h5ad(mouse)
+    base = ["search", "scmmgpt-mini", str(mouse), str(out), "B cell", "--force"]
+    result = runner.invoke(app, [*base, "--organism", "yeti", "--orthologs", str(table)])
+    assert result.exit_code == 0, result.output
+    assert "yeti genes have a human ortholog" in result.output
+    refused = runner.invoke(app, [*base, "--orthologs", str(table)])
+    assert refused.exit_code == 2
+    assert "It needs --organism" in " ".join(refused.stderr.replace("│", " ").split())
+    table_of[["gene"]].to_csv(table, index=False)
+    wrong = runner.invoke(app, [*base, "--organism", "yeti", "--orthologs", str(table)])
+    assert (wrong.exit_code, "No 'human_gene' in `table`" in wrong.stderr) == (1, True)
+
+
+def test_info_says_the_species(runner: CliRunner, mouse: Path) -> None:
+    assert "mouse" in runner.invoke(app, ["info", str(mouse)]).output.replace(str(mouse), "")
+    assert "organism" in runner.invoke(app, ["info", "scmmgpt-mini"]).output

@@ -125,3 +125,37 @@ def test_what_is_refused_before_anything_is_written() -> None:
     with pytest.raises(ValueError, match="which is read"):
         pp.map_orthologs(cells, gene_symbols="symbol", key_added="symbol")
     assert list(cells.var) == ["symbol"]
+
+
+@pytest.mark.parametrize(("former", "human"), [("Hprt", "HPRT1"), ("Gba", "GBA1"), ("Tdgf1", "CRIPTO")])
+def test_former_symbols_of_the_mouse_are_known(former: str, human: str) -> None:
+    cells = mouse(former)
+    report = pp.map_orthologs(cells)
+    assert cells.var.loc[former, "human_symbol"] == human
+    assert report["n_by_alias"] == 1
+
+
+def test_former_symbols_of_a_table_of_ones_own() -> None:
+    table = pd.DataFrame(
+        {
+            "gene": ["cd3d", "il2", "lck", "zap70"],
+            "aliases": ["t3d|old3", None, "old3 | il2", "syk2"],  # old3 was two genes, and il2 is one now
+            "human_gene": ["CD3D", "IL2", "LCK", "ZAP70"],
+        }
+    )
+    fish = AnnData(np.ones((2, 4)), var=pd.DataFrame(index=["t3d", "old3", "il2", "syk2"]))
+    report = pp.map_orthologs(fish, pp.Orthologs.of("zebrafish", table))
+    assert fish.var["human_symbol"].tolist() == ["CD3D", "", "IL2", "ZAP70"]
+    assert report["n_by_alias"] == 2
+
+
+def test_the_report_says_what_is_kept_of_genes_expression_and_markers() -> None:
+    values = np.tile(np.arange(1, 9, dtype=np.float32), (3, 1))
+    cells = mouse("Gm1", "H2-K1", values=values)
+    report = pp.map_orthologs(cells, markers=["CD3D", "MS4A1", "GNLY", "CD3D", "HLA-A"])
+    assert report["share_of_genes"] == 6 / 8
+    assert report["share_of_expression"] == pytest.approx(1 - 3 / 36)
+    assert report["share_of_markers"] == 2 / 4
+    assert np.isnan(pp.map_orthologs(mouse())["share_of_markers"])
+    with pytest.raises(ValueError, match="Expected gene symbols in `markers`; found Ensembl ids"):
+        pp.map_orthologs(cells, markers=["ENSG00000167286"])
