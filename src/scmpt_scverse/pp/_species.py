@@ -160,7 +160,10 @@ def _may_be_of_others(symbols: "StrArray") -> bool:
 
 def _advice(species: str) -> str:
     if species == HUMAN:
-        return 'Leave `organism=` out, or pass `organism="human"`.'
+        return (
+            'For human cells leave `organism=` out, or pass `organism="human"`; of others, pass the symbols of their '
+            "own genes, since symbols in upper case are no orthologs."
+        )
     if species in organisms():
         return (
             f'Pass `organism="{species}"` to read them through their human orthologs (`--organism {species}` on the '
