@@ -72,7 +72,7 @@ def speed(n_cells: int) -> list[Line]:
 def labelled_per_second(model: SCMMGPT, n_cells: int) -> tuple[dict[tuple[str, str], float], float]:
     """Cells per second by candidates and way to refine, and of plain marker scoring."""
     cells, trained, limits = noisy_pbmc(n_cells), model._trained(), AnswerLimits()
-    query = model._query(cells, None, None)
+    query = model._query(cells, None, None, None)
     rates = {}
     for what, labels in {"ten names": LABELS, "all types": None}.items():
         candidates = trained.candidates(labels, None)

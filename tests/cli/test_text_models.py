@@ -320,7 +320,7 @@ def test_align_refuses_before_it_reads_cells(
     base = ["align", out, str(query), *TRAIN]
     for arguments, code, words in (
         ([*base, "--markers", "absent.csv"], 1, "No table of markers at absent.csv"),
-        ([*base, "--markers", table, "--organism", "mouse"], 2, "'mouse' is not one of 'human'"),
+        ([*base, "--markers", table, "--marker-organism", "mouse"], 2, "'mouse' is not one of 'human'"),
         (["align", out, str(query), str(query), *TRAIN, "--markers", table], 2, "more than once"),
         (["align", str(query), str(query), *TRAIN, "--markers", table], 1, "found a file"),
         ([*base[:-1], "scgpt-mini", "--markers", table], 2, "Expected an encoder of texts; found 'scgpt-mini'"),

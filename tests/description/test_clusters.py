@@ -109,7 +109,7 @@ def test_evidence_says_the_same_in_numbers(clusters: Clusters) -> None:
 def test_shares_are_those_of_the_exact_explanation(text_model: SCMMGPT, clusters: Clusters) -> None:
     cells = clusters.cells
     members = np.flatnonzero(cells.obs["louvain"] == "10")  # 13 cells
-    trained, query = text_model._trained(), text_model._query(cells, None, None)
+    trained, query = text_model._trained(), text_model._query(cells, None, None, None)
     parts = trained.parts(query, trained.candidates(list(LABELS), None))
     codes = np.full(len(members), LABELS.index("hematopoietic stem cell"))
     found = gene_shares(query, parts, trained.genes, members, codes)

@@ -239,8 +239,10 @@ def test_symbols_of_mouse(trained: SCMPT, fused: tuple[SCMPT, AnnData], embedded
     mouse = embedded.copy()
     mouse.var_names = mouse.var_names.str.capitalize()
     with pytest.warns(UserWarning, match="look like symbols of mouse"):
-        trained.rank_attributions(mouse, method="random", n_cells_per_group=1, progress=False)
+        trained.rank_attributions(mouse, method="random", n_cells_per_group=1, organism="native", progress=False)
     with pytest.raises(ValueError, match="match in upper case"):
+        fused[0].rank_attributions(mouse, method="random", organism="native")
+    with pytest.raises(ValueError, match='are of mouse genes, such as .*. Pass `organism="mouse"`'):
         fused[0].rank_attributions(mouse, method="random")
 
 

@@ -33,7 +33,7 @@ def test_all_that_is_written(text_model: SCMMGPT, text_query: AnnData, refine: R
     obs, found = text_query.obs, text_query.obsm["scmmgpt_scores"]
     assert found.isna().all(axis=1).sum() == 2
 
-    model, query = text_model._trained(), text_model._query(text_query, None, None)
+    model, query = text_model._trained(), text_model._query(text_query, None, None, None)
     scale, candidates = model.alignment.scale, model.candidates(LABELS, None)
     others = types_apart(model.alignment, model.types, candidates)
     assert len(others.names) == 4

@@ -18,7 +18,7 @@ KEY = "scmmgpt_attributions"
 def raw_scores(model: SCMMGPT, query: AnnData) -> np.ndarray:
     trained = model._trained()
     candidates = trained.candidates(LABELS, None)
-    return label_scores(model._query(query, None, None), trained.alignment, candidates)
+    return label_scores(model._query(query, None, None, None), trained.alignment, candidates)
 
 
 def test_shares_of_genes_sum_to_the_score(text_model: SCMMGPT, text_query: AnnData) -> None:

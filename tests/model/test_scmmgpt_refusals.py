@@ -110,7 +110,7 @@ def test_of_training(text_model: SCMMGPT) -> None:
         ({"stage": "describe"}, ValueError, "Unknown `stage='describe'`"),
         ({"seed": -1}, ValueError, "`seed` must be"),
         ({"accelerator": "gpuu"}, ValueError, "Unknown `accelerator='gpuu'`"),
-        ({"organism": "mouse"}, ValueError, "of mouse"),
+        ({"marker_organism": "mouse"}, ValueError, "of mouse"),
         ({"markers": ["absent.csv"]}, FileNotFoundError, "absent.csv"),
     ):
         with pytest.raises(error, match=words):

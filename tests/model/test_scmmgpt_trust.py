@@ -172,7 +172,7 @@ def test_texts_and_cells_meet_on_the_axes_of_the_tower(text_model: SCMMGPT, text
     assert text_model.alignment is not None
     tower = text_model.alignment.tower
     assert latent.shape == (text_query.n_obs, tower.axes.shape[1])
-    trained, query = text_model._trained(), text_model._query(text_query, None, None)
+    trained, query = text_model._trained(), text_model._query(text_query, None, None, None)
     candidates = trained.candidates(LABELS, None)
     import torch
 

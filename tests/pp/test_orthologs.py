@@ -50,9 +50,7 @@ def test_known_genes(gene: str, human: str) -> None:
 
 
 def test_no_mouse_gene_becomes_a_human_gene_without_a_mouse_ortholog() -> None:
-    from scmpt_scverse.pp._orthologs import _bundled
-
-    humans = {human for several in _bundled("mouse").by_symbol.values() for human in several}
+    humans = {human for several in pp.Orthologs.of("mouse").by_symbol.values() for human in several}
     assert humans.isdisjoint({"HLA-A", "CXCL8", "GNLY", "S100A12", "CD1C"})
     assert len(humans) > 17_000
 
@@ -63,7 +61,7 @@ def test_several_human_genes_are_a_choice() -> None:
         report = pp.map_orthologs(cells)
     assert cells.var.loc["Fcgr4", "human_symbol"] == ""
     assert (report["n_ambiguous"], report["n_mapped"]) == (1, 6)
-    report = pp.map_orthologs(cells, ambiguous="best")
+    report = pp.map_orthologs(cells, pp.Orthologs.of("mouse", ambiguous="best"))
     assert cells.var.loc["Fcgr4", "human_symbol"] == "FCGR3A"
     assert report["n_mapped"] == 7
 
@@ -100,17 +98,17 @@ def test_a_table_of_another_species(tmp_path: Path) -> None:
     fish = AnnData(np.ones((2, 3)), var=pd.DataFrame(index=["cd3d", "il2", "odd"]))
     table.to_csv(tmp_path / "fish.tsv", sep="\t", index=False)
     for given in (table, tmp_path / "fish.tsv"):
-        pp.map_orthologs(fish, "zebrafish", table=given, ambiguous="best", key_added="human")
+        pp.map_orthologs(fish, pp.Orthologs.of("zebrafish", given, ambiguous="best"), key_added="human")
         assert fish.var["human"].tolist() == ["CD3D", "IL2", ""]
-    with pytest.raises(ValueError, match="a table of orthologs, 'mouse'; found 'zebrafish'"):
+    with pytest.raises(ValueError, match="a table of orthologs, 'human', 'mouse'; found organism='zebrafish'"):
         pp.map_orthologs(fish, "zebrafish")
     with pytest.raises(KeyError, match="human_gene"):
-        pp.map_orthologs(fish, "zebrafish", table=table[["gene"]])
+        pp.Orthologs.of("zebrafish", table[["gene"]])
 
 
 def test_what_is_refused_before_anything_is_written() -> None:
     human = AnnData(np.ones((2, 3)), var=pd.DataFrame(index=["CD3D", "CD8A", "LYZ"]))
-    with pytest.raises(ValueError, match="found 0 of 3 in the table of orthologs"):
+    with pytest.raises(ValueError, match="found that 3 of 3 names are of human genes, such as 'CD3D', 'CD8A', 'LYZ'"):
         pp.map_orthologs(human)
     assert list(human.var) == []
     both = AnnData(np.ones((2, 4)), var=pd.DataFrame(index=["mm10_Cd3d", "mm10_Cd8a", "GRCh38_CD3D", "GRCh38_LYZ"]))
@@ -122,8 +120,42 @@ def test_what_is_refused_before_anything_is_written() -> None:
     with pytest.raises(KeyError, match="symbol"):
         pp.map_orthologs(cells, gene_symbols="symbol")
     with pytest.raises(ValueError, match="ambiguous"):
-        pp.map_orthologs(cells, ambiguous="first")  # type: ignore[arg-type]
+        pp.Orthologs.of("mouse", ambiguous="first")  # type: ignore[arg-type]
     cells.var["symbol"] = cells.var_names
     with pytest.raises(ValueError, match="which is read"):
         pp.map_orthologs(cells, gene_symbols="symbol", key_added="symbol")
     assert list(cells.var) == ["symbol"]
+
+
+@pytest.mark.parametrize(("former", "human"), [("Hprt", "HPRT1"), ("Gba", "GBA1"), ("Tdgf1", "CRIPTO")])
+def test_former_symbols_of_the_mouse_are_known(former: str, human: str) -> None:
+    cells = mouse(former)
+    report = pp.map_orthologs(cells)
+    assert cells.var.loc[former, "human_symbol"] == human
+    assert report["n_by_alias"] == 1
+
+
+def test_former_symbols_of_a_table_of_ones_own() -> None:
+    table = pd.DataFrame(
+        {
+            "gene": ["cd3d", "il2", "lck", "zap70"],
+            "aliases": ["t3d|old3", None, "old3 | il2", "syk2"],  # old3 was two genes, and il2 is one now
+            "human_gene": ["CD3D", "IL2", "LCK", "ZAP70"],
+        }
+    )
+    fish = AnnData(np.ones((2, 4)), var=pd.DataFrame(index=["t3d", "old3", "il2", "syk2"]))
+    report = pp.map_orthologs(fish, pp.Orthologs.of("zebrafish", table))
+    assert fish.var["human_symbol"].tolist() == ["CD3D", "", "IL2", "ZAP70"]
+    assert report["n_by_alias"] == 2
+
+
+def test_the_report_says_what_is_kept_of_genes_expression_and_markers() -> None:
+    values = np.tile(np.arange(1, 9, dtype=np.float32), (3, 1))
+    cells = mouse("Gm1", "H2-K1", values=values)
+    report = pp.map_orthologs(cells, markers=["CD3D", "MS4A1", "GNLY", "CD3D", "HLA-A"])
+    assert report["share_of_genes"] == 6 / 8
+    assert report["share_of_expression"] == pytest.approx(1 - 3 / 36)
+    assert report["share_of_markers"] == 2 / 4
+    assert np.isnan(pp.map_orthologs(mouse())["share_of_markers"])
+    with pytest.raises(ValueError, match="Expected gene symbols in `markers`; found Ensembl ids"):
+        pp.map_orthologs(cells, markers=["ENSG00000167286"])

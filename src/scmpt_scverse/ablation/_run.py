@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.modalities import GeneEncoder, Modalities
     from scmpt_scverse.model import SCMPT
+    from scmpt_scverse.pp import Organism
 
 #: Cells whose changed inputs are embedded together.
 _CHUNK_SIZE = 512
@@ -37,6 +38,7 @@ def run(
     group_key: str | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: "Organism | None" = None,
     seed: int = 0,
     progress: bool = True,
     **train_options: Any,
@@ -60,7 +62,7 @@ def run(
         cells: how robust it is. Then cells that it was trained on are left out.
     group_key
         Column of `.obs` whose groups, such as donors, are never on both sides of a split.
-    layer, gene_symbols
+    layer, gene_symbols, organism
         As for :meth:`scmpt_scverse.SCMPT.predict`.
     seed
         Of splits and changes.
@@ -90,12 +92,14 @@ def run(
     cells = as_cells(adata, model.registry["setup_args"].get("modalities"))
     for key in filter(None, (model.labels_key, group_key)):
         check_key(key, cells.obs.columns, "adata.obs")
-    modalities = model.modalities.reading(layer, gene_symbols)
+    modalities = model.modalities.reading(cells, layer, gene_symbols, organism)
     embedder = _Embedder(modalities, cells, progress)
     labels = labels_or(cells.obs[model.labels_key], model.unlabeled_category)
     is_usable = np.isin(labels, model.labels) & embedder.is_readable
     if not retrain:
-        is_usable &= ~model.is_training_cell(adata, layer=layer, gene_symbols=gene_symbols)
+        is_usable &= ~model.is_training_cell(
+            adata, layer=layer, gene_symbols=gene_symbols, organism=modalities.source.organism
+        )
     rows = np.flatnonzero(is_usable)
     if not rows.size:
         raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")

@@ -12,7 +12,8 @@ from scmpt_scverse._checks import check_key, errors_named
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._files import check_model_dir, save_or_rescue
 from scmpt_scverse.cli._group import is_interactive, quiet_libraries
-from scmpt_scverse.cli._options import Force, GeneSymbols, Layer, Seed, checked_choice
+from scmpt_scverse.cli._options import Force, GeneSymbols, Layer, Organism, OrthologsFile, Seed, checked_choice
+from scmpt_scverse.cli._species import chosen_organism
 from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def align(
         list[Path],
         typer.Option(metavar="TABLE", help="Marker genes: .csv, .tsv, .gmt or .xlsx; repeatable.", show_default=False),
     ],
-    organism: Annotated[str, typer.Option(help="Whose rows of the tables are used.")] = "human",
+    marker_organism: Annotated[str, typer.Option(help="Species whose rows of the tables are used.")] = "human",
+    organism: Organism = "human",
+    orthologs: OrthologsFile = None,
     unlabeled_category: Annotated[
         list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
     ] = None,
@@ -71,16 +74,20 @@ def align(
             param_hint="--text",
         )
     tables = [knowledge.read_markers(table) for table in markers]
-    checked_choice(organism, sorted({each for table in tables for each in table["organism"]}), "--organism")
+    species = chosen_organism(organism, orthologs) or "human"
+    known = sorted({each for table in tables for each in table["organism"]})
+    checked_choice(marker_organism, known, "--marker-organism")
     unlabeled = unlabeled_category or ["Unknown"]
     first, cells = _first_with_labels(studies, labels_key, unlabeled)
     others = [study for study in studies if study != first]
     quiet_libraries()
     scvi.settings.seed = seed
     # Layer and symbols as in the files, because queries are read likewise.
-    SCMMGPT.setup_anndata(cells, labels_key, unlabeled_category=unlabeled, layer=layer, gene_symbols=gene_symbols)
+    SCMMGPT.setup_anndata(
+        cells, labels_key, unlabeled_category=unlabeled, layer=layer, gene_symbols=gene_symbols, organism=species
+    )
     model = SCMMGPT(cells, text_encoder=text)
-    report = model.label_report(markers=tables, studies=others, organism=organism)
+    report = model.label_report(markers=tables, studies=others, marker_organism=marker_organism)
     what = f"{report['n_cells'].sum()} labelled cells of {len(studies)} {'study' if len(studies) == 1 else 'studies'}"
     has_no_markers = report["registered_type"].isna()
     if dry_run or has_no_markers.any():
@@ -88,7 +95,7 @@ def align(
         shown = report if dry_run else report[has_no_markers]
         title = f"Labels of {what}" if dry_run else "Labels without markers: they are learned from names and cells only"
         rich.print(table_of(shown.fillna("").set_index("label"), title, index="label"))
-    options: dict[str, Any] = {"studies": others, "organism": organism, "accelerator": accelerator}
+    options: dict[str, Any] = {"studies": others, "marker_organism": marker_organism, "accelerator": accelerator}
     if dry_run:
         seconds = model.expected_seconds(markers=tables, **options)
         typer.echo(f"Training would take about {max(1, round(seconds / 60))} min. Nothing was written.")

@@ -17,16 +17,17 @@ from scmpt_scverse.cli._options import (
     InFile,
     LabelsFile,
     Model,
-    Organism,
+    OrthologsFile,
     OutFile,
     QueryGeneSymbols,
     QueryLayer,
+    QueryOrganism,
     TextLabels,
     Tissue,
     check_only_for_text_models,
     checked_choice,
 )
-from scmpt_scverse.cli._species import check_organism, human_symbols
+from scmpt_scverse.cli._species import chosen_organism, where_read
 
 if TYPE_CHECKING:
     from scmpt_scverse.model import SCMMGPT
@@ -66,7 +67,8 @@ def annotate(
         str | None,
         typer.Option(help="Prefix of what is written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"),
     ] = None,
-    organism: Organism = "human",
+    organism: QueryOrganism = None,
+    orthologs: OrthologsFile = None,
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     force: Force = False,
@@ -81,7 +83,7 @@ def annotate(
     mouse`
     """
     check_output(output, source=source, force=force)
-    check_organism(organism)
+    species = chosen_organism(organism, orthologs)
     is_text = is_text_model(model)
     of_text = {
         "--labels": labels,
@@ -106,12 +108,12 @@ def annotate(
     adata = read_cells(source)
     check_writable(adata, key_added, keys.slots)
     check_storable(adata)
-    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
-    where: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
     if is_text:
+        where = where_read(adata, opened.registry, layer, gene_symbols, species)
         opened.annotate(adata, key_added=key_added, **options, **where)
     else:
         trained = read_model(model)
+        where = where_read(adata, trained.registry, layer, gene_symbols, species)
         trained.embed(adata, progress=is_interactive(), **where)
         trained.annotate(adata, key_added=key_added, **where)
     save_cells(adata, output)
@@ -127,7 +129,8 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in quotes.", show_default=False)],
     background: Background = None,
     key_added: Annotated[str, typer.Option(help="Column of .obs that is written.")] = "scmmgpt_search",
-    organism: Organism = "human",
+    organism: QueryOrganism = None,
+    orthologs: OrthologsFile = None,
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     force: Force = False,
@@ -141,13 +144,14 @@ def search(
     if not text.strip():
         raise typer.BadParameter("Expected a text to search for; found a blank one.", param_hint="TEXT")
     check_output(output, source=source, force=force)
-    check_organism(organism)
+    species = chosen_organism(organism, orthologs)
     check_text_model(model)
     adata = read_cells(source)
     check_writable(adata, key_added, [Slot("obs", key_added)])
     check_storable(adata)
-    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
-    _text_model(model, background).search(adata, text, key_added=key_added, layer=layer, gene_symbols=gene_symbols)
+    opened = _text_model(model, background)
+    where = where_read(adata, opened.registry, layer, gene_symbols, species)
+    opened.search(adata, text, key_added=key_added, **where)
     save_cells(adata, output)
     n_found = int((adata.obs[key_added] > _HIGH_SCORE).sum())
     typer.echo(f"{n_found} of {adata.n_obs} cells score above {_HIGH_SCORE}: {output}")

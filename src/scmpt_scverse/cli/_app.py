@@ -31,15 +31,17 @@ from scmpt_scverse.cli._options import (
     MaxEpochs,
     ModelDir,
     Organism,
+    OrthologsFile,
     QueryGeneSymbols,
     QueryLayer,
+    QueryOrganism,
     Seed,
     checked_choice,
     choose_encoders,
     parse_obsm_keys,
 )
 from scmpt_scverse.cli._refine import refine
-from scmpt_scverse.cli._species import check_organism, human_symbols
+from scmpt_scverse.cli._species import chosen_organism, where_read
 from scmpt_scverse.cli._tables import table_of
 
 app = typer.Typer(
@@ -91,6 +93,7 @@ def train(
         list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
     ] = None,
     organism: Organism = "human",
+    orthologs: OrthologsFile = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_key: Annotated[str | None, typer.Option(help="Column of .obs with batches.")] = None,
@@ -127,9 +130,8 @@ def train(
     preset = DEFAULT_PRESET if preset is None else preset
     encoders = choose_encoders(preset, text, expression, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
-    check_organism(organism)
+    species = chosen_organism(organism, orthologs)
     adata = read_cells(source)
-    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     import scvi
 
     from scmpt_scverse import SCMPT
@@ -142,10 +144,12 @@ def train(
         unlabeled_category=unlabeled_category or "Unknown",
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=species or "human",
         batch_key=batch_key,
         obsm_keys=obsm_keys or None,
     )
     model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset)
+    where_read(adata, model.registry, None, None, None)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
     save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
@@ -171,7 +175,8 @@ def evaluate(
     group_key: Annotated[
         str | None, typer.Option(help="Column of .obs with donors or studies, never on both sides of a split.")
     ] = None,
-    organism: Organism = "human",
+    organism: QueryOrganism = None,
+    orthologs: OrthologsFile = None,
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     figure: Annotated[
@@ -191,18 +196,18 @@ def evaluate(
     for output, suffix in ((csv, ".csv"), (figure, ".png")):
         if output is not None:
             check_output(output, source=source, force=force, suffix=suffix)
-    check_organism(organism)
+    species = chosen_organism(organism, orthologs)
     adata = read_cells(source)
-    gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
     model = read_model(model_dir)
-    model.embed(adata, layer=layer, gene_symbols=gene_symbols, progress=is_interactive())
+    where = where_read(adata, model.registry, layer, gene_symbols, species)
+    model.embed(adata, progress=is_interactive(), **where)
     results: dict[Path, Callable[[Path], object]] = {}
     if cross_validate is None:
-        scores = model.evaluate(adata, layer=layer, gene_symbols=gene_symbols)
+        scores = model.evaluate(adata, **where)
     else:
         from scmpt_scverse.cli._cross_validate import cross_validated, draw_metrics, mean_metrics
 
-        summary = cross_validated(model, adata, cross_validate, group_key, layer=layer, gene_symbols=gene_symbols)
+        summary = cross_validated(model, adata, cross_validate, group_key, **where)
         scores = mean_metrics(summary)
         if figure is not None:
             results[figure] = partial(draw_metrics, summary)

@@ -1,7 +1,7 @@
 """Metrics of several splits as one table, and as a plot."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 
@@ -23,13 +23,14 @@ def cross_validated(
     adata: "AnnData",
     n_splits: int,
     group_key: str | None,
-    *,
-    layer: str | None,
-    gene_symbols: str | None,
+    **where: Any,
 ) -> "pd.DataFrame":
-    """Mean and 95 % interval of each metric of each predictor over the splits, from :func:`replicate_summary`."""
+    """Mean and 95 % interval of each metric of each predictor over the splits, from :func:`replicate_summary`.
+
+    `where` are `layer`, `gene_symbols` and `organism` of :meth:`SCMPT.cross_validate`.
+    """
     quiet_libraries()
-    table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits, layer=layer, gene_symbols=gene_symbols)
+    table = model.cross_validate(adata, group_key=group_key, n_splits=n_splits, **where)
     return metrics.replicate_summary(table)
 
 

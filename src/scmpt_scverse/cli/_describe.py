@@ -10,7 +10,17 @@ from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._annotate import _text_model, _text_options
 from scmpt_scverse.cli._files import check_output, save_or_rescue
 from scmpt_scverse.cli._models import check_text_model
-from scmpt_scverse.cli._options import Background, Force, InFile, Model, QueryGeneSymbols, QueryLayer
+from scmpt_scverse.cli._options import (
+    Background,
+    Force,
+    InFile,
+    Model,
+    OrthologsFile,
+    QueryGeneSymbols,
+    QueryLayer,
+    QueryOrganism,
+)
+from scmpt_scverse.cli._species import chosen_organism, where_read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +73,8 @@ def describe(
         float, typer.Option(min=0.01, max=1, help="Probability that a kind of cell has to reach to be named.")
     ] = 0.8,
     background: Background = None,
+    organism: QueryOrganism = None,
+    orthologs: OrthologsFile = None,
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     force: Force = False,
@@ -78,6 +90,7 @@ def describe(
             f"Expected a name that ends in .csv for a table or .md for a page; found {output}.", param_hint="OUT"
         )
     check_output(output, source=source, force=force, suffix=output.suffix)
+    species = chosen_organism(organism, orthologs)
     check_text_model(model)
     options = _text_options(labels, labels_file, tissue, refine, None, None)
     if programmes is not None:
@@ -87,13 +100,13 @@ def describe(
     adata = read_cells(source)
     if groupby is not None:
         check_key(groupby, adata.obs.columns, "adata.obs")
-    table = _text_model(model, background).describe(
+    opened = _text_model(model, background)
+    table = opened.describe(
         adata,
         groupby,
         programmes=programmes,
         back_off=back_off,
-        layer=layer,
-        gene_symbols=gene_symbols,
+        **where_read(adata, opened.registry, layer, gene_symbols, species),
         **options,
     )
     if output.suffix.lower() == ".md":

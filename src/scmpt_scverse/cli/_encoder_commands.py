@@ -9,7 +9,19 @@ from rich.console import Console
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._files import check_output
 from scmpt_scverse.cli._group import is_interactive, quiet_libraries
-from scmpt_scverse.cli._options import CacheAction, Force, GeneSymbols, InFile, Layer, OutFile, Seed, parse_objectives
+from scmpt_scverse.cli._options import (
+    CacheAction,
+    Force,
+    GeneSymbols,
+    InFile,
+    Layer,
+    Organism,
+    OrthologsFile,
+    OutFile,
+    Seed,
+    parse_objectives,
+)
+from scmpt_scverse.cli._species import chosen_organism
 from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
@@ -20,6 +32,8 @@ def embed(
     source: InFile,
     output: OutFile,
     encoder: Annotated[str, typer.Option(help="Name (see `scmpt info`), hub id, or folder.", show_default=False)],
+    organism: Organism = "human",
+    orthologs: OrthologsFile = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Cells per forward pass.", show_default="auto")] = None,
@@ -38,6 +52,7 @@ def embed(
     Example: `scmpt embed cells.h5ad embedded.h5ad --encoder minilm`
     """
     check_output(output, source=source, force=force)
+    species = chosen_organism(organism, orthologs)
     from scmpt_scverse import tl
 
     n_cells = tl.embed_file(
@@ -46,6 +61,7 @@ def embed(
         encoder,
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=species or "human",
         batch_size=batch_size or "auto",
         device=device,
         precision=cast("Precision", precision),
@@ -64,6 +80,8 @@ def pretrain(
     init: Annotated[
         str | None, typer.Option(metavar="CHECKPOINT", help="scGPT checkpoint to continue from: name or folder.")
     ] = None,
+    organism: Organism = "human",
+    orthologs: OrthologsFile = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     vocabulary: Annotated[
@@ -111,6 +129,7 @@ def pretrain(
     from scmpt_scverse import encoders
 
     quiet_libraries()
+    species = chosen_organism(organism, orthologs)
     options: dict[str, Any] = {
         "objectives": parse_objectives(objective) if objective else None,
         "embsize": embsize,
@@ -131,6 +150,7 @@ def pretrain(
         init=init,
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=species or "human",
         vocabulary=None if vocabulary is None else vocabulary.read_text(encoding="utf-8").split(),
         recipe=recipe,
         compact=compact,
@@ -147,6 +167,8 @@ def probe(
     ],
     encoder: Annotated[str, typer.Option(help="Name (see `scmpt info`), hub id, or folder.", show_default=False)],
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
+    organism: Organism = "human",
+    orthologs: OrthologsFile = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
     n_seeds: Annotated[int, typer.Option(min=2, help="Repetitions, for the interval.")] = 5,
@@ -159,6 +181,7 @@ def probe(
     """
     from scmpt_scverse import encoders, tl
 
+    species = chosen_organism(organism, orthologs)
     probed = encoders.get(encoder)
     console = Console()
     for path in source:
@@ -168,6 +191,7 @@ def probe(
             labels_key,
             layer=layer,
             gene_symbols=gene_symbols,
+            organism=species or "human",
             n_seeds=n_seeds,
             progress=is_interactive(),
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse.zero_shot import RegisteredTypes
 
+_HUMAN = "human"
 _PACKAGES = ("scmpt-scverse", "scvi-tools", "scanpy", "anndata", "torch", "sentence-transformers")
 #: Enough of a sha256 to tell encoders apart by eye.
 _FINGERPRINT_LENGTH = 12
@@ -51,6 +52,7 @@ def describe_model(path: Path, console: "Console") -> None:
             "model": str(path),
             "labels_key": setup["labels_key"],
             "layer": setup["layer"] or ".X",
+            "organism": setup.get("organism", _HUMAN),
             "unlabeled_category": ", ".join(checked_unlabeled(setup["unlabeled_category"])),
             "cells learned from": str(sum(model.record.label_counts.values())),
         },
@@ -78,6 +80,7 @@ def _describe_text_model(path: Path, console: "Console") -> None:
             "genes": str(len(model.genes)),
             "types": str(len(types.names)),
             "labels_key": setup["labels_key"],
+            "organism": setup.get("organism", _HUMAN),
             "tissues": ", ".join(sorted({tissue for each in types.tissues for tissue in each})) or "none",
         },
     )
@@ -90,6 +93,8 @@ def _describe_text_model(path: Path, console: "Console") -> None:
 
 def describe_cells(path: Path, console: "Console") -> None:
     """Shape, columns, and embeddings with their provenance of an .h5ad file."""
+    from scmpt_scverse.pp import species_told
+
     adata = read_cells(path)
     _print_facts(
         console,
@@ -97,6 +102,7 @@ def describe_cells(path: Path, console: "Console") -> None:
             "file": str(path),
             "cells": str(adata.n_obs),
             "genes": str(adata.n_vars),
+            "species by names of genes": species_told(adata, None) or "not told",
             "layers": ", ".join(key for key in adata.layers if key is not None) or "none",
             "obs": ", ".join(map(str, adata.obs.columns)) or "none",
         },

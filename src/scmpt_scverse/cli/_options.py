@@ -36,7 +36,27 @@ QueryGeneSymbols = Annotated[
     ),
 ]
 Organism = Annotated[
-    str, typer.Option(help="Whose cells these are: human, or a species that is read through orthologs, such as mouse.")
+    str,
+    typer.Option(
+        help="Species of the cells: human; mouse, or another with --orthologs, read through human orthologs; auto, by "
+        "the names of genes; or native, symbols as they are."
+    ),
+]
+QueryOrganism = Annotated[
+    str | None,
+    typer.Option(
+        help="Species of the cells: human; mouse, or another with --orthologs, read through human orthologs; auto, by "
+        "the names of genes; or native, symbols as they are.",
+        show_default="as the training cells",
+    ),
+]
+OrthologsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Orthologs of the species, .csv or .tsv: columns gene, human_gene, and if known gene_id and aliases.",
+        show_default=False,
+    ),
 ]
 TextLabels = Annotated[
     list[str] | None,
@@ -135,9 +155,10 @@ def check_only_for_text_models(model: Path, options: "Mapping[str, object]") -> 
         )
 
 
-def checked_choice(value: str | None, choices: "Sequence[str]", option: str) -> None:
+def checked_choice(value: str | None, choices: "Sequence[str]", option: str, advice: str = "") -> None:
     """A usage error unless an option was left out or is one of the choices of a registry."""
     if value is not None and value not in choices:
+        hint = did_you_mean(value, choices)
         raise typer.BadParameter(
-            f"{value!r} is not one of {list_some(choices)}.{did_you_mean(value, choices)}", param_hint=option
+            " ".join(filter(None, (f"{value!r} is not one of {list_some(choices)}.{hint}", advice))), param_hint=option
         )

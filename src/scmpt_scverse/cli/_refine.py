@@ -18,14 +18,17 @@ from scmpt_scverse.cli._options import (
     InFile,
     LabelsFile,
     Model,
+    OrthologsFile,
     OutFile,
     QueryGeneSymbols,
     QueryLayer,
+    QueryOrganism,
     TextLabels,
     Tissue,
     check_only_for_text_models,
     checked_choice,
 )
+from scmpt_scverse.cli._species import chosen_organism, where_read
 from scmpt_scverse.cli._tables import table_of
 from scmpt_scverse.llm import CLIENTS, LLMClient, get
 
@@ -56,6 +59,8 @@ def refine(
         tuple[float, float] | None,
         typer.Option(help="Per million input and output tokens.", metavar="IN OUT", show_default=False),
     ] = None,
+    organism: QueryOrganism = None,
+    orthologs: OrthologsFile = None,
     layer: QueryLayer = None,
     gene_symbols: QueryGeneSymbols = None,
     weight: Annotated[
@@ -103,6 +108,7 @@ def refine(
     else:
         given = {"--labels": labels, "--labels-file": labels_file, "--tissue": tissue, "--labels-key": labels_key}
         check_only_for_text_models(model_dir, given)
+    species = chosen_organism(organism, orthologs)
     asked = _client(client, llm, {"base_url": base_url, "api_key_variable": api_key_variable, "price": price})
     model: SCMPT | SCMMGPT
     if is_text:
@@ -123,8 +129,7 @@ def refine(
         max_cost=max_cost,
         dry_run=dry_run,
         context=context,
-        layer=layer,
-        gene_symbols=gene_symbols,
+        **where_read(adata, model.registry, layer, gene_symbols, species),
         weight=weight,
         cache_path=answers,
         progress=is_interactive(),

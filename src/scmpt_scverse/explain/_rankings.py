@@ -11,7 +11,7 @@ from scipy import sparse
 from scmpt_scverse._slots import BY_MODALITY, AttributionKeys, Slot, write_slots
 from scmpt_scverse._storable import storable
 from scmpt_scverse.attribution import group_statistics, t_test
-from scmpt_scverse.pp import Normalisation, gene_symbols_of
+from scmpt_scverse.pp import Normalisation
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -58,7 +58,7 @@ def write_attributions(
     *,
     keys: AttributionKeys,
     params: Mapping[str, Any],
-    gene_symbols: str | None,
+    symbols: "StrArray",
     per_cell: bool,
 ) -> None:
     """Write the ranking of genes per group, and every explained cell's scores; what an earlier call wrote is removed.
@@ -75,12 +75,12 @@ def write_attributions(
         Where to write.
     params
         Parameters to record in addition to those that `rank_genes_groups` records.
-    gene_symbols
-        Column of `.var` with gene symbols; `names` holds `var_names` in any case, which scanpy's plots require.
+    symbols
+        Gene symbol of each column; `names` holds `var_names` in any case, which scanpy's plots require.
     per_cell
         Write the scores of cells; rows of other cells are empty.
     """
-    columns = _columns(adata, attributions.expression.genes, gene_symbols)
+    columns = _columns(symbols, attributions.expression.genes)
     names = adata.var_names.to_numpy()[columns].astype(object)
     values = {
         Slot("uns", keys.ranking): _ranking(attributions, groups, names, params),
@@ -143,10 +143,10 @@ def _records(columns: Mapping[str, Any]) -> Any:
     return records
 
 
-def _columns(adata: "AnnData", genes: "StrArray", gene_symbols: str | None) -> "IntArray":
-    """The first column of `adata` that carries each symbol."""
-    symbols = pd.Series(np.arange(adata.n_vars), index=gene_symbols_of(adata, gene_symbols))
-    return symbols[~symbols.index.duplicated()].loc[genes].to_numpy()
+def _columns(symbols: "StrArray", genes: "StrArray") -> "IntArray":
+    """The first column that carries each symbol."""
+    columns = pd.Series(np.arange(len(symbols)), index=symbols)
+    return columns[~columns.index.duplicated()].loc[genes].to_numpy()
 
 
 def contribution_table(found: CellAttributions) -> pd.DataFrame:

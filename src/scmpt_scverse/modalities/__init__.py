@@ -14,7 +14,6 @@ from scmpt_scverse.modalities._expression import (
     GeneValues as GeneValues,
 )
 from scmpt_scverse.modalities._fields import (
-    GenesField as GenesField,
     category_codes as category_codes,
     embedding_field as embedding_field,
     registered_fields as registered_fields,
@@ -52,5 +51,7 @@ from scmpt_scverse.modalities._registration import (
     register_mudata as register_mudata,
 )
 from scmpt_scverse.modalities._source import (
+    AS_VAR_NAMES as AS_VAR_NAMES,
+    IN_X as IN_X,
     ExpressionSource as ExpressionSource,
 )

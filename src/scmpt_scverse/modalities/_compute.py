@@ -8,7 +8,7 @@ import numpy as np
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import warn_user
 from scmpt_scverse._hardware import resolve_device, resolve_precision
-from scmpt_scverse.pp import ExpressionReader, GeneOverlap, nearest_cause
+from scmpt_scverse.pp import HUMAN, ExpressionReader, GeneOverlap, Organism, nearest_cause
 from scmpt_scverse.streaming import embed_chunks, executor_for, rows_with_bar
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def compute_embedding(
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
@@ -43,6 +44,7 @@ def compute_embedding(
         encoder,
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=organism,
         reference_genes=reference_genes,
         batch_size=batch_size,
         device=device,
@@ -65,6 +67,7 @@ def stream_embedding(
     *,
     layer: str | None,
     gene_symbols: str | None,
+    organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']",
     device: str,
@@ -75,13 +78,16 @@ def stream_embedding(
 ) -> "tuple[Generator[FloatArray], dict[str, Any]]":
     """Check the data; then the embedding in chunks of rows, and its provenance."""
     runs_on = executor_for(executor)
-    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, reference_genes=reference_genes)
+    reader = ExpressionReader(
+        adata, layer=layer, gene_symbols=gene_symbols, organism=organism, reference_genes=reference_genes
+    )
     overlap = _checked_overlap(reader, encoder)
     record = {
         "encoder": encoder.name,
         "fingerprint": encoder.fingerprint,
         "layer": layer or "X",
         "gene_symbols": gene_symbols or "var_names",
+        "organism": reader.organism,
         "precision": str(resolve_precision(precision, resolve_device(device))).removeprefix("torch."),
         "version": __version__,
         "options": dict(encoder.options),
@@ -125,7 +131,9 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
         n_empty_cells=int(np.sum(in_matched == 0)),
     )
     if n_matched < encoder.min_genes or overlap.expression_fraction < encoder.min_expression:
-        if reader.n_without_symbol > overlap.n_genes - n_matched:
+        if reader.is_translated and reader.n_without_symbol > overlap.n_genes - n_matched:
+            cause = f"{reader.n_without_symbol} columns have no human ortholog"
+        elif reader.n_without_symbol > overlap.n_genes - n_matched:
             cause = f"{reader.n_without_symbol} columns have no gene symbol: {reader.names.unreadable()}"
         elif n_matched < overlap.n_genes:
             cause = nearest_cause(reader.genes, known, encoder.vocabulary)

@@ -11,9 +11,10 @@ import pandas as pd
 from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
 
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._labels import labels_or
+from scmpt_scverse._labels import label_text, labels_or
 from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.pp import gene_symbols_of
+from scmpt_scverse.modalities._source import GENES_KEY, ORTHOLOGS_KEY
+from scmpt_scverse.pp import HUMAN, Organism, Orthologs, gene_symbols_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,16 +39,17 @@ class GenesField(LayerField):
         Key of `.layers`; `None` is `.X`.
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
+    organism
+        Species of the cells, not "auto".
     """
 
-    #: Under which key of its registry the gene symbols stand.
-    GENE_SYMBOLS_KEY = "gene_symbols"
-
-    def __init__(self, registry_key: str, layer: str | None, gene_symbols: str | None) -> None:
+    def __init__(
+        self, registry_key: str, layer: str | None, gene_symbols: str | None, organism: Organism = HUMAN
+    ) -> None:
         # Values are checked when they are read; scvi-tools' check draws from the global random state and refuses
         # sparse arrays, and its correction replaces the user's matrix.
         super().__init__(registry_key, layer, is_count_data=False, correct_data_format=False)
-        self._gene_symbols = gene_symbols
+        self._gene_symbols, self._organism = gene_symbols, organism
 
     def validate_field(self, adata: "AnnData") -> None:
         """The layer must exist; `.X` may be empty where all modalities come from `.obsm`."""
@@ -59,10 +61,13 @@ class GenesField(LayerField):
     def register_field(self, adata: "AnnData") -> dict[str, Any]:
         """Remember the gene symbols in the order of columns, for queries that name their columns otherwise."""
         try:
-            symbols = gene_symbols_of(adata, self._gene_symbols)
-        except ValueError:  # there are none, which matters only to what reads expression
-            symbols = adata.var_names.astype(str).to_numpy(dtype=object)
-        return {**super().register_field(adata), self.GENE_SYMBOLS_KEY: symbols}
+            symbols = gene_symbols_of(adata, self._gene_symbols, self._organism)
+        except ValueError:  # there are none, or of another species, which matters only to what reads expression
+            if isinstance(self._organism, Orthologs):  # which somebody meant it to do
+                raise
+            symbols = np.array([label_text(name) for name in adata.var_names], dtype=object)
+        orthologs = self._organism.state() if isinstance(self._organism, Orthologs) else None
+        return {**super().register_field(adata), GENES_KEY: symbols, ORTHOLOGS_KEY: orthologs}
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """Keep the reference genes; a query without the layer is refused only if it has to be embedded."""
@@ -160,11 +165,12 @@ def registered_fields(
     unlabeled: "Sequence[str]",
     layer: str | None,
     gene_symbols: str | None,
+    organism: Organism,
     batch_key: str | None,
     obsm_keys: "Mapping[str, str] | None",
 ) -> "list[BaseAnnDataField]":
     """What is registered; fields that only check come first, so that a refusal leaves nothing behind."""
-    fields: list[BaseAnnDataField] = [GenesField("X", layer, gene_symbols)]
+    fields: list[BaseAnnDataField] = [GenesField("X", layer, gene_symbols, organism)]
     fields += [EmbeddingField(embedding_field(name), key) for name, key in (obsm_keys or {}).items()]
     fields.append(LabelsField("labels", labels_key, unlabeled))
     if batch_key is not None:

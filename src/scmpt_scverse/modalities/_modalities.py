@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.modalities._modality import Modality
-    from scmpt_scverse.pp import ExpressionReader
+    from scmpt_scverse.pp import ExpressionReader, Organism
 
     Rows: TypeAlias = FloatArray | ExpressionRows
 
@@ -103,12 +103,14 @@ class Modalities:
         """Use encoders that exist already, for the modalities that there are."""
         self._encoders |= {name: encoder for name, encoder in built.items() if name in self._modalities}
 
-    def reading(self, layer: str | None, gene_symbols: str | None) -> Self:
+    def reading(
+        self, adata: "AnnData", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
+    ) -> Self:
         """The same modalities, to read data that are organised otherwise; see :meth:`ExpressionSource.of_query`."""
-        if layer is None and gene_symbols is None:
+        if layer is None and gene_symbols is None and organism is None:
             return self
         other = copy.copy(self)
-        other.source = self.source.of_query(layer, gene_symbols)
+        other.source = self.source.of_query(adata, layer, gene_symbols, organism)
         return other
 
     def quiet(self) -> Self:
@@ -350,8 +352,7 @@ class Modalities:
         return compute_embedding(
             adata,
             encoder,
-            layer=self.source.layer,
-            gene_symbols=self.source.gene_symbols,
+            **self.source.arguments,
             reference_genes=self.source.genes,
             **options,
         )

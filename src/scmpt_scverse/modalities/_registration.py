@@ -1,7 +1,7 @@
 """Data registered for a model: what `setup_anndata` and `setup_mudata` check, and what scvi-tools is told."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from scvi.data import AnnDataManager
 
@@ -9,7 +9,8 @@ from scmpt_scverse._checks import check_key, check_name
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import check_measured
 from scmpt_scverse.modalities._fields import registered_fields
-from scmpt_scverse.modalities._mudata import EXPRESSION, JoinedField, checked_modalities, pull_hint
+from scmpt_scverse.modalities._mudata import EXPRESSION, JoinedField, MuDataCells, checked_modalities, pull_hint
+from scmpt_scverse.pp import HUMAN, Organism, Orthologs, organism_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,7 +44,8 @@ def register_anndata(adata: "AnnData", method_args: dict[str, Any], **transfer: 
         raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
     if setup["batch_key"] is not None and not is_query:  # a query needs no batches
         check_key(setup["batch_key"], adata.obs.columns, "adata.obs")
-    manager = AnnDataManager(fields=_fields(setup, unlabeled), setup_method_args=method_args)
+    organism = HUMAN if is_query else _resolved(adata, setup)
+    manager = AnnDataManager(fields=_fields(setup, unlabeled, organism), setup_method_args=method_args)
     manager.register_fields(adata, **transfer)
     if not is_query:
         _warn(adata, "adata", setup["labels_key"], unlabeled)
@@ -72,7 +74,8 @@ def register_mudata(mdata: "MuData", method_args: dict[str, Any], **transfer: An
     for name in obsm_keys:
         check_name(name, "modality")
     setup.update(modalities=modalities, obsm_keys=obsm_keys)
-    fields = [JoinedField(field, modalities) for field in _fields(setup, unlabeled)]
+    organism = HUMAN if is_query else _resolved(cast("AnnData", MuDataCells(mdata, modalities)), setup)
+    fields = [JoinedField(field, modalities) for field in _fields(setup, unlabeled, organism)]
     manager = AnnDataManager(fields=fields, setup_method_args=method_args)
     manager.register_fields(mdata, **transfer)
     if not is_query:
@@ -91,9 +94,16 @@ def _check_labels_key(labels_key: object) -> None:
         raise TypeError(f"`labels_key` must be the name of a column, a text; found {labels_key!r}.")
 
 
-def _fields(setup: dict[str, Any], unlabeled: list[str]) -> "list[Any]":
+def _fields(setup: dict[str, Any], unlabeled: list[str], organism: Organism) -> "list[Any]":
     named = {name: setup[name] for name in ("labels_key", "layer", "gene_symbols", "batch_key")}
-    return registered_fields(unlabeled=unlabeled, obsm_keys=setup.get("obsm_keys"), **named)
+    return registered_fields(unlabeled=unlabeled, organism=organism, obsm_keys=setup.get("obsm_keys"), **named)
+
+
+def _resolved(adata: "AnnData", setup: dict[str, Any]) -> Organism:
+    """The species that cells are read as; `setup` then has its name, which is what is saved."""
+    organism = organism_of(adata, setup["gene_symbols"], setup["organism"])
+    setup["organism"] = organism.organism if isinstance(organism, Orthologs) else organism
+    return organism
 
 
 def _warn(data: "AnnData | MuData", argument: str, labels_key: str, unlabeled: list[str]) -> None:

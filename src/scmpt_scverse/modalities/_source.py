@@ -1,13 +1,23 @@
-"""Where the expression of cells is: as `setup_anndata` was told, or elsewhere in a query."""
+"""Where the expression of cells is, and of which species: as `setup_anndata` was told, or otherwise in a query."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.pp import (
+    AUTO,
+    HUMAN,
+    ExpressionReader,
+    Organism,
+    Orthologs,
+    checked_organism,
+    gene_symbols_of,
+    organism_label,
+    organism_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from anndata import AnnData
 
@@ -15,6 +25,8 @@ if TYPE_CHECKING:
 
 #: What a query passes for `.X` and `var_names`, since `None` stands for what the model was set up with.
 IN_X, AS_VAR_NAMES = "X", "var_names"
+#: Where the registry of a model keeps the gene symbols of its training data, and the orthologs that they were read by.
+GENES_KEY, ORTHOLOGS_KEY = "gene_symbols", "orthologs"
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,8 @@ class ExpressionSource:
     genes
         Gene symbols of the training data: columns are read in this order, so that ties between genes are broken as they
         were there.
+    organism
+        Species of the cells, not "auto".
     set_up
         The source of the training data, where this one is of a query that is organised otherwise.
     """
@@ -37,36 +51,64 @@ class ExpressionSource:
     layer: str | None
     gene_symbols: str | None
     genes: "StrArray"
+    organism: Organism = HUMAN
     set_up: "ExpressionSource | None" = None
 
-    def of_query(self, layer: str | None, gene_symbols: str | None) -> Self:
+    @classmethod
+    def registered(cls, registry: "Mapping[str, Any]", genes: "StrArray | None" = None) -> Self:
+        """The source that a model was set up with; `genes` take the place of those of the training data."""
+        setup, state = registry["setup_args"], registry["field_registries"]["X"]["state_registry"]
+        saved = state.get(ORTHOLOGS_KEY)
+        return cls(
+            setup["layer"],
+            setup["gene_symbols"],
+            state[GENES_KEY] if genes is None else genes,
+            setup.get("organism", HUMAN) if saved is None else Orthologs.from_state(saved),
+        )
+
+    def of_query(
+        self, adata: "AnnData", layer: str | None, gene_symbols: str | None, organism: Organism | None
+    ) -> Self:
         """The source of a query; `None` as in the training data, `"X"` for `.X`, `"var_names"` for the names."""
         for argument, value in (("layer", layer), ("gene_symbols", gene_symbols)):
             if value is not None and not isinstance(value, str):
                 raise TypeError(f"`{argument}` must be a text or None; found {value!r}.")
-        return replace(
+        found = replace(
             self,
             layer=self.layer if layer is None else None if layer == IN_X else layer,
             gene_symbols=(
                 self.gene_symbols if gene_symbols is None else None if gene_symbols == AS_VAR_NAMES else gene_symbols
             ),
+            organism=self.organism if organism is None else checked_organism(organism),
             set_up=self.set_up or self,
         )
+        if found.organism != AUTO:
+            return found
+        found.check(adata)
+        return replace(found, organism=organism_of(adata, found.gene_symbols, AUTO))
 
     @property
-    def arguments(self) -> dict[str, str | None]:
-        """Layer and gene symbols as arguments of `setup_anndata`."""
-        return {"layer": self.layer, "gene_symbols": self.gene_symbols}
+    def arguments(self) -> dict[str, Any]:
+        """Layer, gene symbols and species as arguments of `setup_anndata` and of readers."""
+        return {"layer": self.layer, "gene_symbols": self.gene_symbols, "organism": self.organism}
 
     @property
     def names(self) -> dict[str, str]:
-        """Layer and gene symbols in words that the provenance of an embedding records."""
-        return {"layer": self.layer or IN_X, "gene_symbols": self.gene_symbols or AS_VAR_NAMES}
+        """The same in words that the provenance of an embedding records."""
+        return {
+            "layer": self.layer or IN_X,
+            "gene_symbols": self.gene_symbols or AS_VAR_NAMES,
+            "organism": organism_label(self.organism),
+        }
 
     def reader(self, adata: "AnnData") -> ExpressionReader:
         """Reads the expression of some data; raises as :meth:`check` and :class:`scmpt_scverse.pp.ExpressionReader`."""
         self.check(adata)
-        return ExpressionReader(adata, layer=self.layer, gene_symbols=self.gene_symbols, reference_genes=self.genes)
+        return ExpressionReader(adata, **self.arguments, reference_genes=self.genes)
+
+    def symbols(self, adata: "AnnData") -> "StrArray":
+        """The gene symbol of every column of some data, as :meth:`reader` reads them."""
+        return gene_symbols_of(adata, self.gene_symbols, self.organism)
 
     def check(self, adata: "AnnData") -> None:
         """Raise `KeyError` where the layer or the column of gene symbols is not there: how the model was set up."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray
     from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.module import FusionClassifier
+    from scmpt_scverse.pp import Organism
 
 
 class ExplainsMixin:
@@ -47,7 +48,7 @@ class ExplainsMixin:
     unlabeled_category: str
     _unlabeled_names: list[str]
     labels_key: str
-    _query: "Callable[[AnnData | None, str | None, str | None], tuple[AnnData, Modalities]]"
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], tuple[AnnData, Modalities]]"
     _check_if_trained: Callable[..., None]
 
     def rank_attributions(
@@ -62,6 +63,7 @@ class ExplainsMixin:
         per_cell: bool = False,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         device: str = "auto",
         seed: int = 0,
         progress: bool = True,
@@ -88,7 +90,7 @@ class ExplainsMixin:
             Key of `.uns`, and of `.layers`; what an earlier call wrote there is replaced.
         per_cell
             Also write the scores of the explained cells.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`SCMPT.predict`.
         device
             Where to compute; `"auto"` is where the model is. The model stays there.
@@ -128,7 +130,7 @@ class ExplainsMixin:
         Modalities that you bring as arrays stay at their values: nothing is known of their genes.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         keys = AttributionKeys.from_key(key_added)
         check_writable(adata, key_added, keys.slots)
         check_ranking_is_ours(adata, keys)
@@ -155,7 +157,7 @@ class ExplainsMixin:
             {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
             keys=keys,
             params={**params, **options},
-            gene_symbols=modalities.source.gene_symbols,
+            symbols=modalities.source.symbols(adata),
             per_cell=per_cell,
         )
 
@@ -168,6 +170,7 @@ class ExplainsMixin:
         method: "str | type[Attributor] | Attributor" = "integrated_gradients",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         device: str = "auto",
         seed: int = 0,
         **options: Any,
@@ -182,7 +185,7 @@ class ExplainsMixin:
             Name of the cell, which only one cell has.
         label
             The label to explain; `None` takes the one that the model gives.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`SCMPT.predict`.
         method, device, seed, **options
             As for :meth:`rank_attributions`.
@@ -201,7 +204,7 @@ class ExplainsMixin:
             The model does not know the label, or no encoder can read the cell; else as :meth:`rank_attributions`.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         cell = one_cell(adata, obs_name)
         label = None if label is None else label_text(label)
         if label is not None and label not in self.labels:
@@ -222,6 +225,7 @@ class ExplainsMixin:
         counts: Sequence[int] = (0, 1, 2, 5, 10, 20, 50),
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         device: str = "auto",
         seed: int = 0,
         progress: bool = True,
@@ -240,7 +244,7 @@ class ExplainsMixin:
             How many cells, at random.
         counts
             How many genes, one point of the curve each.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`SCMPT.predict`.
         device
             As for :meth:`rank_attributions`.
@@ -257,7 +261,7 @@ class ExplainsMixin:
         """
         self._check_if_trained(warn=False)
         check_positive(n_cells, "n_cells")
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         tables = []
         for method in methods:
             explainer = self._explainer(adata, modalities, attribution.get(method, seed=seed), device)
@@ -279,6 +283,7 @@ class ExplainsMixin:
         max_genes: int = 100,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         device: str = "auto",
         seed: int = 0,
     ) -> pd.DataFrame:
@@ -297,7 +302,7 @@ class ExplainsMixin:
             As for :meth:`explain_cell`.
         max_genes
             Give up after this many.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`SCMPT.predict`.
 
         Returns
@@ -306,10 +311,17 @@ class ExplainsMixin:
         where `max_genes` did not change it), and `probability` of the old label without the genes.
         """
         check_positive(max_genes, "max_genes")
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         cell = one_cell(adata, obs_name)
         table = self.explain_cell(
-            cell, obs_name, method=method, layer=layer, gene_symbols=gene_symbols, device=device, seed=seed
+            cell,
+            obs_name,
+            method=method,
+            layer=layer,
+            gene_symbols=gene_symbols,
+            organism=modalities.source.organism,
+            device=device,
+            seed=seed,
         )
         asked = GeneRemoval(self._explainer(cell, modalities, attribution.get("random"), device))
         genes, new_label, probability = asked.fewest(list(table.index[:max_genes]), table.attrs["label"])

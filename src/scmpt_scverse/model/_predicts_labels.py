@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.module import FusionClassifier, Rows
+    from scmpt_scverse.pp import Organism
     from scmpt_scverse.trust import Calibration, Novelty, Reject
 
 
@@ -57,7 +58,7 @@ class PredictsLabelsMixin:
     _own_name: str
     test_indices: "IntArray | None"
     validation_indices: "IntArray | None"
-    _query: "Callable[[AnnData | None, str | None, str | None], tuple[AnnData, Modalities]]"
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], tuple[AnnData, Modalities]]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _training_cells: "Callable[[], AnnData | None]"
     _check_if_trained: Callable[..., None]
@@ -73,6 +74,7 @@ class PredictsLabelsMixin:
         reject: "Reject | None" = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "StrArray": ...
 
     @overload
@@ -86,6 +88,7 @@ class PredictsLabelsMixin:
         reject: "Reject | None" = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame: ...
 
     def predict(
@@ -98,6 +101,7 @@ class PredictsLabelsMixin:
         reject: "Reject | None" = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "StrArray | pd.DataFrame":
         """Predict labels.
 
@@ -123,6 +127,10 @@ class PredictsLabelsMixin:
             was given.
         gene_symbols
             Column of `.var` with their gene symbols, `"var_names"` for the names of the columns; `None` likewise.
+        organism
+            Species of these cells; `None` likewise. Genes of any but the human are read under the names of their human
+            orthologs: `"mouse"`, :class:`scmpt_scverse.pp.Orthologs` of others, or `"auto"`, which warns of what it
+            took. Cells of another species than was said are refused. `"native"` reads symbols as they are.
 
         Returns
         -------
@@ -146,7 +154,7 @@ class PredictsLabelsMixin:
             if soft:
                 raise ValueError("`reject` changes labels, not probabilities. Drop one of `soft` and `reject`.")
             self._calibrated()
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         rows = rows_of(adata, indices)
         probabilities = self._probabilities(adata, modalities, rows, batch_size)
         if soft:
@@ -162,12 +170,13 @@ class PredictsLabelsMixin:
         allow_empty: bool | None = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """Sets of labels that hold the true one for a share of `1 - alpha` of cells like the training cells.
 
         Parameters
         ----------
-        adata, indices, layer, gene_symbols
+        adata, indices, layer, gene_symbols, organism
             As for :meth:`predict`.
         alpha
             Share of cells whose set may miss the true label, in (0, 1).
@@ -202,7 +211,7 @@ class PredictsLabelsMixin:
         check_alpha(alpha)
         self._check_if_trained(warn=False)
         calibration = self._calibrated()
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         rows = rows_of(adata, indices)
         names = adata.obs_names[rows]
         states = list(calibration.fold_states)
@@ -223,6 +232,7 @@ class PredictsLabelsMixin:
         reject: "Reject | None" = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> None:
         """Write labels, and how far they can be trusted, into AnnData.
 
@@ -232,7 +242,7 @@ class PredictsLabelsMixin:
             Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
         key_added
             Prefix of the slots.
-        reject, layer, gene_symbols
+        reject, layer, gene_symbols, organism
             As for :meth:`predict`.
 
         Returns
@@ -265,7 +275,7 @@ class PredictsLabelsMixin:
             the model reads, such as the column of labels.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         keys = PredictionKeys.from_prefix(key_added)
         check_writable(adata, key_added, keys.slots, reads=self._read_slots())
         check_columns_fit(self.labels, f"adata.obsm[{keys.probabilities!r}]")
@@ -285,6 +295,7 @@ class PredictsLabelsMixin:
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "FloatArray":
         """The fused representation: what the head sees just before it classifies.
 
@@ -298,7 +309,7 @@ class PredictsLabelsMixin:
         """
         self._check_if_trained(warn=False)
         _check_batch_size(batch_size)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         inputs = modalities.read(adata, rows_of(adata, indices), missing_ok=True)
         return self._batched(lambda tensors: (self.module.represent(tensors),), inputs, batch_size)[0]
 
@@ -310,6 +321,7 @@ class PredictsLabelsMixin:
         baselines: Sequence[str] = DEFAULT_BASELINES,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """Compare predictions with labels, beside simpler predictors that learned from the same cells.
 
@@ -325,7 +337,7 @@ class PredictsLabelsMixin:
             Names as in :func:`scmpt_scverse.evaluation.baseline_probabilities`. `"knn"` and `"logistic_regression"`
             read the embedding of each modality, the others expression. They are trained for this call, so with many
             cells `("majority",)` is faster.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`predict`.
 
         Returns
@@ -349,7 +361,7 @@ class PredictsLabelsMixin:
             No labelled cell was held out, or none is in `adata`, or there is no such baseline.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         return evaluate(self, adata, modalities, indices, baselines)
 
     def evaluate_per_class(
@@ -359,6 +371,7 @@ class PredictsLabelsMixin:
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """Precision, recall, F1 and support of every label; arguments and errors as for :meth:`evaluate`.
 
@@ -367,7 +380,7 @@ class PredictsLabelsMixin:
         One row per label: `precision`, `recall`, `f1` and `support`.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         return evaluate_per_class(self, adata, modalities, indices)
 
     def _probabilities(
@@ -407,14 +420,19 @@ class PredictsLabelsMixin:
         return self.record.rows_in(cell_keys(adata, modalities.source))
 
     def is_training_cell(
-        self, adata: "AnnData | None" = None, *, layer: str | None = None, gene_symbols: str | None = None
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "BoolArray":
         """Which cells the model was trained on, shape `(n_obs,)`.
 
         Cells are recognised by their names and what they express, in any order and among any others; arguments as for
         :meth:`predict`.
         """
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         is_training_cell = np.zeros(adata.n_obs, dtype=bool)
         is_training_cell[self._trained_rows(adata, modalities)] = True
         return is_training_cell

@@ -31,6 +31,7 @@ from scmpt_scverse.model.text_labels import (
     training_sources,
 )
 from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions
+from scmpt_scverse.pp import HUMAN
 from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
     UNKNOWN,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, StrArray, StrPath
     from scmpt_scverse.encoders import TextEncoder
+    from scmpt_scverse.pp import Organism
 
 _STAGES = ("align", "generate")
 
@@ -134,6 +136,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         unlabeled_category: "str | Sequence[str]" = UNKNOWN,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism" = HUMAN,
         batch_key: str | None = None,
         allow_synthetic: bool = False,
         **kwargs: Any,
@@ -152,6 +155,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             Key of `.layers` with expression; `None` reads `.X`.
         gene_symbols
             Column of `.var` with gene symbols; `None` takes `var_names`.
+        organism
+            Species of the cells, as for :meth:`SCMPT.setup_anndata <scmpt_scverse.SCMPT.setup_anndata>`.
         batch_key
             Column of `.obs` with studies; each is standardised by itself, and left out once to calibrate on.
         allow_synthetic
@@ -177,7 +182,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         *,
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]] | None" = None,
         studies: "Iterable[StrPath | AnnData]" = (),
-        organism: str = "human",
+        marker_organism: str = "human",
         texts: "Mapping[str, str | Sequence[str]] | None" = None,
         options: TowerOptions | GeneratorOptions | None = None,
         seed: int | None = None,
@@ -199,7 +204,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             Of `"align"`. Further studies, organised as the data that the model was set up with: paths of `.h5ad` files,
             which stay on disk, or data in memory or backed. Their genes may differ. All are read in chunks, and some
             hundred cells of each label are kept.
-        organism
+        marker_organism
             Of `"align"`. Rows of the tables of another organism are left out.
         texts
             Of `"generate"`. Label to a description in your own words or to a list of markers, for labels that the Cell
@@ -233,7 +238,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         how: Any = {"accelerator": accelerator, "progress": progress}
         if stage == "generate":
             reader, chosen = self._text_reader(), stage_options(options, GeneratorOptions, seed, stage)
-            self.generator = fit_own_generator(self._cells(None), self._setup_args, reader, texts, chosen, **how)
+            self.generator = fit_own_generator(
+                self._cells(None), self._setup_args, self._set_up, reader, texts, chosen, **how
+            )
             self._become_trained()
             return
         tower = stage_options(options, TowerOptions, seed, stage)
@@ -242,8 +249,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
                 'or take the tower of a pretrained model: `SCMMGPT.from_pretrained("scmmgpt-mini", adata)`.'
             )
-        sources = training_sources(self._cells(None), studies, self._setup_args)
-        known = known_markers(markers, organism, sources)
+        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
+        known = known_markers(markers, marker_organism, sources)
         learned_from, wordings = training_studies(sources, known, self._encode)
         self.alignment = fit_alignment(wordings, known.values, learned_from, tower, **how)
         self.types, self.genes = known.types, known.genes
@@ -255,13 +262,13 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         *,
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
         studies: "Iterable[StrPath | AnnData]" = (),
-        organism: str = "human",
+        marker_organism: str = "human",
     ) -> pd.DataFrame:
         """What :meth:`train` would take each label of each study for. Reads no expression.
 
         Parameters
         ----------
-        markers, studies, organism
+        markers, studies, marker_organism
             As for :meth:`train`.
 
         Returns
@@ -271,15 +278,15 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         that it is, missing where there is none; `n_markers`, those that the study has; and `is_learned`, false where a
         study has one label only.
         """
-        sources = training_sources(self._cells(None), studies, self._setup_args)
-        return label_report(sources, known_markers(markers, organism, sources))
+        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
+        return label_report(sources, known_markers(markers, marker_organism, sources))
 
     def expected_seconds(
         self,
         *,
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
         studies: "Iterable[StrPath | AnnData]" = (),
-        organism: str = "human",
+        marker_organism: str = "human",
         options: TowerOptions | None = None,
         accelerator: str = "auto",
     ) -> float:
@@ -287,11 +294,11 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
 
         Parameters
         ----------
-        markers, studies, organism, options, accelerator
+        markers, studies, marker_organism, options, accelerator
             As for :meth:`train`.
         """
-        sources = training_sources(self._cells(None), studies, self._setup_args)
-        known = known_markers(markers, organism, sources)
+        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
+        known = known_markers(markers, marker_organism, sources)
         return expected_seconds(sources, known, self._encode, options or TowerOptions(), accelerator=accelerator)
 
     def generate(
@@ -480,17 +487,26 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         check_cells(given)
         return given
 
-    def _source(self, layer: str | None, gene_symbols: str | None) -> ExpressionSource:
-        setup = self._setup_args
-        return ExpressionSource(setup["layer"], setup["gene_symbols"], self.genes).of_query(layer, gene_symbols)
+    def _source(
+        self, adata: "AnnData", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
+    ) -> ExpressionSource:
+        return self._set_up.of_query(adata, layer, gene_symbols, organism)
 
-    def _query(self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None) -> Query:
+    def _query(
+        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
+    ) -> Query:
         alignment = self._trained().alignment
         check_share(self.background, "background")
-        reader = self._source(layer, gene_symbols).reader(self._cells(adata))
+        cells = self._cells(adata)
+        reader = self._source(cells, layer, gene_symbols, organism).reader(cells)
         query = Query(reader, self.genes, alignment.background, self.background)
         query.warn_if_small()
         return query
+
+    @property
+    def _set_up(self) -> ExpressionSource:
+        """Where the expression of the training data is."""
+        return ExpressionSource.registered(self.registry, self.genes)
 
     def _own_data(self) -> "AnnData | None":
         return self.adata

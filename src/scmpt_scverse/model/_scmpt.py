@@ -19,7 +19,6 @@ from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_basel
 from scmpt_scverse.modalities import (
     DEFAULT_PRESET,
     ExpressionSource,
-    GenesField,
     Modalities,
     as_cells,
     category_codes,
@@ -42,6 +41,7 @@ from scmpt_scverse.model._second_opinion import SecondOpinionMixin
 from scmpt_scverse.model._training import TrainingRequest, appended, learn, seed_or_default
 from scmpt_scverse.model.text_labels import check_teaching, write_taught_labels
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
+from scmpt_scverse.pp import HUMAN, organism_of
 from scmpt_scverse.trust import TrainingRecord
 from scmpt_scverse.zero_shot import UNKNOWN
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.module import FusionHead
+    from scmpt_scverse.pp import Organism
     from scmpt_scverse.trust import Calibration, Novelty
     from scmpt_scverse.zero_shot import Labels, Refine
 
@@ -141,8 +142,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         # Rebound, so that what is saved does not depend on folders of this machine.
         encoders, built = describe_encoders(encoders, obsm_keys, len(var_names))
         columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
-        genes = fields["X"]["state_registry"][GenesField.GENE_SYMBOLS_KEY]
-        source = ExpressionSource(setup["layer"], setup["gene_symbols"], genes)
+        source = ExpressionSource.registered(self.registry)
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -166,6 +166,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         unlabeled_category: str | Sequence[str] = "Unknown",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism" = HUMAN,
         batch_key: str | None = None,
         obsm_keys: Mapping[str, str] | None = None,
         allow_synthetic: bool = False,
@@ -189,6 +190,11 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             Key of `.layers` with expression for the encoders; `None` reads `.X`.
         gene_symbols
             Column of `.var` with gene symbols; `None` takes `var_names`.
+        organism
+            Species of the cells. Genes of any but `"human"` are read under the names of their human orthologs, which
+            encoders know, and so that cells of other species can be annotated: `"mouse"`,
+            :class:`scmpt_scverse.pp.Orthologs` of others, or `"auto"`, which warns of what it took. `"native"` reads
+            symbols of any species as they are. Cells of another species than was said are refused.
         batch_key
             Column of `.obs` with batches, donors or studies. They are the groups that :meth:`cross_validate` and
             :meth:`advise` keep on one side of a split, and :meth:`evaluate` warns of cells from batches that were
@@ -226,6 +232,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         unlabeled_category: str | Sequence[str] = "Unknown",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism" = HUMAN,
         batch_key: str | None = None,
         obsm_keys: Mapping[str, str] | None = None,
         allow_synthetic: bool = False,
@@ -248,7 +255,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             standardised on the training cells and held in memory.
         unlabeled_category, batch_key
             As in :meth:`setup_anndata`; a column of `mdata.obs`.
-        layer, gene_symbols, obsm_keys, allow_synthetic
+        layer, gene_symbols, organism, obsm_keys, allow_synthetic
             As in :meth:`setup_anndata`, of the RNA.
         **kwargs
             Passed by :meth:`load`.
@@ -290,6 +297,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         key_added: str = "scmpt_text_label",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism" = HUMAN,
         batch_key: str | None = None,
         seed: int | None = None,
         **options: Any,
@@ -314,7 +322,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             case. Above 0 and at most 1.
         key_added
             Column of `.obs` with the labels of the cells that teach.
-        layer, gene_symbols, batch_key
+        layer, gene_symbols, organism, batch_key
             As for :meth:`setup_anndata`.
         seed
             As for :meth:`train`.
@@ -360,7 +368,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
                 f"Expected options of `{cls.__name__}`; found {list_some(sorted(unknown))}. See its parameters."
             )
         text_model = model if isinstance(model, SCMMGPT) else SCMMGPT.from_pretrained(model)
-        source: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols}
+        organism = organism_of(adata, gene_symbols, organism)
+        source: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols, "organism": organism}
         write_taught_labels(adata, key_added, text_model, share, labels=labels, tissue=tissue, refine=refine, **source)
         cls.setup_anndata(adata, key_added, unlabeled_category=UNKNOWN, batch_key=batch_key, **source)
         trained = cls(adata, **options)
@@ -399,6 +408,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         **options: Any,
     ) -> None:
         """Write the embeddings of every encoder of the model, where they are missing or come from another encoder.
@@ -408,7 +418,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         adata
             Cells; `None` takes the data that the model was made with. Where an embedding is missing for some of them
             only, these are embedded.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`predict`.
         **options
             `batch_size`, `device`, `precision`, `cache`, `executor` and `progress` of :func:`scmpt_scverse.tl.embed`.
@@ -423,7 +433,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             The encoder on this machine is not the one that the model was trained on, or `.obsm` holds an array of that
             name that this package did not write.
         """
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         modalities.embed(adata, **options)
 
     def train(
@@ -557,6 +567,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         modalities_alone: bool = True,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         seed: int = 0,
         **train_kwargs: Any,
     ) -> pd.DataFrame:
@@ -577,7 +588,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             As in :meth:`evaluate`.
         modalities_alone
             Also train a head on each modality alone, where there are several.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`predict`.
         **train_kwargs
             Options of :meth:`train`, such as `max_epochs`.
@@ -609,7 +620,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> summary = metrics.replicate_summary(table)
         """
         check_baselines(baselines)
-        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, group_key)
+        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         return cross_validated(
             self._kind,
             adata,
@@ -680,6 +691,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         n_splits: int = 5,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         seed: int = 0,
     ) -> pd.DataFrame:
         """Estimate from a subsample which modality will do best, and whether fusing helps, before the full run.
@@ -691,7 +703,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
             subsample are embedded. The model need not be trained, and is not changed.
         max_cells
             Cells of the subsample, every label in proportion.
-        group_key, n_splits, layer, gene_symbols, seed
+        group_key, n_splits, layer, gene_symbols, organism, seed
             As in :meth:`cross_validate`.
 
         Returns
@@ -709,7 +721,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         -----
         By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
         """
-        adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, group_key)
+        adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
         modalities.read(cells)  # computes missing embeddings, with ties between genes broken as for the model
         stacked: Self = self._kind.untrained(cells, modalities.quiet(), fusion="stacked")
@@ -818,10 +830,11 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         return as_cells(given, self.registry["setup_args"].get("modalities"))
 
     def _query(
-        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None
+        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
     ) -> "tuple[AnnData, Modalities]":
         """Cells, and the modalities that read them where their expression is."""
-        return self._cells(adata), self.modalities.reading(layer, gene_symbols)
+        cells = self._cells(adata)
+        return cells, self.modalities.reading(cells, layer, gene_symbols, organism)
 
     def _training_cells(self) -> "AnnData | None":
         return None if self.adata is None else self._cells(None)
@@ -841,12 +854,13 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         adata: "AnnData | None",
         layer: str | None,
         gene_symbols: str | None,
+        organism: "Organism | None",
         group_key: "str | Literal[False] | None",
     ) -> "tuple[AnnData, Modalities, StrArray, FloatArray | None]":
         """Cells, the modalities that read them, their labels, and the groups that splits keep together, if any."""
         # Of doubtful labels, those that the model was set up with were warned of then.
         is_new = adata is not None and adata is not self.adata
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         group_key = self.batch_key if group_key is None else group_key
         truth, groups = truth_and_groups(adata, self.labels_key, group_key or None, self._unlabeled_names, warn=is_new)
         return adata, modalities, truth, groups

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.modalities import Modalities
+    from scmpt_scverse.pp import Organism
 
 
 class _LabelModel(Protocol):
@@ -27,7 +28,7 @@ class _LabelModel(Protocol):
     def _read_slots(self) -> tuple[Slot, ...]: ...
     def _check_if_trained(self, warn: bool = ...) -> Any: ...
     def _query(
-        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None
+        self, adata: "AnnData | None", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
     ) -> "tuple[AnnData, Modalities]": ...
     def _probabilities(self, adata: "AnnData", modalities: "Modalities", rows: "IntArray") -> "FloatArray": ...
     def _label_codes(self, adata: "AnnData") -> "IntArray": ...
@@ -59,6 +60,7 @@ class SecondOpinionMixin:
         key_added: str = DEFAULT_KEY_ADDED,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         seed: int = 0,
         progress: bool = True,
     ) -> llm.Report:
@@ -102,7 +104,7 @@ class SecondOpinionMixin:
             cache folder.
         key_added
             Prefix of the slots.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`SCMPT.predict`.
         seed
             Passed to the language model; the order of the candidates is drawn from it.
@@ -141,7 +143,7 @@ class SecondOpinionMixin:
             As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
         """
         self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols)
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
         options = AskOptions(
             n_genes=n_genes,
             context=context,

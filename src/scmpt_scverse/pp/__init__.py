@@ -8,7 +8,12 @@ from scmpt_scverse.pp._cell_sentence import (
     rank_genes as rank_genes,
     sentences_of as sentences_of,
 )
-from scmpt_scverse.pp._column_symbols import gene_symbols_of as gene_symbols_of
+from scmpt_scverse.pp._column_symbols import (
+    gene_symbols_of as gene_symbols_of,
+    organism_of as organism_of,
+    ortholog_columns as ortholog_columns,
+    species_told as species_told,
+)
 from scmpt_scverse.pp._expression import (
     CHUNK_SIZE as CHUNK_SIZE,
     ExpressionReader as ExpressionReader,
@@ -33,6 +38,7 @@ from scmpt_scverse.pp._gene_tokens import (
     tokenize_genes as tokenize_genes,
     vocabulary_ids as vocabulary_ids,
 )
+from scmpt_scverse.pp._map_orthologs import map_orthologs, ortholog_report as ortholog_report
 from scmpt_scverse.pp._normalisation import (
     GeneWeights as GeneWeights,
     Normalisation as Normalisation,
@@ -41,7 +47,16 @@ from scmpt_scverse.pp._normalisation import (
     log_normalised as log_normalised,
     log_normalised_cells as log_normalised_cells,
 )
-from scmpt_scverse.pp._orthologs import map_orthologs, organisms as organisms
+from scmpt_scverse.pp._orthologs import (
+    AUTO as AUTO,
+    HUMAN as HUMAN,
+    NATIVE as NATIVE,
+    Organism as Organism,
+    Orthologs,
+    checked_organism as checked_organism,
+    organism_label as organism_label,
+    organisms as organisms,
+)
 from scmpt_scverse.pp._sentence_forms import (
     TABLE_OF as TABLE_OF,
     check_form as check_form,
@@ -53,4 +68,4 @@ from scmpt_scverse.pp._stored_matrix import (
     row_sliceable as row_sliceable,
 )
 
-__all__ = ["cell_sentences", "map_orthologs"]
+__all__ = ["Orthologs", "cell_sentences", "map_orthologs"]

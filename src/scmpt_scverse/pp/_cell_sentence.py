@@ -12,6 +12,7 @@ from scipy import sparse
 from scmpt_scverse._checks import check_positive
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
 from scmpt_scverse.pp._normalisation import Normalisation
+from scmpt_scverse.pp._orthologs import HUMAN, Organism
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -65,7 +66,12 @@ class CellSentences:
 
 
 def cell_sentences(
-    adata: "AnnData", *, layer: str | None = None, gene_symbols: str | None = None, max_genes: int | None = None
+    adata: "AnnData",
+    *,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
+    max_genes: int | None = None,
 ) -> pd.Series:
     """Write every cell as a sentence of gene symbols, most expressed first.
 
@@ -82,6 +88,10 @@ def cell_sentences(
         Column of `.var` with gene symbols; `None` takes `var_names`. What is attached to a symbol, as in `GRCh38_CD3D`,
         is left out. Columns named by identifiers such as Ensembl ids have no symbol and are left out; columns that
         share a symbol are summed.
+    organism
+        Species of the cells. Of any but `"human"`, a sentence holds the human orthologs of genes, so that text models
+        of human genes read it: `"mouse"`, :class:`Orthologs` of others, or `"auto"`. `"native"` writes the symbols as
+        they are, of whatever species.
     max_genes
         Keep this many of the most expressed genes; `None` keeps all.
 
@@ -95,7 +105,8 @@ def cell_sentences(
     KeyError
         `layer` or `gene_symbols` is not there.
     ValueError
-        Negative or non-finite expression, values that are no numbers, hardly any gene symbol, or genes of two species.
+        Negative or non-finite expression, values that are no numbers, hardly any gene symbol, or genes of two species
+        or of another one than `organism`.
 
     Notes
     -----
@@ -114,7 +125,7 @@ def cell_sentences(
     """
     if max_genes is not None:
         check_positive(max_genes, "max_genes")
-    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols)
+    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, organism=organism)
     sentences = [sentence for chunk in reader.chunks() for sentence in sentences_of(chunk, max_genes).texts()]
     return pd.Series(sentences, index=adata.obs_names, name="cell_sentence", dtype=object)
 

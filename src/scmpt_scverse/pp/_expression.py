@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import sparse
 
 from scmpt_scverse._checks import check_key, warn_user
-from scmpt_scverse.pp._column_symbols import gene_names_of
+from scmpt_scverse.pp._column_symbols import gene_names_of, organism_of
+from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs, organism_label
 from scmpt_scverse.pp._stored_matrix import csr_block, is_backed_sparse, row_sliceable
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class ExpressionReader:
         Key of `.layers`; `None` reads `.X`. Counts or any transform that keeps zeros and order within a cell.
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
+    organism
+        Species of the cells. Of any but `"human"`, each gene is read under the name of its human ortholog, as
+        :func:`scmpt_scverse.pp.map_orthologs` finds it. `"mouse"`; `"auto"`, what the names tell, with a warning that
+        says why; :class:`scmpt_scverse.pp.Orthologs` for others; or `"native"`, symbols of any species as they are.
     reference_genes
         Gene symbols in the order that their columns should take (those of a reference); other columns follow in their
         order.
@@ -64,7 +69,8 @@ class ExpressionReader:
     TypeError
         What should be a matrix is none.
     ValueError
-        There is no matrix, no number in it, no cell, or hardly any gene symbol; or genes are of two species.
+        There is no matrix, no number in it, no cell, or hardly any gene symbol; or genes are of two species, or of
+        another one than `organism`.
 
     Warns
     -----
@@ -78,6 +84,7 @@ class ExpressionReader:
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: Organism = HUMAN,
         reference_genes: "StrArray | None" = None,
     ) -> None:
         if layer is not None:
@@ -88,7 +95,12 @@ class ExpressionReader:
         self.n_obs: int = adata.n_obs
         if self.n_obs == 0:
             raise ValueError("Expected at least one cell; found an AnnData with 0 observations.")
-        self.names = gene_names_of(adata, gene_symbols)
+        organism = organism_of(adata, gene_symbols, organism)
+        #: What provenance records of the species.
+        self.organism = organism_label(organism)
+        #: Whether columns stand for the human orthologs of their genes.
+        self.is_translated = isinstance(organism, Orthologs)
+        self.names = gene_names_of(adata, gene_symbols, organism)
         where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
         if (report := self.names.report(where)) is not None:
             warn_user(report)

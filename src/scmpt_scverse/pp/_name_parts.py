@@ -36,6 +36,7 @@ _IDENTIFIER = (
     r"(?P<id>ENS(?P<species>[A-Z]{0,6})[GT]\d{11}(?:\.\d+)?(?:_PAR_Y)?|FB(?:gn|tr)\d{7}|WBGene\d{8}|"
     r"[NX][MR]_\d{6,}(?:\.\d+)?|OTT[A-Z]{3,6}[GT]\d{11}(?:\.\d+)?|(?:HGNC|MGI|RGD):\d+)"
 )
+_ENSEMBL = re.compile(r"(?:^|[^A-Za-z0-9])ENS(?P<species>[A-Z]{0,6})[GT]\d{11}(?!\d)", re.IGNORECASE)
 _IDENTIFIER_FIRST = re.compile(rf"{_IDENTIFIER}(?:\s*{_SEPARATOR}\s*|\s+)[(\[]?(?P<rest>.+?)[)\]]?", re.IGNORECASE)
 _IDENTIFIER_LAST = re.compile(
     rf"(?P<rest>.*?)(?:\s*{_SEPARATOR}|\s*[(\[]|\s+){_IDENTIFIER}[)\]]?(?:[-.]\d{{1,3}})?", re.IGNORECASE
@@ -69,6 +70,16 @@ class Part:
     rest: str
     attached: str
     species: str | None = None
+
+
+def species_of_id(name: str) -> str | None:
+    """The species that a genome or an Ensembl id in a name tells of: itself one, or attached to a symbol."""
+    if (genome := genome_of(name)) is not None:
+        return genome.species
+    if (match := _ENSEMBL.search(name)) is None:
+        return None
+    letters = match["species"].upper()
+    return _ENSEMBL_SPECIES.get(letters, f"ENS{letters}")
 
 
 def genome_of(name: str) -> Part | None:

@@ -10,7 +10,7 @@ from scmpt_scverse._checks import check_cells, list_some
 from scmpt_scverse._labels import label_text, labels_or
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, Slot
 from scmpt_scverse.llm import DEFAULT_MAX_CALLS, DEFAULT_N_GENES, AskOptions, ask_about
-from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.pp import HUMAN, ExpressionReader, Organism
 from scmpt_scverse.tl._second_opinion import (
     cells_as_subjects,
     check_second_opinion,
@@ -33,6 +33,7 @@ def annotate_with_llm(
     cluster_key: str | None = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     n_genes: int = DEFAULT_N_GENES,
     context: "str | Mapping[str, str] | None" = None,
     markers: Mapping[str, Sequence[str]] | None = None,
@@ -58,7 +59,7 @@ def annotate_with_llm(
     cluster_key
         Column of `.obs` with clusters: one question per cluster, about its mean expression. `None` asks about each
         cell.
-    layer, gene_symbols
+    layer, gene_symbols, organism
         As in :func:`embed`.
     n_genes
         Genes per question, most expressed first.
@@ -126,14 +127,20 @@ def annotate_with_llm(
     )
     options.check_client(client)
     codes = None if cluster_key is None else cluster_codes(adata, cluster_key)
-    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols)
+    reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, organism=organism)
     if codes is None:
         subjects = cells_as_subjects(reader, np.arange(adata.n_obs), n_genes)
     else:
         subjects = clusters_as_subjects(reader, codes, np.arange(codes.max(initial=-1) + 1), n_genes)
     opinion = ask_about(client, subjects, names, options, abstention=unlabeled_category)
     if not dry_run:
-        settings = {**options.content, "cluster_key": cluster_key, "layer": layer, "labels": names.tolist()}
+        settings = {
+            **options.content,
+            "cluster_key": cluster_key,
+            "layer": layer,
+            "organism": reader.organism,
+            "labels": names.tolist(),
+        }
         write_second_opinion(adata, key_added, opinion, settings)
     return opinion.report
 

@@ -13,6 +13,7 @@ from scmpt_scverse._slots import (
     write_embedding,
 )
 from scmpt_scverse.modalities import compute_embedding
+from scmpt_scverse.pp import HUMAN, Organism
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,6 +29,7 @@ def embed(
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     key_added: str | None = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
@@ -48,6 +50,10 @@ def embed(
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
+    organism
+        Species of the cells. Genes of any but `"human"` are read under the names of their human orthologs: `"mouse"`,
+        :class:`scmpt_scverse.pp.Orthologs` of others, or `"auto"`, which warns of what it took. `"native"` reads
+        symbols of any species as they are.
     key_added
         Key of `.obsm` to write; `None` takes `X_<encoder>`.
     batch_size
@@ -73,7 +79,8 @@ def embed(
         float32, shape `(n_obs, embedding_dim)`. Cells without expression in any gene that the encoder knows are NaN,
         and a warning counts them.
     `adata.uns["scmpt"]["embeddings"]["X_<encoder>"]`
-        Encoder, fingerprint, layer, gene overlap, options, precision and version of this package.
+        Encoder, fingerprint, layer, gene symbols, species, gene overlap, options, precision and version of this
+        package.
 
     Raises
     ------
@@ -83,8 +90,8 @@ def embed(
         Ray is asked for and not installed.
     ValueError
         Negative or non-finite expression, fractions for an encoder that needs counts, gene names that the encoder does
-        not know, a slot of that name that this function did not write, or data that cannot be written to (a view of a
-        backed file).
+        not know, genes of another species than `organism` or of two, a slot of that name that this function did not
+        write, or data that cannot be written to (a view of a backed file).
 
     Examples
     --------
@@ -105,6 +112,7 @@ def embed(
         encoder,
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=organism,
         batch_size=batch_size,
         device=device,
         precision=precision,

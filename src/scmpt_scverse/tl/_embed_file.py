@@ -24,6 +24,7 @@ from scmpt_scverse._slots import (
     with_record,
 )
 from scmpt_scverse.modalities import stream_embedding
+from scmpt_scverse.pp import HUMAN, Organism
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import Precision, StrPath
@@ -41,6 +42,7 @@ def embed_file(
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     key_added: str | None = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
@@ -58,7 +60,7 @@ def embed_file(
     output
         File to write, over one that exists; may be `source`. It appears when it is complete. With the cache, an
         interrupted run goes on where it was.
-    encoder, layer, gene_symbols, key_added, batch_size, device, precision, cache, executor, progress
+    encoder, layer, gene_symbols, organism, key_added, batch_size, device, precision, cache, executor, progress
         As in :func:`embed`.
 
     Returns
@@ -98,6 +100,7 @@ def embed_file(
             encoder,
             layer=layer,
             gene_symbols=gene_symbols,
+            organism=organism,
             batch_size=batch_size,
             device=device,
             precision=precision,

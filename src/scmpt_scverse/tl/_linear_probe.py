@@ -12,7 +12,7 @@ from scmpt_scverse._labels import labels_or
 from scmpt_scverse.encoders import ScGPTEncoder
 from scmpt_scverse.metrics import mean_interval
 from scmpt_scverse.modalities import compute_embedding
-from scmpt_scverse.pp import ExpressionReader, Normalisation
+from scmpt_scverse.pp import HUMAN, ExpressionReader, Normalisation, Organism
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -30,6 +30,7 @@ def linear_probe(
     *,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     n_splits: int = 5,
     n_seeds: int = 5,
     progress: bool = True,
@@ -45,7 +46,7 @@ def linear_probe(
     labels_key
         Column of `.obs` with labels. Cells without a label, or with a label of fewer than `n_splits` cells, are left
         out.
-    layer, gene_symbols
+    layer, gene_symbols, organism
         As in :func:`embed`.
     n_splits
         Number of cross-validation folds.
@@ -79,7 +80,9 @@ def linear_probe(
     is_frequent = ((counts >= n_splits) & (names != ""))[codes]
 
     def embed(with_encoder: "Encoder") -> "FloatArray":
-        return compute_embedding(adata, with_encoder, layer=layer, gene_symbols=gene_symbols, progress=progress)[0]
+        return compute_embedding(
+            adata, with_encoder, layer=layer, gene_symbols=gene_symbols, organism=organism, progress=progress
+        )[0]
 
     own = embed(encoder)
     used = is_frequent & np.isfinite(own).all(axis=1)
@@ -89,7 +92,7 @@ def linear_probe(
         return metrics.linear_probe(embedding[used], truth, n_splits=n_splits, seed=seed)
 
     seeds = range(n_seeds)
-    components = _components(ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols))
+    components = _components(ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, organism=organism))
     rows = {encoder.name: [score(own, seed) for seed in seeds]}
     if isinstance(encoder, ScGPTEncoder):
         rows["random weights"] = [score(embed(encoder.with_random_weights(seed)), seed) for seed in seeds]

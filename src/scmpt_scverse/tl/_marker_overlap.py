@@ -13,7 +13,7 @@ from scmpt_scverse._labels import label_text
 from scmpt_scverse._slots import DEFAULT_ATTRIBUTIONS_KEY, is_ranking
 from scmpt_scverse.attribution import MIN_MARKERS, overlap
 from scmpt_scverse.knowledge import marker_sets, normal_form
-from scmpt_scverse.pp import gene_symbols_of, looks_like_mouse, read_gene_names
+from scmpt_scverse.pp import NATIVE, Organism, gene_symbols_of, looks_like_mouse, read_gene_names
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -29,6 +29,7 @@ def marker_overlap(
     key: str = DEFAULT_ATTRIBUTIONS_KEY,
     n_top: int = 50,
     gene_symbols: str | None = None,
+    organism: Organism = NATIVE,
 ) -> pd.DataFrame:
     """Test whether known marker genes rank highly.
 
@@ -47,6 +48,9 @@ def marker_overlap(
         How many top genes the hypergeometric test uses.
     gene_symbols
         Column of `.var` with gene symbols; `None` uses the names in the ranking.
+    organism
+        Species of the genes in the ranking. By default they are compared as they are; those of `"mouse"` or of
+        :class:`scmpt_scverse.pp.Orthologs` are compared with markers of human genes through their orthologs.
 
     Returns
     -------
@@ -78,11 +82,11 @@ def marker_overlap(
             f"None of the groups {list_some(matched)} is a cell type of the table, such as "
             f"{list_some(table, limit=3)}. Pass `cell_types=`, group to cell type."
         )
-    if gene_symbols is None:
+    if gene_symbols is None and organism == NATIVE:
         names = pd.Index(dict.fromkeys(name for ranking in rankings.values() for name in ranking.index))
         symbols = pd.Series(read_gene_names(names).symbols, index=names)
     else:
-        symbols = pd.Series(gene_symbols_of(adata, gene_symbols), index=adata.var_names)
+        symbols = pd.Series(gene_symbols_of(adata, gene_symbols, organism), index=adata.var_names)
     _check_genes(pd.Index(symbols), table)
     rows: dict[str, dict[str, Any]] = {}
     for group, types in matched.items():

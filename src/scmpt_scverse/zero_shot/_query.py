@@ -10,7 +10,6 @@ import pandas as pd
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues
 from scmpt_scverse.module import Standardisation
-from scmpt_scverse.pp import looks_like_mouse
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -53,11 +52,6 @@ class Query:
         share: float = 0.0,
     ) -> None:
         shared = pd.Index(genes).isin(reader.genes)  # numpy compares each with each
-        if looks_like_mouse(reader.genes):
-            raise ValueError(
-                f"Expected human gene symbols; found {list_some(reader.genes, limit=4)}: they look like mouse symbols. "
-                "Map them to their human orthologs."
-            )
         if shared.sum() < _TOO_FEW_GENES:
             raise ValueError(
                 f"Expected at least {_TOO_FEW_GENES} of the {len(genes)} genes that the model knows; found "

@@ -62,7 +62,7 @@ class MarkerProfiles:
             raise ValueError(
                 f"Expected markers of at least two types, {_MIN_GENES} genes each, of {organism}; found "
                 f"{list_some(names) if names else 'none'} among organisms {list_some(markers['organism'].unique())}. "
-                "Pass other tables as `markers=`, or their `organism=`."
+                "Pass other tables as `markers=`, or their `marker_organism=`."
             )
         rows = rows[rows["type"].isin(names)]
         genes = np.array(sorted(rows["gene"].unique()), dtype=object)

@@ -31,6 +31,7 @@ def corpus(studies: list[AnnData]) -> Iterator[Corpus]:
         special_tokens=SPECIAL_TOKENS,
         layer=None,
         gene_symbols=None,
+        organism="human",
         vocabulary=None,
         initial_vocabulary=None,
         min_cells=30,  # some genes of the cells have no token

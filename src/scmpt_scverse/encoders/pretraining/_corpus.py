@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from scmpt_scverse.encoders.pretraining._expression_summary import (
     scan_genes,
     summarise,
 )
-from scmpt_scverse.pp import ExpressionReader, nearest_cause, read_gene_list, vocabulary_ids
+from scmpt_scverse.pp import ExpressionReader, Organism, nearest_cause, read_gene_list, vocabulary_ids
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -113,6 +113,7 @@ def open_corpus(
     special_tokens: Sequence[str],
     layer: str | None,
     gene_symbols: str | None,
+    organism: Organism,
     vocabulary: Collection[str] | None,
     initial_vocabulary: "dict[str, int] | None",
     min_cells: int,
@@ -135,7 +136,7 @@ def open_corpus(
     """
     vocabulary = None if vocabulary is None else read_gene_list(vocabulary, "vocabulary")
     with ExitStack() as files:
-        names, readers = _open(data, layer, gene_symbols, files)
+        names, readers = _open(data, files, layer=layer, gene_symbols=gene_symbols, organism=organism)
         _check_shared_genes(names, readers, initial_vocabulary if vocabulary is None else vocabulary)
         statistics = []
         for name, reader in zip(names, readers, strict=True):
@@ -159,7 +160,7 @@ def open_corpus(
 
 
 def _open(
-    data: "Sequence[StrPath | AnnData]", layer: str | None, gene_symbols: str | None, files: ExitStack
+    data: "Sequence[StrPath | AnnData]", files: ExitStack, **where: Any
 ) -> tuple[list[str], list[ExpressionReader]]:
     names, readers = [], []
     for number, item in enumerate(data):
@@ -170,7 +171,7 @@ def _open(
             name, adata = f"data[{number}]", item
         names.append(name)
         with _naming(name):
-            readers.append(ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols))
+            readers.append(ExpressionReader(adata, **where))
     return names, readers
 
 

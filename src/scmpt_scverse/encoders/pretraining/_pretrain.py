@@ -18,6 +18,7 @@ from scmpt_scverse.encoders._scgpt import ScGPTEncoder
 from scmpt_scverse.encoders._scgpt_checkpoint import SPECIAL_TOKENS
 from scmpt_scverse.encoders._scgpt_write import write_folder
 from scmpt_scverse.encoders.pretraining._recipe import PretrainingRecipe
+from scmpt_scverse.pp import HUMAN, Organism
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -38,6 +39,7 @@ def pretrain(
     init: "StrPath | None" = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: Organism = HUMAN,
     vocabulary: Collection[str] | None = None,
     recipe: PretrainingRecipe | None = None,
     compact: bool = False,
@@ -59,8 +61,9 @@ def pretrain(
     init
         Checkpoint to continue from, by name or folder. Its vocabulary is kept, and the missing genes of `data` are
         added. `None` starts from scratch, with embeddings in which genes that are expressed together are alike.
-    layer, gene_symbols
-        As in :func:`scmpt_scverse.tl.embed`, the same for all files.
+    layer, gene_symbols, organism
+        As in :func:`scmpt_scverse.tl.embed`, the same for all files. An encoder of mouse genes themselves is trained,
+        and used, with `organism="native"`.
     vocabulary
         Gene symbols to know, read as those of data are; `None` takes those expressed in at least `min_cells` cells.
     recipe
@@ -120,6 +123,7 @@ def pretrain(
         special_tokens=SPECIAL_TOKENS,
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=organism,
         vocabulary=vocabulary,
         initial_vocabulary=initial.checkpoint.vocabulary if initial else None,
         min_cells=recipe.min_cells,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp import Organism
 
 DEFAULT_TEXT_KEY_ADDED = "scmmgpt"
 
@@ -43,7 +44,7 @@ class AnnotatesByTextMixin:
     _setup_args: dict[str, Any]
     _unlabeled_names: list[str]
     _cells: "Callable[[AnnData | None], AnnData]"
-    _query: "Callable[[AnnData | None, str | None, str | None], Query]"
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _own_data: "Callable[[], AnnData | None]"
     _trained: Callable[[], TextModel]
@@ -60,6 +61,7 @@ class AnnotatesByTextMixin:
         refine: Refine = "self-train",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "StrArray": ...
 
     @overload
@@ -74,6 +76,7 @@ class AnnotatesByTextMixin:
         refine: Refine = "self-train",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame: ...
 
     def predict(
@@ -87,6 +90,7 @@ class AnnotatesByTextMixin:
         refine: Refine = "self-train",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "StrArray | pd.DataFrame":
         """The label of each cell, of those that you name.
 
@@ -129,7 +133,7 @@ class AnnotatesByTextMixin:
             Labels mean the same, nothing is known of one, or genes that were named are not in the data.
         """
         rows = rows_of(self._cells(adata), indices)
-        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols).iloc[rows]
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols, organism).iloc[rows]
         return table if soft else decode(table, UNKNOWN)
 
     def predict_sets(
@@ -143,12 +147,13 @@ class AnnotatesByTextMixin:
         refine: Refine = "self-train",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """The most probable labels of each cell, as many as it takes to reach a probability of `1 - alpha`.
 
         Parameters
         ----------
-        adata, indices, labels, tissue, refine, layer, gene_symbols
+        adata, indices, labels, tissue, refine, layer, gene_symbols, organism
             As for :meth:`predict`.
         alpha
             Probability that may be left to the labels outside a set, in (0, 1).
@@ -173,7 +178,7 @@ class AnnotatesByTextMixin:
         """
         check_alpha(alpha)
         rows = rows_of(self._cells(adata), indices)
-        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols).iloc[rows]
+        table = self._probability_table(adata, labels, tissue, refine, layer, gene_symbols, organism).iloc[rows]
         return pd.DataFrame(cumulative_sets(table.to_numpy(), alpha), index=table.index, columns=table.columns)
 
     def annotate(
@@ -189,12 +194,13 @@ class AnnotatesByTextMixin:
         key_added: str = DEFAULT_TEXT_KEY_ADDED,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> None:
         """Write the label of each cell into AnnData, of those that you name.
 
         Parameters
         ----------
-        adata, labels, tissue, refine, layer, gene_symbols
+        adata, labels, tissue, refine, layer, gene_symbols, organism
             As for :meth:`predict`.
         min_confidence
             Cells of lower confidence get `"Unknown"`, in [0, 1].
@@ -242,7 +248,9 @@ class AnnotatesByTextMixin:
         candidates = trained.candidates(labels, tissue)
         check_columns_fit(candidates.names, f"adata.obsm[{keys.scores!r}]")
         others = checked_others(trained, candidates, limits)
-        answers = answers_of(trained, self._query(adata, layer, gene_symbols), candidates, others, refine, limits)
+        answers = answers_of(
+            trained, self._query(adata, layer, gene_symbols, organism), candidates, others, refine, limits
+        )
         write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
 
     def resolve_labels(self, labels: "Labels | None" = None, *, tissue: str | None = None) -> pd.DataFrame:
@@ -289,6 +297,7 @@ class AnnotatesByTextMixin:
         key_added: str = "scmmgpt_search",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> None:
         """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
 
@@ -301,7 +310,7 @@ class AnnotatesByTextMixin:
             nothing beside genes, the genes alone decide.
         key_added
             Column of `.obs`.
-        layer, gene_symbols
+        layer, gene_symbols, organism
             As for :meth:`predict`.
 
         Returns
@@ -324,7 +333,7 @@ class AnnotatesByTextMixin:
         cells, slot = self._cells(adata), Slot("obs", key_added)
         check_writable(cells, key_added, [slot], reads=self._read_slots())
         trained = self._trained()
-        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols), text)})
+        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
 
     def evaluate(
         self,
@@ -337,6 +346,7 @@ class AnnotatesByTextMixin:
         unlabeled_category: "str | Sequence[str] | None" = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """Compare predictions with labels that are known, beside the majority and plain marker scoring.
 
@@ -349,7 +359,7 @@ class AnnotatesByTextMixin:
         labels, tissue
             The candidates, as for :meth:`predict`. Without both, the true labels are the candidates, so the model is
             told which types there are.
-        refine, layer, gene_symbols
+        refine, layer, gene_symbols, organism
             As for :meth:`predict`; the scores of the markers are refined alike.
         unlabeled_category
             The label that stands for "no label", or several; `None` takes that of :meth:`setup_anndata`.
@@ -390,7 +400,7 @@ class AnnotatesByTextMixin:
         if labels is None and tissue is None:
             labels = [name for name in distinct_labels(cells.obs[labels_key]) if name not in unlabeled]
         candidates = trained.candidates(labels, tissue)
-        query = self._query(adata, layer, gene_symbols)
+        query = self._query(adata, layer, gene_symbols, organism)
         near = None if refine == "none" else Neighbourhood.of(query)
         predictions = {
             DEFAULT_TEXT_KEY_ADDED: trained.probabilities(query, candidates, refine, near),
@@ -407,12 +417,13 @@ class AnnotatesByTextMixin:
         *,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> "FloatArray":
         """Cells on the axes in which the text tower writes, where texts and cells meet.
 
         Parameters
         ----------
-        adata, indices, layer, gene_symbols
+        adata, indices, layer, gene_symbols, organism
             As for :meth:`predict`.
 
         Returns
@@ -425,7 +436,7 @@ class AnnotatesByTextMixin:
         trained, cells = self._trained(), self._cells(adata)
         rows = rows_of(cells, indices)
         axes = trained.alignment.tower.axes.detach().cpu().numpy()
-        return self._query(adata, layer, gene_symbols).scores(axes.T)[rows]
+        return self._query(adata, layer, gene_symbols, organism).scores(axes.T)[rows]
 
     def _probability_table(
         self,
@@ -435,9 +446,10 @@ class AnnotatesByTextMixin:
         refine: Refine,
         layer: str | None,
         gene_symbols: str | None,
+        organism: "Organism | None",
     ) -> pd.DataFrame:
         check_choice(refine, REFINEMENTS, "refine")
         trained, cells = self._trained(), self._cells(adata)
         candidates = trained.candidates(labels, tissue)
-        found = trained.probabilities(self._query(adata, layer, gene_symbols), candidates, refine)
+        found = trained.probabilities(self._query(adata, layer, gene_symbols, organism), candidates, refine)
         return pd.DataFrame(found, index=cells.obs_names, columns=pd.Index(candidates.names))

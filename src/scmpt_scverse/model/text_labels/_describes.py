@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import StrPath
+    from scmpt_scverse.pp import Organism
 
 #: More groups, with fewer cells each, are no clusters.
 _MANY_GROUPS, _SMALL_GROUP = 200, 5
@@ -40,8 +41,8 @@ class DescribesMixin:
 
     _setup_args: dict[str, Any]
     _cells: "Callable[[AnnData | None], AnnData]"
-    _query: "Callable[[AnnData | None, str | None, str | None], Query]"
-    _source: Callable[[str | None, str | None], ExpressionSource]
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
+    _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _trained: Callable[[], TextModel]
 
@@ -59,6 +60,7 @@ class DescribesMixin:
         key_added: str = DEFAULT_TEXT_KEY_ADDED,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """Describe groups of cells, or each cell, in a sentence or two, with the evidence.
 
@@ -69,7 +71,7 @@ class DescribesMixin:
         groupby
             Column of `.obs` with groups, such as clusters; cells without a group belong to none, but are compared with.
             `None` describes each cell.
-        labels, tissue, refine, layer, gene_symbols
+        labels, tissue, refine, layer, gene_symbols, organism
             As for :meth:`predict`.
         programmes
             Programmes of genes to look for, beside :func:`scmpt_scverse.knowledge.programmes`, as
@@ -150,14 +152,14 @@ class DescribesMixin:
         subjects = _subjects(cells, groupby)
         table, own = merged_programmes(programmes)
         trained = self._trained()
-        reader = self._source(layer, gene_symbols).reader(cells)
+        reader = self._source(cells, layer, gene_symbols, organism).reader(cells)
         finder = GeneFinder(reader.genes)
         whole = Query(reader, reader.genes)
         known = Programmes.of(table, own, reader.genes, whole.is_used)
         candidates = trained.candidates(labels, tissue)
         found = described(
             trained,
-            self._query(adata, layer, gene_symbols),
+            self._query(adata, layer, gene_symbols, organism),
             whole,
             reader.genes,
             candidates,

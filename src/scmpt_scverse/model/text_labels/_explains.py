@@ -34,6 +34,8 @@ from scmpt_scverse.zero_shot import (
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from scmpt_scverse.pp import Organism
+
 
 class ExplainsScoresMixin:
     """Explanations of labels from texts."""
@@ -41,8 +43,8 @@ class ExplainsScoresMixin:
     _setup_args: dict[str, Any]
     _unlabeled_names: list[str]
     _cells: "Callable[[AnnData | None], AnnData]"
-    _query: "Callable[[AnnData | None, str | None, str | None], Query]"
-    _source: Callable[[str | None, str | None], ExpressionSource]
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
+    _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _trained: Callable[[], TextModel]
 
     def explain_cell(
@@ -56,6 +58,7 @@ class ExplainsScoresMixin:
         refine: Refine = "self-train",
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
     ) -> pd.DataFrame:
         """What each gene of one cell adds to its score for a label: exact, since the score is linear in the cell.
 
@@ -65,7 +68,7 @@ class ExplainsScoresMixin:
             All cells of the study, as for :meth:`predict`: the cell is explained by how it differs from them.
         obs_name
             Name of the cell, which only one cell has.
-        labels, tissue, layer, gene_symbols
+        labels, tissue, layer, gene_symbols, organism
             As for :meth:`predict`.
         label
             The label to explain; `None` takes the one that :meth:`predict` gives.
@@ -92,7 +95,7 @@ class ExplainsScoresMixin:
         trained = self._trained()
         candidates = trained.candidates(labels, tissue)
         label = checked_label(label, candidates)
-        query = self._query(adata, layer, gene_symbols)
+        query = self._query(adata, layer, gene_symbols, organism)
         return explained_cell(trained, query, candidates, row, label, refine, name=obs_name)
 
     def rank_attributions(
@@ -109,6 +112,7 @@ class ExplainsScoresMixin:
         per_cell: bool = False,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         seed: int = 0,
     ) -> None:
         """Rank genes by what they add to the score of each label.
@@ -123,7 +127,7 @@ class ExplainsScoresMixin:
             :meth:`annotate` wrote, or the column of labels if it did not.
         groups
             The groups to explain; `None` takes all.
-        labels, tissue, refine, layer, gene_symbols
+        labels, tissue, refine, layer, gene_symbols, organism
             As for :meth:`predict`; pass what :meth:`annotate` was given.
         n_cells_per_group
             Cells of each group that are explained, at random; `None` takes all. Shares are dense: each cell takes
@@ -158,7 +162,7 @@ class ExplainsScoresMixin:
         groupby = checked_groupby(cells, groupby, written, self._setup_args["labels_key"])
         column, wanted = wanted_groups(cells, groupby, groups, [*dict.fromkeys([*self._unlabeled_names, UNKNOWN])])
         candidates = trained.candidates(labels, tissue)
-        query = self._query(adata, layer, gene_symbols)
+        query = self._query(adata, layer, gene_symbols, organism)
         probabilities = trained.probabilities(query, candidates, refine)
         is_readable = np.asarray(np.isfinite(probabilities).all(axis=1))
         chosen = sample_cells(column, wanted, is_readable, n_cells_per_group, seed)
@@ -188,6 +192,6 @@ class ExplainsScoresMixin:
             {group: np.searchsorted(rows, members) for group, members in chosen.items()},
             keys=keys,
             params=params,
-            gene_symbols=self._source(layer, gene_symbols).gene_symbols,
+            symbols=self._source(cells, layer, gene_symbols, organism).symbols(cells),
             per_cell=per_cell,
         )

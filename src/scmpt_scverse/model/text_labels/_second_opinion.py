@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import BoolArray, IntArray, StrPath
+    from scmpt_scverse.pp import Organism
     from scmpt_scverse.tl import Judged, Question, second_opinion
+
 from scmpt_scverse.zero_shot import Candidates
 
 
@@ -30,10 +32,10 @@ class AsksAboutTextLabelsMixin:
 
     _unlabeled_names: list[str]
     _cells: "Callable[[AnnData | None], AnnData]"
-    _query: "Callable[[AnnData | None, str | None, str | None], Query]"
+    _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
     _own_data: "Callable[[], AnnData | None]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
-    _source: Callable[[str | None, str | None], ExpressionSource]
+    _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _trained: Callable[[], TextModel]
 
     def refine(
@@ -61,6 +63,7 @@ class AsksAboutTextLabelsMixin:
         key_added: str = DEFAULT_TEXT_KEY_ADDED,
         layer: str | None = None,
         gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
         seed: int = 0,
         progress: bool = True,
     ) -> llm.Report:
@@ -68,7 +71,7 @@ class AsksAboutTextLabelsMixin:
 
         Parameters
         ----------
-        adata, labels, tissue, refine, layer, gene_symbols
+        adata, labels, tissue, refine, layer, gene_symbols, organism
             As for :meth:`predict`; pass what :meth:`annotate` was given.
         client, candidates, cells, cluster_key, confidence_below, max_calls, max_cost, dry_run
             As for :meth:`scmpt_scverse.SCMPT.refine`.
@@ -129,8 +132,8 @@ class AsksAboutTextLabelsMixin:
             key_added=key_added,
         )
         judged = Judged(
-            self._source(layer, gene_symbols).reader(data),
-            trained.probabilities(self._query(adata, layer, gene_symbols), chosen, refine),
+            self._source(data, layer, gene_symbols, organism).reader(data),
+            trained.probabilities(self._query(adata, layer, gene_symbols, organism), chosen, refine),
             self._true_candidates(data, labels_key, chosen),
             np.zeros(data.n_obs, dtype=bool),
             lambda soft: decode(pd.DataFrame(soft, columns=pd.Index(chosen.names)), UNKNOWN),

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Any
 from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import as_categorical
 from scmpt_scverse._slots import Slot, check_writable, write_slots
+from scmpt_scverse.modalities import AS_VAR_NAMES, IN_X
 from scmpt_scverse.zero_shot import UNKNOWN, check_teaching_share, taught_labels
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse.model.text_labels._annotates import AnnotatesByTextMixin
+    from scmpt_scverse.pp import Organism
 
 
 def check_teaching(adata: "AnnData", key_added: str, batch_key: str | None, share: float) -> None:
@@ -32,6 +34,7 @@ def write_taught_labels(
     *,
     layer: str | None,
     gene_symbols: str | None,
+    organism: "Organism",
     **choice: Any,
 ) -> None:
     """Write `adata.obs[key_added]`: categorical, the label of each cell that teaches, `"Unknown"` for the others.
@@ -46,8 +49,8 @@ def write_taught_labels(
         Labels the cells.
     share
         Of the cells of each predicted label, the share that teaches, the surest first.
-    layer, gene_symbols
-        Where expression is, as for `setup_anndata`: `None` for `.X` and `var_names`.
+    layer, gene_symbols, organism
+        Where expression is and of which species, as for `setup_anndata`: `None` for `.X` and `var_names`.
     **choice
         `labels`, `tissue` and `refine` of :meth:`scmpt_scverse.SCMMGPT.predict`.
 
@@ -57,7 +60,12 @@ def write_taught_labels(
         Fewer than two labels were found, or as :meth:`scmpt_scverse.SCMMGPT.predict`.
     """
     # Where the expression of these cells is says the caller, not what the text model was trained on.
-    soft = text_model.predict(adata, soft=True, layer=layer or "X", gene_symbols=gene_symbols or "var_names", **choice)
+    here: dict[str, Any] = {
+        "layer": layer or IN_X,
+        "gene_symbols": gene_symbols or AS_VAR_NAMES,
+        "organism": organism,
+    }
+    soft = text_model.predict(adata, soft=True, **here, **choice)
     slot = Slot("obs", key_added)
     taught = as_categorical(taught_labels(soft, share, UNKNOWN), [*soft.columns, UNKNOWN])
     write_slots(adata, [slot], {slot: taught})

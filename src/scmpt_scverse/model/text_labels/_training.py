@@ -16,6 +16,7 @@ from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful
 from scmpt_scverse._slots import check_measured
 from scmpt_scverse.generation import fit_generator
 from scmpt_scverse.knowledge import merge_markers
+from scmpt_scverse.modalities import ExpressionSource
 from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.module import GeneratorOptions, TowerOptions
 from scmpt_scverse.pp import ExpressionReader
@@ -53,7 +54,7 @@ def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> 
 
 
 def training_sources(
-    own: "AnnData", studies: "Iterable[StrPath | AnnData]", setup: Mapping[str, Any]
+    own: "AnnData", studies: "Iterable[StrPath | AnnData]", setup: Mapping[str, Any], source: ExpressionSource
 ) -> list[StudySource]:
     """The cells that a model was set up with, then further ones, study by study; files stay on disk.
 
@@ -62,7 +63,7 @@ def training_sources(
     UserWarning
         Labels of further studies read like missing values, or are spelled otherwise than those before.
     """
-    reader = partial(ExpressionReader, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+    reader = partial(ExpressionReader, **source.arguments)
     sources = sources_of(own, reader, *labels_and_groups(own, setup, "adata"))
     for name, cells in _named_cells(studies):
         with errors_named(name):
@@ -111,6 +112,7 @@ def stage_options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: s
 def fit_own_generator(
     adata: "AnnData",
     setup: Mapping[str, Any],
+    source: ExpressionSource,
     reader: "TextReader",
     descriptions: "Mapping[str, str | Sequence[str]] | None",
     options: GeneratorOptions,
@@ -124,6 +126,8 @@ def fit_own_generator(
         Labelled cells.
     setup
         Arguments of `setup_anndata`.
+    source
+        Where its expression is.
     reader
         Reads texts of labels.
     descriptions
@@ -133,7 +137,7 @@ def fit_own_generator(
     **how
         `accelerator` and `progress` of :func:`scmpt_scverse.generation.fit_generator`.
     """
-    expression = ExpressionReader(adata, layer=setup["layer"], gene_symbols=setup["gene_symbols"])
+    expression = ExpressionReader(adata, **source.arguments)
     return fit_generator(
         expression, *labels_and_groups(adata, setup, ""), reader, options, descriptions=descriptions, **how
     )
