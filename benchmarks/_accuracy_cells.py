@@ -14,7 +14,9 @@ from scmpt_scverse._types import IntArray
 
 #: Column of `.obs` that every set has its labels in.
 LABELS_KEY = "label"
-#: The frozen encoders that need no download, by modality.
+#: Key of `.uns` with the folder of a text model that has not learned the labels of the set, where the usual one has.
+TEXT_MODEL = "text_model"
+#: Those of the paper's kind that need no download, by modality: they are compared alone and by every head.
 ENCODERS = {"text": "minilm", "expression": "scgpt-mini"}
 
 

@@ -86,7 +86,11 @@ def predictors() -> str:
             f"the model with one modality; counts are expression itself, of {of['counts.n_genes']} variable genes"
         ),
         "concat, gated, attention, stacked": ("the model with both, by each way to fuse them; `concat` is the paper's"),
-        DEFAULT: 'with expression itself as a third modality: the default of `SCMPT`, `preset="mini"`',
+        "stacked + counts": "with expression itself as a third modality",
+        DEFAULT: (
+            "the default of `SCMPT`: texts about genes in place of sentences, and what a text model knows of cell "
+            "types as a fourth modality; on studies whose labels `scmmgpt-mini` has learned, one trained without them"
+        ),
     }
     return markdown(pd.DataFrame.from_dict(meanings, orient="index", columns=["what it is"]), "row")
 

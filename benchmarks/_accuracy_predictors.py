@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
-from _accuracy_cells import ENCODERS, LABELS_KEY
+from _accuracy_cells import ENCODERS, LABELS_KEY, TEXT_MODEL
 from anndata import AnnData
 from scipy import sparse
 from scipy.special import logsumexp
@@ -19,6 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from scmpt_scverse import SCMPT, evaluation
 from scmpt_scverse._types import FloatArray, StrArray
+from scmpt_scverse.modalities import DEFAULT_PRESET, preset_of
 from scmpt_scverse.module import FUSIONS
 from scmpt_scverse.pp import Normalisation
 from scmpt_scverse.trust import cross_conformal_sets
@@ -76,7 +77,7 @@ def baseline(train: AnnData, test: AnnData, seed: int, *, name: str) -> Predicti
     )
 
 
-def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str], **options: Any) -> Prediction:
+def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, Any], **options: Any) -> Prediction:
     """A model of the package with its defaults."""
     train = train.copy()
     scvi.settings.seed = seed
@@ -88,6 +89,14 @@ def head(train: AnnData, test: AnnData, seed: int, *, encoders: Mapping[str, str
     powers = soft.astype(float) ** float(model.module.temperature)
     before = powers.div(powers.sum(axis=1), axis=0)
     return Prediction(soft, partial(novelty, model, test), before, model.predict_sets(test, ALPHA, allow_empty=True))
+
+
+def default(train: AnnData, test: AnnData, seed: int) -> Prediction:
+    """What `SCMPT` is without options, but for a text model that has not learned the labels of these cells."""
+    encoders = dict(preset_of(DEFAULT_PRESET).encoders)
+    if TEXT_MODEL in train.uns:
+        encoders["knowledge"] = {"encoder": "knowledge", "model": train.uns[TEXT_MODEL]}
+    return head(train, test, seed, encoders=encoders)
 
 
 def split_conformal_sets(calibration: pd.DataFrame, truth: StrArray, fresh: pd.DataFrame) -> pd.DataFrame:
@@ -138,6 +147,7 @@ SINGLE: dict[str, Predictor] = {
 #: Both, by every head that there is; with expression itself as a third modality where the best of them takes it.
 FUSED: dict[str, Predictor] = {name: partial(head, encoders=ENCODERS, fusion=name) for name in FUSIONS.names()}
 FUSED["stacked + counts"] = partial(head, encoders={**ENCODERS, "counts": "counts"}, fusion="stacked")
+FUSED["mini"] = default
 PREDICTORS = BASELINES | SINGLE | FUSED
 #: Slow; run when asked for by name.
 OPTIONAL: dict[str, Predictor] = {"scANVI": partial(baseline, name="scanvi")}

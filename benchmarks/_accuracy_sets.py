@@ -26,6 +26,9 @@ class CellSet:
         Column of `.obs` whose groups are held out whole; `None` splits by cell.
     unlabeled
         The value that means: no label.
+    study
+        The study whose labels `scmmgpt-mini` has learned and that has these cells, if any. The modality "knowledge"
+        then reads a text model that was trained without it.
     """
 
     name: str
@@ -33,6 +36,7 @@ class CellSet:
     labels_key: str = "cell_type"
     group_key: str | None = None
     unlabeled: str = "unlabelled"
+    study: str | None = None
 
     @property
     def is_seen(self) -> bool:
@@ -42,20 +46,21 @@ class CellSet:
 
 #: In the order of the tables. The first comes with scanpy; the others are files of a folder.
 SETS = (
-    CellSet("scanpy PBMC", (), "bulk_labels"),
-    CellSet("zheng", ("pbmc_zheng_facs.h5ad",)),
-    CellSet("kang, donors", ("pbmc_kang_ifnb.h5ad",), group_key="donor"),
-    CellSet("kang, by cell", ("pbmc_kang_ifnb.h5ad",)),
-    CellSet("kang condition, donors", ("pbmc_kang_ifnb.h5ad",), "condition", group_key="donor"),
-    CellSet("kang 114 cells", ("pbmc_kang_harmony_partly_labelled.h5ad",), group_key="condition"),
+    # Other cells of the study whose sorted cells are the next set.
+    CellSet("scanpy PBMC", (), "bulk_labels", study="zheng"),
+    CellSet("zheng", ("pbmc_zheng_facs.h5ad",), study="zheng"),
+    CellSet("kang, donors", ("pbmc_kang_ifnb.h5ad",), group_key="donor", study="kang"),
+    CellSet("kang, by cell", ("pbmc_kang_ifnb.h5ad",), study="kang"),
+    CellSet("kang condition, donors", ("pbmc_kang_ifnb.h5ad",), "condition", group_key="donor", study="kang"),
+    CellSet("kang 114 cells", ("pbmc_kang_harmony_partly_labelled.h5ad",), group_key="condition", study="kang"),
     CellSet("headneck", ("headneck_puram.h5ad",)),
     CellSet("pbmc3k", ("pbmc3k_clustifyr.h5ad",)),
-    CellSet("pancreas xin", ("pancreas_xin.h5ad",)),
+    CellSet("pancreas xin", ("pancreas_xin.h5ad",), study="xin"),
     CellSet("pancreas wang", ("pancreas_wang.h5ad",)),
-    CellSet("pancreas, other study", ("pancreas_xin.h5ad", "pancreas_wang.h5ad"), group_key="batch"),
+    CellSet("pancreas, other study", ("pancreas_xin.h5ad", "pancreas_wang.h5ad"), group_key="batch", study="xin"),
     CellSet("cell lines, batches", ("celllines_sc_mixology.h5ad",), group_key="batch"),
     CellSet("embryo", ("embryo_yan.h5ad",)),
-    CellSet("brain nuclei, donors", ("brain_allen_neun_facs.h5ad",), group_key="donor"),
+    CellSet("brain nuclei, donors", ("brain_allen_neun_facs.h5ad",), group_key="donor", study="brain"),
 )
 #: Names of the sets whose cells the encoder has seen, and of those that it has not.
 SEEN = tuple(cell_set.name for cell_set in SETS if cell_set.is_seen)

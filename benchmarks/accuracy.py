@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _accuracy_cells import LABELS_KEY, read, replicates_of
+from _accuracy_cells import LABELS_KEY, TEXT_MODEL, read, replicates_of
+from _accuracy_numbers import DEFAULT
 from _accuracy_predictors import (
     BASELINES,
     OPTIONAL,
@@ -30,11 +31,13 @@ from _accuracy_predictors import (
     split_conformal_sets,
 )
 from _accuracy_sets import N_PARTITIONS_OF_FEW, SETS, CellSet
+from _few_shot_models import text_model_without
 from _machine import machine_record
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 
 from scmpt_scverse import metrics
+from scmpt_scverse._folders import cache_folder
 from scmpt_scverse._types import StrArray
 from scmpt_scverse.cli._group import quiet_libraries
 
@@ -50,6 +53,7 @@ _MIN_CELLS = 20
 def measure(
     cell_set: CellSet,
     folder: Path | None,
+    cache: Path,
     names: list[str],
     n_partitions: int,
     done: set[tuple[object, ...]],
@@ -61,6 +65,8 @@ def measure(
     cells = read(cell_set, folder, is_embedded=not set(names) <= set(BASELINES | OPTIONAL))
     if cells is None:
         return f"{cell_set.name}: left out, {', '.join(cell_set.files)} not found; pass --data"
+    if cell_set.study is not None and folder is not None:
+        cells.uns[TEXT_MODEL] = str(text_model_without(cell_set.study, folder, cache))
     for row in rows_of(cell_set, cells, names, n_partitions, done):
         with path.open("a") as file:  # one short write, which no other process comes between
             file.write(json.dumps(row) + "\n")
@@ -150,6 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--partitions", type=int, default=N_PARTITIONS_OF_FEW, help="of the sets of few cells, as the page has them"
     )
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "few_shot", help="folder of text models")
     parser.add_argument("--again", nargs="*", help="forget what is stored of these predictors, or of all, first")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder to store results in")
     arguments = parser.parse_args()
@@ -166,8 +173,17 @@ def main() -> None:
     arguments.results.mkdir(exist_ok=True)
     partial_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = {(row["set"], row["replicate"], row["predictor"], row["hidden"]) for row in rows}
+    if DEFAULT in names and arguments.data is not None:
+        for study in dict.fromkeys(filter(None, (cell_set.study for cell_set in chosen))):
+            text_model_without(study, arguments.data, arguments.cache)  # before several processes ask for it
     one = partial(
-        measure, folder=arguments.data, names=names, n_partitions=arguments.partitions, done=done, path=partial_path
+        measure,
+        folder=arguments.data,
+        cache=arguments.cache,
+        names=names,
+        n_partitions=arguments.partitions,
+        done=done,
+        path=partial_path,
     )
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come
     start = time.perf_counter()

@@ -49,12 +49,10 @@ SIZES = (1, 3, 5, 10, 20)
 MAX_TRAIN, MAX_TEST, MAX_CELLS = 400, 600, 2000
 #: As in a model: genes of expression itself, and standard deviations at which they are clipped.
 N_GENES, LARGEST_EXPRESSION = 4000, 10.0
-#: Set to the study that `scmmgpt-mini` has seen labels of, if any.
-CHOSEN = {
-    **dict.fromkeys(("scanpy PBMC", "headneck", "pbmc3k", "pancreas wang")),
-    **{"zheng": "zheng", "kang, by cell": "kang", "kang, donors": "kang"},
-    **{"pancreas xin": "xin", "pancreas, other study": "xin"},
-}
+CHOSEN = (
+    *("scanpy PBMC", "headneck", "pbmc3k", "pancreas wang", "zheng", "kang, by cell", "kang, donors", "pancreas xin"),
+    "pancreas, other study",
+)
 #: Modalities of each model, by name; "counts" stands for expression itself.
 EXPRESSION = ("scgpt-mini", "counts")
 MODELS: dict[str, tuple[str, ...]] = {
@@ -101,7 +99,7 @@ class Cells:
         groups = None if cell_set.group_key is None else labels_or(adata.obs[cell_set.group_key], "")
         embeddings = {}
         for name in dict.fromkeys(name for names in MODELS.values() for name in names if name != "counts"):
-            study = CHOSEN[cell_set.name] if name == "knowledge" else None
+            study = cell_set.study if name == "knowledge" else None
             options = {} if study is None else {"model": text_model_without(study, data, cache)}
             embeddings[name] = compute_embedding(adata, encoders.get(name, **options), progress=False)[0]
         return cls(adata, adata.obs[LABELS_KEY].to_numpy(dtype=object), groups, embeddings)
@@ -200,7 +198,7 @@ def main() -> None:
     start = time.perf_counter()
     chosen = [cell_set for cell_set in SETS if cell_set.name in arguments.sets]
     if arguments.data is not None:  # before processes could make the same one twice
-        for study in dict.fromkeys(filter(None, (CHOSEN[cell_set.name] for cell_set in chosen))):
+        for study in dict.fromkeys(filter(None, (cell_set.study for cell_set in chosen))):
             text_model_without(study, arguments.data, arguments.cache)
     one = partial(measure, data=arguments.data, cache=arguments.cache, n_seeds=arguments.seeds, sizes=arguments.sizes)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes to come

@@ -107,9 +107,9 @@ def test_numbers_are_those_of_the_rows(numbers: ModuleType, results: dict[str, A
     rows = [
         row["macro_f1"]
         for row in results["accuracy"]["rows"]
-        if (row["set"], row["predictor"], row["hidden"]) == ("scanpy PBMC", "stacked + counts", None)
+        if (row["set"], row["predictor"], row["hidden"]) == ("scanpy PBMC", "mini", None)
     ]
-    shown = numbers.numbers_of(results)["accuracy.scanpy-pbmc.stacked-counts.macro_f1"]
+    shown = numbers.numbers_of(results)["accuracy.scanpy-pbmc.mini.macro_f1"]
     assert shown == f"{sum(rows) / len(rows):.3f}"
 
 
@@ -159,7 +159,7 @@ def with_scores(record: dict[str, Any], name: str, score: float) -> dict[str, An
     """The same results but for the default model on one set."""
     changed = deepcopy(record)
     for row in changed["rows"]:
-        if (row["set"], row["predictor"]) == (name, "stacked + counts"):
+        if (row["set"], row["predictor"]) == (name, "mini"):
             row["macro_f1"] = score
     return changed
 
@@ -180,13 +180,11 @@ def test_with_and_without_the_smallest_set(numbers: ModuleType, results: dict[st
     scores: dict[str, dict[str, list[float]]] = {}
     for row in rows:
         scores.setdefault(row["set"], {}).setdefault(row["predictor"], []).append(row["macro_f1"])
-    leads = {
-        name: np.mean(of_set["stacked + counts"]) - np.mean(of_set["CellTypist"]) for name, of_set in scores.items()
-    }
+    leads = {name: np.mean(of_set["mini"]) - np.mean(of_set["CellTypist"]) for name, of_set in scores.items()}
     shown = numbers.numbers_of(results)
-    assert shown["accuracy.stacked-counts.lead"] == f"{np.mean(list(leads.values())):.3f}"
+    assert shown["accuracy.mini.lead"] == f"{np.mean(list(leads.values())):.3f}"
     del leads["kang 114 cells"]
-    assert shown["accuracy.stacked-counts.lead_without_smallest"] == f"{np.mean(list(leads.values())):.3f}"
+    assert shown["accuracy.mini.lead_without_smallest"] == f"{np.mean(list(leads.values())):.3f}"
 
 
 @pytest.mark.parametrize(("row", "baseline"), [("kNN PCA", "pca_knn"), ("LR HVG + PCA", "pca_logistic_regression")])

@@ -62,7 +62,7 @@ def test_demo_without_its_encoder_says_what_to_install(
 def test_page_and_terminal_show_the_stored_means(demo: Demo) -> None:
     mean = scores_of(demo).groupby("predictor", sort=False)[["accuracy", "macro_f1", "ece"]].mean()
     assert mean.index[0] == RECOMMENDED
-    assert {"text alone", "scGPT alone", "genes alone", BASELINE, "majority label"} < set(mean.index)
+    assert {"text alone", "knowledge alone", "scGPT alone", "genes alone", BASELINE, "majority label"} < set(mean.index)
     for name, row in mean.iterrows():
         printed = next(line for line in demo.stdout.splitlines() if f"│ {name} " in line)
         shown = re.search(rf'<th scope="row">{re.escape(escape(str(name)))}</th>(.*)</tr>', demo.page)
@@ -99,7 +99,7 @@ def test_every_cell_is_annotated_by_a_model_that_had_not_seen_it(demo: Demo) -> 
     by_split = is_right.groupby(cells.obs["split"].to_numpy()).mean()
     expected = scores_of(demo)["accuracy"].xs(RECOMMENDED, level="predictor")
     assert by_split.to_numpy() == pytest.approx(expected.to_numpy())
-    assert {"X_minilm", "X_scgpt-mini", "scmpt_probabilities"} <= set(cells.obsm)
+    assert {"X_minilm", "X_minilm-genes", "X_knowledge", "X_scgpt-mini", "scmpt_probabilities"} <= set(cells.obsm)
     assert cells.obs["scmpt_novelty"].notna().all()
     assert len(SCMPT.load(str(demo.out / "model"), adata=False).labels) == 10
 

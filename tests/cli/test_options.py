@@ -12,17 +12,20 @@ def test_obsm_pairs() -> None:
 
 
 def test_encoders_of_the_preset_unless_overridden() -> None:
-    def choose(preset: str, text: str | None, expression: str | None, *, counts: bool = True) -> object:
-        return choose_encoders(preset, text, expression, counts=counts, obsm_keys={})
+    def choose(preset: str, *, counts: bool = True, brought: "dict[str, str] | None" = None, **given: str) -> object:
+        named = {"text": None, "knowledge": None, "expression": None, **given}
+        return choose_encoders(preset, named, counts=counts, obsm_keys=brought or {})
 
-    assert choose("mini", None, None) is None
-    assert choose("mini", "minilm", "none") == {"text": "minilm", "counts": "counts"}
-    assert choose("mini", "none", None, counts=False) == {"expression": "scgpt-mini"}
-    assert choose("paper", "minilm", None) == {"text": "minilm", "expression": "scgpt-human"}
-    assert choose_encoders("mini", "none", None, counts=True, obsm_keys={"expression": "X_pca"}) == {"counts": "counts"}
+    knowledge = {"knowledge": "knowledge"}
+    assert choose("mini") is None
+    assert choose("mini", text="minilm", expression="none") == {"text": "minilm", **knowledge, "counts": "counts"}
+    assert choose("mini", text="none", counts=False) == {**knowledge, "expression": "scgpt-mini"}
+    assert choose("mini", text="none", knowledge="none", counts=False) == {"expression": "scgpt-mini"}
+    assert choose("paper", text="minilm") == {"text": "minilm", "expression": "scgpt-human"}
+    assert choose("mini", text="none", brought={"expression": "X_pca"}) == {**knowledge, "counts": "counts"}
     # Given twice: the model refuses it and says so.
     both = {"text": "X_mine", "expression": "X_pca"}
-    assert choose_encoders("mini", "minilm", None, counts=False, obsm_keys=both) == {"text": "minilm"}
+    assert choose("mini", text="minilm", counts=False, brought=both) == {"text": "minilm", **knowledge}
 
 
 def test_choices_come_from_registries() -> None:

@@ -320,7 +320,8 @@ def test_expression_is_what_scanpy_makes_of_it(pbmc: AnnData) -> None:
 def test_the_default_is_the_preset_mini(pbmc: AnnData) -> None:
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     default, mini = SCMPT(pbmc), SCMPT(pbmc, preset="mini")
-    by_hand = SCMPT(pbmc, encoders={"text": "minilm", "expression": "scgpt-mini", "counts": "counts"}, fusion="stacked")
+    encoders = {"text": "minilm-genes", "knowledge": "knowledge", "expression": "scgpt-mini", "counts": "counts"}
+    by_hand = SCMPT(pbmc, encoders=encoders, fusion="stacked")
     for model in (mini, by_hand):
         assert model.modalities.keys == default.modalities.keys
         assert type(model.module.head) is type(default.module.head)

@@ -47,7 +47,12 @@ def test_runs_no_encoder_and_may_come_before_embeddings(pbmc: AnnData, monkeypat
     monkeypatch.setattr("scmpt_scverse.encoders.get", lambda *_, **__: pytest.fail("an encoder was made"))
     SCMPT.setup_anndata(pbmc, LABELS_KEY)
     model = SCMPT(pbmc)
-    assert model.modalities.keys == {"text": "X_minilm", "expression": "X_scgpt-mini", "counts": "X_counts"}
+    assert model.modalities.keys == {
+        "text": "X_minilm-genes",
+        "knowledge": "X_knowledge",
+        "expression": "X_scgpt-mini",
+        "counts": "X_counts",
+    }
     assert isinstance(model.module.head, StackedFusion)
     model = SCMPT(pbmc, preset="large")
     assert model.modalities.keys == {"text": "X_ember-v1", "expression": "X_scgpt-human", "counts": "X_counts"}
@@ -63,10 +68,13 @@ def test_presets_can_be_overridden(pbmc: AnnData) -> None:
     model = SCMPT(pbmc, encoders={"text": "minilm"}, preset="paper")
     assert (model.modalities.names, type(model.module.head)) == (["text"], ConcatFusion)
     model = SCMPT(pbmc, fusion="concat", n_hidden=8)
-    assert (model.modalities.names, type(model.module.head)) == (["text", "expression", "counts"], ConcatFusion)
+    assert (model.modalities.names, type(model.module.head)) == (
+        ["text", "knowledge", "expression", "counts"],
+        ConcatFusion,
+    )
     SCMPT.setup_anndata(pbmc, LABELS_KEY, obsm_keys={"mine": "X_pca"})
     assert SCMPT(pbmc).modalities.names == ["mine"]
-    assert SCMPT(pbmc, preset="mini").modalities.names == ["text", "expression", "counts", "mine"]
+    assert SCMPT(pbmc, preset="mini").modalities.names == ["text", "knowledge", "expression", "counts", "mine"]
     assert SCMPT(pbmc, preset=inspect.signature(SCMPT.__init__).parameters["preset"].default).modalities.names == [
         "mine"
     ]

@@ -102,6 +102,13 @@ def train(
         str | None, typer.Option(help="How modalities are fused: stacked, concat, ...", show_default="the preset's")
     ] = None,
     text: Annotated[str | None, typer.Option(help="Text encoder, or `none`.", show_default="the preset's")] = None,
+    knowledge: Annotated[
+        str | None,
+        typer.Option(
+            help="Scores for known cell types: `knowledge`, a text model of your own, or `none`.",
+            show_default="the preset's",
+        ),
+    ] = None,
     expression: Annotated[
         str | None, typer.Option(help="Expression encoder, or `none`.", show_default="the preset's")
     ] = None,
@@ -128,7 +135,8 @@ def train(
     checked_choice(preset, list(PRESETS), "--preset")
     checked_choice(fusion, FUSIONS.names(), "--fusion")
     preset = DEFAULT_PRESET if preset is None else preset
-    encoders = choose_encoders(preset, text, expression, counts=counts, obsm_keys=obsm_keys)
+    named = {"text": text, "knowledge": knowledge, "expression": expression}
+    encoders = choose_encoders(preset, named, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
     species = chosen_organism(organism, orthologs)
     adata = read_cells(source)

@@ -127,17 +127,17 @@ def parse_objectives(pairs: list[str]) -> dict[str, float]:
 
 
 def choose_encoders(
-    preset: str, text: str | None, expression: str | None, *, counts: bool, obsm_keys: dict[str, str]
+    preset: str, named: "Mapping[str, str | None]", *, counts: bool, obsm_keys: dict[str, str]
 ) -> dict[str, str] | None:
     """Modality to encoder where one was asked for; `None` where the preset is taken as it is.
 
-    The other modalities are those of the preset, except where `obsm_keys` brings one.
+    `named` has the encoder of each modality that was asked for. The other modalities are those of the preset, except
+    where `obsm_keys` brings one.
     """
     from scmpt_scverse.modalities import COUNTS, preset_of
 
-    if text is None and expression is None and counts:
+    if all(encoder is None for encoder in named.values()) and counts:
         return None
-    named = {"text": text, "expression": expression}
     wanted = {name: encoder for name, encoder in preset_of(preset).encoders.items() if name not in obsm_keys}
     wanted |= {name: encoder for name, encoder in named.items() if encoder is not None}
     if not counts:

@@ -76,7 +76,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         `"concat"` is the paper's dense head; `"gated"`, `"attention"`; or a subclass or instance of
         :class:`scmpt_scverse.module.FusionHead`.
     preset
-        `"mini"`: the text encoder `"minilm"`, `"scgpt-mini"` and expression itself, stacked. It needs no download, and
+        `"mini"`: `"minilm-genes"`, which reads gene names, `"knowledge"`, which knows cell types, `"scgpt-mini"` and
+        expression itself, stacked. It needs no download, and
         is what the benchmark measures. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself, stacked.
         `"paper"`: scMPT as published, `"ember-v1"` and `"scgpt-human"`, concatenated. Where `obsm_keys` of
         :meth:`setup_anndata` brings modalities, these are fused alone unless a preset is passed, `"mini"` included.
