@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-spatial bench-species numbers orthologs mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-spatial bench-species bench-laptop numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +77,9 @@ bench-spatial: $(VENV)/.offline ## measure what neighbours in tissue add; BENCH_
 
 bench-species: $(VENV)/.offline ## measure how well mouse cells are read through orthologs; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/species.py $(BENCH_ARGS)
+
+bench-laptop: $(VENV)/.offline ## measure a whole annotation, from files to labels; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/laptop.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)
