@@ -1,8 +1,9 @@
 """Measure a whole annotation, from two files to labels: `make bench-laptop BENCH_ARGS="--data FOLDER"`.
 
 Sorted blood cells (`pbmc_zheng_facs.h5ad`), drawn with replacement, a tenth of the counts of each lost at random so
-that no two are the same: a reference that is learned from, and a query a quarter as large. Each way runs in a process of its
-own, with an empty cache of embeddings; what is counted is reading, normalising, learning and annotating, not imports.
+that no two are the same: a reference that is learned from, and a query a quarter as large. Each way runs in a process
+of its own, with an empty cache of embeddings; what is counted is reading, normalising, learning and annotating, not
+imports. How right the labels are is no question here: encoders have seen these cells.
 """
 
 import argparse
@@ -35,9 +36,9 @@ reference, query = (anndata.read_h5ad(path) for path in sys.argv[1:3])
 """
 _END = """
 seconds = time.perf_counter() - started
-accuracy = float(np.mean(np.asarray(labels, dtype=object) == query.obs["cell_type"].to_numpy(dtype=object)))
+assert len(labels) == query.n_obs
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-print(json.dumps({"seconds": round(seconds, 1), "accuracy": round(accuracy, 4), "peak_mb": round(peak)}))
+print(json.dumps({"seconds": round(seconds, 1), "peak_mb": round(peak)}))
 """
 _MODEL = """
 SCMPT.setup_anndata(reference, "cell_type")
@@ -52,7 +53,7 @@ for cells in (reference, query):
 soft = evaluation.baseline_probabilities("{name}", reference.X, reference.obs["cell_type"], query.X)
 labels = soft.idxmax(axis=1)
 """
-#: The code of each way, between reading and the score.
+#: The code of each way, between reading and the clock.
 WAYS = {
     "default (preset mini)": _MODEL.format(options="{}"),
     "expression itself (counts)": _MODEL.format(options='{"encoders": {"counts": "counts"}}'),
