@@ -72,7 +72,7 @@ def folds(cells: ad.AnnData) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarra
 def predict(cells: ad.AnnData, train: np.ndarray, labels_key: str, predictor: str, seed: int) -> pd.DataFrame:
     """Probabilities of all cells by a model of some."""
     known = cells[train].copy()
-    SCMPT.setup_anndata(known, labels_key, obsm_keys=PREDICTORS[predictor])
+    SCMPT.setup_anndata(known, labels_key, obsm_keys=PREDICTORS[predictor], organism="native")
     model = SCMPT(known, encoders={"expression": "counts"}, fusion="stacked")
     model.train(seed=seed)
     return model.predict(cells, soft=True)

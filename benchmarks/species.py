@@ -44,7 +44,7 @@ BASELINES = ("expression_logistic_regression", "pca_logistic_regression", "cellt
 def read_cells(folder: Path) -> tuple[ad.AnnData, ad.AnnData]:
     """Mouse cells with both names of genes, and the human reference with labels of the mouse."""
     mouse = ad.read_h5ad(folder / "mouse_gut_mca.h5ad")
-    pp.map_orthologs(mouse, ambiguous="best")
+    pp.map_orthologs(mouse)
     mouse.var["upper"] = mouse.var_names.str.upper()
     human = ad.read_h5ad(folder / "headneck_puram.h5ad")
     human.obs["cell_type"] = human.obs["cell_type"].astype(str).map(SHARED)
@@ -64,11 +64,14 @@ def log_expression(cells: ad.AnnData, names: str, genes: np.ndarray | None = Non
     return found if genes is None else found[:, genes].copy()
 
 
-def row(task: str, predictor: str, names: str, seed: int, truth: np.ndarray, predicted: np.ndarray) -> dict:
-    """Metrics of one predictor."""
-    found = metrics.classification_metrics(truth, predicted)
-    chosen = {name: float(found[name]) for name in ("macro_f1", "accuracy")}
-    return {"task": task, "predictor": predictor, "names": names, "seed": seed, **chosen}
+def scored(task: str, names: str, seed: int, truth: np.ndarray, predictions: dict[str, np.ndarray]) -> list[dict]:
+    """Metrics of each predictor on the same cells, with intervals over cells."""
+    table = metrics.bootstrap_metrics(truth, predictions)
+    columns = [name for name in table if name.startswith(("macro_f1", "accuracy"))]
+    return [
+        {"task": task, "predictor": name, "names": names, "seed": seed, **scores}
+        for name, scores in table[columns].astype(float).to_dict("index").items()
+    ]
 
 
 def model_of(cells: ad.AnnData, names: str, seed: int) -> SCMPT:
@@ -91,7 +94,7 @@ def mouse_to_mouse(mouse: ad.AnnData, names: str, seed: int) -> list[dict]:
                 name, expression.X[train], truth[train], expression.X[test], seed=seed
             )
             predicted[name][test] = soft.idxmax(axis=1)
-    return [row("mouse to mouse", name, names, seed, truth, each) for name, each in predicted.items()]
+    return scored("mouse to mouse", names, seed, truth, predicted)
 
 
 def human_to_mouse(human: ad.AnnData, mouse: ad.AnnData, names: str, seed: int) -> list[dict]:
@@ -105,7 +108,7 @@ def human_to_mouse(human: ad.AnnData, mouse: ad.AnnData, names: str, seed: int) 
     for name in BASELINES:
         soft = evaluation.baseline_probabilities(name, train, human.obs["cell_type"], test, seed=seed)
         found[name] = soft.idxmax(axis=1).to_numpy()
-    return [row("human to mouse", name, names, seed, truth, each) for name, each in found.items()]
+    return scored("human to mouse", names, seed, truth, found)
 
 
 def text_to_mouse(mouse: ad.AnnData, names: str, folder: Path) -> list[dict]:
@@ -127,7 +130,7 @@ def text_to_mouse(mouse: ad.AnnData, names: str, folder: Path) -> list[dict]:
     query = Query(ExpressionReader(mouse, gene_symbols=NAMES[names]), np.array(model.genes, dtype=object))
     scores = marker_scores(query, model.genes, sets)["marker mean z"]
     found["marker mean z"] = np.array(list(sets), dtype=object)[np.nan_to_num(scores).argmax(axis=1)]
-    return [row("text to mouse", name, names, 0, truth, each) for name, each in found.items()]
+    return scored("text to mouse", names, 0, truth, found)
 
 
 def main() -> None:

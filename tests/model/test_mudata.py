@@ -11,6 +11,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT
+from scmpt_scverse.modalities._joined_obs import JoinedObs
 
 MODALITIES = {"expression": "rna", "protein": "prot"}
 N_PROTEINS = 40
@@ -119,8 +120,10 @@ def test_refusals(model: SCMPT, mdata: MuData, query: MuData, trained: SCMPT) ->
         SCMPT.setup_mudata(fresh, "label", modalities={"protein": "prot"})
     with pytest.raises(KeyError, match="No 'adt' in `mdata.mod`; found 'rna', 'prot'"):
         SCMPT.setup_mudata(fresh, "label", modalities={"expression": "rna", "protein": "adt"})
-    with pytest.raises(KeyError, match=r"There is `mdata\['rna'\].obs\['bulk_labels'\]`"):
-        SCMPT.setup_mudata(fresh, "bulk_labels", modalities=MODALITIES)
+    with pytest.raises(KeyError, match=r"Expected 'bulk_labels' in .mdata.obs. or in one modality; found 'rna:bulk"):
+        SCMPT.setup_mudata(fresh, "bulk_labels", modalities=MODALITIES)  # of both modalities
+    with pytest.raises(KeyError, match="No 'absent' in `mdata.obs`"):
+        SCMPT.setup_mudata(fresh, "absent", modalities=MODALITIES)
     with pytest.raises(ValueError, match="found a view"):
         SCMPT.setup_mudata(fresh[:50], "label", modalities=MODALITIES)
     with pytest.raises(TypeError, match="found a MuData, and the model was set up with `setup_anndata`"):
@@ -138,3 +141,56 @@ def test_a_query_without_proteins_is_predicted_without_them(model: SCMPT, query:
     with pytest.warns(UserWarning, match=r"there is no `adata.obsm\['prot'\]`; predictions do without it"):
         predicted = model.predict(MuData({"rna": query["rna"].copy()}))
     assert set(predicted) <= set(model.labels)
+
+
+@pytest.mark.parametrize("labels_key", ["bulk_labels", "rna:bulk_labels", "prot:site"])
+def test_labels_and_batches_of_a_modality(mdata: MuData, query: MuData, labels_key: str, tmp_path: Path) -> None:
+    fresh = mdata.copy()
+    fresh["prot"].obs["site"] = fresh["prot"].obs.pop("bulk_labels").astype(str)
+    for column in fresh.obs:
+        del fresh.obs[column]  # also what mudata copied there
+    fresh["prot"].obs["run"] = np.where(np.arange(fresh.n_obs) % 2, "a", "b")
+    SCMPT.setup_mudata(fresh, labels_key, modalities=MODALITIES, batch_key="run")
+    assert [column for column in fresh.obs if not column.startswith("_scvi")] == []
+    model = SCMPT(fresh, encoders={"counts": "counts"})
+    model.train(enable_progress_bar=False)
+    assert len(model.labels) == 10
+    assert model.cross_validate(n_splits=2, group_key=False, modalities_alone=False).shape[0] > 0
+    model.annotate(query)
+    assert set(query.obs["scmpt_prediction"]) <= set(model.labels)
+    model.rank_attributions(fresh, groupby="rna:louvain", method="random", n_cells_per_group=1, progress=False)
+    model.save(str(tmp_path / "model"))
+    restored = SCMPT.load(str(tmp_path / "model"), adata=fresh)
+    assert restored.predict().tolist() == model.predict().tolist()
+
+
+def test_cells_that_a_modality_does_not_have_have_no_value(mdata: MuData) -> None:
+    few = mdata["prot"][:90, :5].copy()
+    few.var_names = [f"few{number}" for number in range(5)]
+    few.obs["kind"] = "some"
+    column = JoinedObs(MuData({"rna": mdata["rna"], "few": few}))["kind"]
+    assert column.index.equals(mdata.obs_names)
+    assert column.notna().tolist() == [True] * 90 + [False] * (mdata.n_obs - 90)
+
+
+def test_arrays_of_another_modality(mdata: MuData, query: MuData) -> None:
+    def with_lsi(data: MuData) -> MuData:
+        both = data.copy()
+        both["prot"].obsm["X_lsi"] = np.asarray(both["prot"].X[:, :8].todense())
+        return both
+
+    cells, asked = with_lsi(mdata), with_lsi(query)
+    SCMPT.setup_mudata(cells, "label", modalities={"expression": "rna"}, obsm_keys={"atac": "prot:X_lsi"})
+    model = SCMPT(cells, encoders={"counts": "counts"})
+    model.train(enable_progress_bar=False)
+    adata, other = (each["rna"].copy() for each in (cells, asked))
+    for flat, data in ((adata, cells), (other, asked)):
+        flat.obsm["lsi"] = data["prot"].obsm["X_lsi"]
+    adata.obs["label"] = cells.obs["label"]
+    SCMPT.setup_anndata(adata, "label", obsm_keys={"atac": "lsi"})
+    same = SCMPT(adata, encoders={"counts": "counts"})
+    same.train(enable_progress_bar=False)
+    assert np.allclose(model.predict(asked, soft=True), same.predict(other, soft=True), atol=1e-6)
+    assert "scmpt (atac alone)" in set(model.cross_validate(n_splits=2, group_key=False)["predictor"])
+    with pytest.raises(KeyError, match=r"No 'X_lsi' in `adata.obsm`.*Did you mean 'prot:X_lsi'"):
+        SCMPT.setup_mudata(cells, "label", modalities={"expression": "rna"}, obsm_keys={"atac": "X_lsi"})

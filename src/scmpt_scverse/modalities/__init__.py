@@ -35,7 +35,6 @@ from scmpt_scverse.modalities._mudata import (
     check_anndata as check_anndata,
     check_data as check_data,
     checked_modalities as checked_modalities,
-    pull_hint as pull_hint,
 )
 from scmpt_scverse.modalities._obsm import (
     finite_embedding as finite_embedding,

@@ -10,6 +10,7 @@ from scvi.data.fields import BaseAnnDataField, BaseMuDataWrapperClass
 
 from scmpt_scverse._checks import check_cells, check_key, list_some
 from scmpt_scverse._slots import embedding_key
+from scmpt_scverse.modalities._joined_obs import JoinedObs, one_home
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray
@@ -54,9 +55,9 @@ class MuDataCells:
         return getattr(self._rna, name)
 
     @property
-    def obs(self) -> pd.DataFrame:
-        """Columns of the cells as a whole."""
-        return self.mdata.obs
+    def obs(self) -> JoinedObs:
+        """Columns of the cells as a whole, then those of modalities."""
+        return JoinedObs(self.mdata)
 
     @property
     def is_view(self) -> bool:
@@ -66,14 +67,19 @@ class MuDataCells:
     def __getitem__(self, rows: "IntArray") -> AnnData:
         """Some cells as an AnnData of their own."""
         cells = self._rna[rows].copy()
-        cells.obs = self.obs.iloc[rows].copy()
-        for key in self.obsm.modalities:
-            cells.obsm[key] = self.obsm[key].iloc[rows]
+        cells.obs = self.obs.take(rows)
+        for key in self.obsm:
+            if key not in cells.obsm:
+                values = self.obsm[key]
+                cells.obsm[key] = values.iloc[rows] if isinstance(values, pd.DataFrame) else values[rows]
         return cells
 
 
 class _JoinedObsm(MutableMapping[str, Any]):
-    """Arrays of the RNA and of the whole, and each further modality as a table; embeddings are written to the RNA."""
+    """Arrays of the RNA and of the whole, those of other modalities as `atac:X_lsi`, and these modalities as tables.
+
+    Embeddings are written to the RNA.
+    """
 
     def __init__(self, mdata: MuData, rna: AnnData, modalities: set[str]) -> None:
         self._mdata, self._rna, self.modalities = mdata, rna, modalities
@@ -83,7 +89,11 @@ class _JoinedObsm(MutableMapping[str, Any]):
             part = self._mdata[key]
             values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
             return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
-        return self._home(key)[key]
+        # By its full name only, since an embedding of another modality is none of the RNA.
+        if key not in self.borrowed:
+            return self._home(key)[key]
+        modality, name = one_home(self._mdata, "obsm", key)
+        return self._mdata[modality].obsm[name]
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._home(key)[key] = value
@@ -94,7 +104,14 @@ class _JoinedObsm(MutableMapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         # A MuData keeps there, too, which cells each modality has; that is no embedding.
         of_all = [key for key in self._mdata.obsm if key not in self._mdata.mod]
-        yield from dict.fromkeys([*self.modalities, *self._rna.obsm, *of_all])
+        yield from dict.fromkeys([*self.modalities, *self._rna.obsm, *of_all, *self.borrowed])
+
+    @property
+    def borrowed(self) -> list[str]:
+        """Arrays of other modalities of the same cells, as `atac:X_lsi`."""
+        others = {name: part for name, part in self._mdata.mod.items() if part is not self._rna}
+        is_same = {name: part.obs_names.equals(self._mdata.obs_names) for name, part in others.items()}
+        return [f"{name}:{key}" for name, part in others.items() if is_same[name] for key in part.obsm]
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -158,10 +175,3 @@ def checked_modalities(mdata: object, modalities: object) -> dict[str, str]:
             f"{{'expression': 'rna', 'protein': 'prot'}}; found {modalities!r}. There are {list_some(mdata.mod)}."
         )
     return {str(name): str(modality) for name, modality in modalities.items()}
-
-
-def pull_hint(mdata: MuData, column: str) -> str:
-    """Where a column that `mdata.obs` does not have may be found: in a modality."""
-    where = [name for name in mdata.mod if column in mdata[name].obs]
-    found = f"mdata[{where[0]!r}].obs[{column!r}]" if where else ""
-    return f" There is `{found}`: `mdata.obs[{column!r}] = {found}`." if found else ""

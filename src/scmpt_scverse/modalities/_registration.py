@@ -9,7 +9,7 @@ from scmpt_scverse._checks import check_key, check_name
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import check_measured
 from scmpt_scverse.modalities._fields import registered_fields
-from scmpt_scverse.modalities._mudata import EXPRESSION, JoinedField, MuDataCells, checked_modalities, pull_hint
+from scmpt_scverse.modalities._mudata import EXPRESSION, JoinedField, MuDataCells, checked_modalities
 from scmpt_scverse.pp import HUMAN, Organism, Orthologs, organism_of
 
 if TYPE_CHECKING:
@@ -68,18 +68,22 @@ def register_mudata(mdata: "MuData", method_args: dict[str, Any], **transfer: An
             check_measured(mdata.mod[modalities[EXPRESSION]], allow_synthetic=setup["allow_synthetic"])
         for key in beside.values():
             check_key(key, mdata.mod, "mdata.mod")
-        for column in (labels_key, *([] if batch_key is None else [batch_key])):
-            check_key(column, mdata.obs.columns, "mdata.obs", hint=pull_hint(mdata, column))
     obsm_keys = {**(setup["obsm_keys"] or {}), **beside}
     for name in obsm_keys:
         check_name(name, "modality")
     setup.update(modalities=modalities, obsm_keys=obsm_keys)
-    organism = HUMAN if is_query else _resolved(cast("AnnData", MuDataCells(mdata, modalities)), setup)
+    organism: Organism = HUMAN
+    if not is_query:
+        cells = cast("AnnData", MuDataCells(mdata, modalities))
+        for column in (labels_key, *([] if batch_key is None else [batch_key])):
+            check_key(column, cells.obs.columns, "mdata.obs")
+            cells.obs[column]  # which more than one modality may have
+        organism = _resolved(cells, setup)
     fields = [JoinedField(field, modalities) for field in _fields(setup, unlabeled, organism)]
     manager = AnnDataManager(fields=fields, setup_method_args=method_args)
     manager.register_fields(mdata, **transfer)
     if not is_query:
-        _warn(mdata, "mdata", labels_key, unlabeled)
+        _warn(cells, "mdata", labels_key, unlabeled)
     return manager
 
 
@@ -106,6 +110,6 @@ def _resolved(adata: "AnnData", setup: dict[str, Any]) -> Organism:
     return organism
 
 
-def _warn(data: "AnnData | MuData", argument: str, labels_key: str, unlabeled: list[str]) -> None:
+def _warn(data: "AnnData", argument: str, labels_key: str, unlabeled: list[str]) -> None:
     where = f"{argument}.obs[{labels_key!r}]"
     warn_of_doubtful_labels(labels_or(data.obs[labels_key], ""), where, unlabeled=unlabeled)
