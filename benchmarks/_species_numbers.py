@@ -20,7 +20,7 @@ def species_table(record: Mapping[str, Any]) -> str:
     rows = pd.DataFrame(record["rows"])
     rows["row"] = rows["task"] + ": " + rows["predictor"].replace(_PREDICTORS)
     columns = ["macro_f1", "macro_f1_lower", "macro_f1_upper"]
-    means = rows.groupby(["row", "names"], sort=False)[columns].mean()
-    text = means.apply(lambda each: "{:.3f} ({:.2f} to {:.2f})".format(*each), axis=1)
+    means = rows.reindex(columns=["row", "names", *columns]).groupby(["row", "names"], sort=False).mean()
+    text = means.apply(lambda each: "{:.3f} ({:.2f} to {:.2f})".format(*each).replace(" (nan to nan)", ""), axis=1)
     table = text.unstack("names")
     return markdown(table.loc[list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["names"]))], "macro F1")

@@ -235,6 +235,7 @@ def test_refusals(trained: SCMPT, embedded: AnnData, pbmc: AnnData) -> None:
         model.rank_attributions()
 
 
+@pytest.mark.filterwarnings("ignore:.*was made from organism 'human'")
 def test_symbols_of_mouse(trained: SCMPT, fused: tuple[SCMPT, AnnData], embedded: AnnData) -> None:
     mouse = embedded.copy()
     mouse.var_names = mouse.var_names.str.capitalize()

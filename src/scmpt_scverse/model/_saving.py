@@ -14,6 +14,7 @@ from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._hub import HUB_PREFIX, fetched
 from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
 from scmpt_scverse.generation import TextGenerator
+from scmpt_scverse.modalities import ExpressionSource
 from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.module import FUSIONS
 from scmpt_scverse.trust import Calibration, Novelty, TrainingRecord
@@ -188,6 +189,7 @@ def load_text_model(
     with undamaged(folder, ValueError):
         trained = TextModel.from_saved(arrays, content, model._encode)
         model.alignment, model.types, model.genes = trained.alignment, trained.types, trained.genes
+        ExpressionSource.registered(registry, model.genes)  # raises where its orthologs are none
         if content.get("generator") is not None:
             model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
         model._become_trained()

@@ -175,6 +175,7 @@ def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, _Metrics
     facts = {
         "modalities": "; ".join([*encoders, *others]),
         "genes of the training data": f"{len(model.modalities.source.genes):,}",
+        "species of the training data": model.modalities.source.names["organism"],
         "training cells": f"{len(model.record.cells):,} (digest {model.record.digest[:12]})",
         **({"batches": list_some(model.record.batches)} if model.record.batches else {}),
     }
