@@ -183,7 +183,6 @@ class GeneValues:
         The data have none of the genes.
     """
 
-    min_genes = 1
     vocabulary: frozenset[str] = frozenset()
 
     def __init__(self, reader: "ExpressionReader", features: ExpressionFeatures, width: int) -> None:
@@ -205,6 +204,10 @@ class GeneValues:
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """Which gene symbols are read, shape `(n_genes,)`."""
         return np.isin(genes, self._features.genes)
+
+    def fewest_genes(self, n_genes: int) -> int:
+        """One: the values of the others are those of the mean training cell."""
+        return 1
 
     def prepare(self, expression: "GeneExpression") -> PreparedExpression:
         """Values of the cells; the genes are those of the reader."""

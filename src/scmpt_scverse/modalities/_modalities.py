@@ -17,10 +17,18 @@ from scmpt_scverse._slots import (
     write_embedding,
 )
 from scmpt_scverse.encoders import is_local
-from scmpt_scverse.modalities._compute import compute_embedding
+from scmpt_scverse.modalities._compute import check_enough_known, compute_embedding
 from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
 from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.modalities._origin import check_same, identity, is_same, other_source, own_record
+from scmpt_scverse.modalities._origin import (
+    check_of_genes,
+    check_same,
+    identity,
+    is_of_genes,
+    is_same,
+    other_source,
+    own_record,
+)
 from scmpt_scverse.modalities._rows import Unread, embeddable, finite_rows, missing_rows, not_embedded
 from scmpt_scverse.modalities._source import ExpressionSource
 
@@ -229,15 +237,21 @@ class Modalities:
             if modality.is_counts:
                 continue
             record = None if encoder is None else own_record(adata, key)
-            if encoder is None or (
-                record is not None and (not replaces or is_same(record, self._expected(name, encoder), key))
-            ):
+            is_kept = encoder is None or (record is not None and not replaces)
+            if encoder is not None and record is not None and replaces:
+                is_own = is_same(record, self._expected(name, encoder), key)
+                is_kept = is_own and is_of_genes(record, self.source, adata)
+            if is_kept:
                 kept.append(name)
             else:
                 missing[name] = encoder
         if missing:
             self.source.check(adata)
         loaded = {name: self._encoder(name, encoder) for name, encoder in missing.items()}
+        if loaded:
+            reader = self.source.reader(adata)
+            for encoder in loaded.values():  # of all, before the first of them takes its time
+                check_enough_known(reader, encoder)
         return loaded, {name: self._stored(adata, name) for name in kept}
 
     def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:
@@ -331,10 +345,13 @@ class Modalities:
         if modality.encoder is None:
             values = finite_embedding(adata, key, modality.columns)
             self._check_own(adata, name)
+            if self.source.panel is not None and (record := provenance(adata, key)) is not None:
+                check_of_genes(record, self.source, adata, key)
             return values
         record = own_record(adata, key)
         assert record is not None  # the caller looked
         check_same(record, self._expected(name, modality.encoder), key, name, modality.encoder)
+        check_of_genes(record, self.source, adata, key)
         if warning := other_source(record, self.source.names, key):
             warn_user(warning)
         stored = adata.obsm[key]
@@ -353,6 +370,7 @@ class Modalities:
             layer=self.source.layer,
             gene_symbols=self.source.gene_symbols,
             reference_genes=self.source.genes,
+            only_genes=self.source.panel,
             **options,
         )
 

@@ -3,15 +3,17 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
+import numpy as np
+
 from scmpt_scverse._checks import list_some
-from scmpt_scverse.pp import ExpressionReader
+from scmpt_scverse.pp import ExpressionReader, gene_names_of, only_symbols, panel_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from anndata import AnnData
 
-    from scmpt_scverse._types import StrArray
+    from scmpt_scverse._types import BoolArray, StrArray
 
 #: What a query passes for `.X` and `var_names`, since `None` stands for what the model was set up with.
 IN_X, AS_VAR_NAMES = "X", "var_names"
@@ -32,12 +34,15 @@ class ExpressionSource:
         were there.
     set_up
         The source of the training data, where this one is of a query that is organised otherwise.
+    panel
+        Gene symbols of the genes that are read, in the order of `genes`; `None` reads all that data have.
     """
 
     layer: str | None
     gene_symbols: str | None
     genes: "StrArray"
     set_up: "ExpressionSource | None" = None
+    panel: "StrArray | None" = None
 
     def of_query(self, layer: str | None, gene_symbols: str | None) -> Self:
         """The source of a query; `None` as in the training data, `"X"` for `.X`, `"var_names"` for the names."""
@@ -53,6 +58,16 @@ class ExpressionSource:
             set_up=self.set_up or self,
         )
 
+    def of_panel(self, genes: "Iterable[object]", adata: "AnnData | None") -> Self:
+        """The same for a panel alone; `adata` are the training data, where Ensembl ids are looked up.
+
+        Raises as :func:`scmpt_scverse.pp.panel_symbols`.
+        """
+        var = None
+        if adata is not None and adata.n_vars == len(self.genes):
+            var = adata.var
+        return replace(self, panel=panel_symbols(genes, var, np.asarray(self.genes, dtype=object)))
+
     @property
     def arguments(self) -> dict[str, str | None]:
         """Layer and gene symbols as arguments of `setup_anndata`."""
@@ -66,7 +81,23 @@ class ExpressionSource:
     def reader(self, adata: "AnnData") -> ExpressionReader:
         """Reads the expression of some data; raises as :meth:`check` and :class:`scmpt_scverse.pp.ExpressionReader`."""
         self.check(adata)
-        return ExpressionReader(adata, layer=self.layer, gene_symbols=self.gene_symbols, reference_genes=self.genes)
+        return ExpressionReader(
+            adata,
+            layer=self.layer,
+            gene_symbols=self.gene_symbols,
+            reference_genes=self.genes,
+            only_genes=self.panel,
+        )
+
+    def read_columns(self, adata: "AnnData") -> "BoolArray | None":
+        """Which columns of some data are read, shape `(n_vars,)`; `None` for all, or where names cannot be read."""
+        if self.panel is None:
+            return None
+        try:
+            names = gene_names_of(adata, self.gene_symbols)
+        except (KeyError, ValueError):  # there are only embeddings to read
+            return None
+        return only_symbols(names, self.panel) != ""
 
     def check(self, adata: "AnnData") -> None:
         """Raise `KeyError` where the layer or the column of gene symbols is not there: how the model was set up."""

@@ -1,6 +1,6 @@
 """SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -87,11 +87,17 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         Dropout after a hidden layer, in [0, 1).
     fusion_options
         Further options, of a head that has some.
+    genes
+        The genes that the model reads, such as `query.var_names` of a targeted panel; `None` takes all of the data.
+        Names as data have them, or Ensembl ids where a column of `.var` holds those of the data. Whatever the model
+        does, it reads these alone, of the cells that it learns from and of all others: a query with more genes gives
+        what the query cut to these genes gives.
 
     Raises
     ------
     ValueError
-        An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range.
+        An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range; fewer than
+        two of `genes` are in the data, or no modality reads genes.
     TypeError
         What is no encoder or head, or an option that the head does not have.
 
@@ -127,6 +133,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         n_layers: int = 1,
         dropout_rate: float = 0.0,
         fusion_options: Mapping[str, Any] | None = None,
+        genes: Iterable[object] | None = None,
     ) -> None:
         if adata is not None:
             check_data(adata)
@@ -137,12 +144,19 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         if encoders is None:
             encoders = {} if obsm_keys and preset is DEFAULT_PRESET else chosen.encoders
         fusion = chosen.fusion if fusion is None else fusion
-        var_names = fields["X"]["state_registry"]["column_names"]
-        # Rebound, so that what is saved does not depend on folders of this machine.
-        encoders, built = describe_encoders(encoders, obsm_keys, len(var_names))
+        symbols = fields["X"]["state_registry"][GenesField.GENE_SYMBOLS_KEY]
+        source = ExpressionSource(setup["layer"], setup["gene_symbols"], symbols)
+        if genes is not None:
+            if not encoders:
+                raise ValueError(
+                    "`genes` are those that encoders and expression itself read; this model has neither. Pass "
+                    "`encoders=` or `preset=`, or drop `genes`."
+                )
+            source = source.of_panel(genes, self._training_cells())
+        # Rebound, so that what is saved does not depend on folders of this machine, or on how genes were named.
+        encoders, built = describe_encoders(encoders, obsm_keys, len(symbols if source.panel is None else source.panel))
+        genes = None if source.panel is None else source.panel.tolist()
         columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
-        genes = fields["X"]["state_registry"][GenesField.GENE_SYMBOLS_KEY]
-        source = ExpressionSource(setup["layer"], setup["gene_symbols"], genes)
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -153,6 +167,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         self._model_summary_string = (
             f"SCMPT fusing {{{fused}}} by {fusion!r}, n_hidden: {n_hidden}, n_layers: {n_layers}, "
             f"dropout_rate: {dropout_rate}, n_labels: {self.summary_stats.n_labels}"
+            + ("" if genes is None else f", n_genes: {len(genes)}")
         )
         self.init_params_ = self._get_init_params(locals())
         self.module = self._new_classifier()

@@ -8,7 +8,10 @@ from scmpt_scverse.pp._cell_sentence import (
     rank_genes as rank_genes,
     sentences_of as sentences_of,
 )
-from scmpt_scverse.pp._column_symbols import gene_symbols_of as gene_symbols_of
+from scmpt_scverse.pp._column_symbols import (
+    gene_names_of as gene_names_of,
+    gene_symbols_of as gene_symbols_of,
+)
 from scmpt_scverse.pp._expression import (
     CHUNK_SIZE as CHUNK_SIZE,
     ExpressionReader as ExpressionReader,
@@ -42,6 +45,11 @@ from scmpt_scverse.pp._normalisation import (
     log_normalised_cells as log_normalised_cells,
 )
 from scmpt_scverse.pp._orthologs import map_orthologs, organisms as organisms
+from scmpt_scverse.pp._panel import (
+    NOT_IN_REFERENCE as NOT_IN_REFERENCE,
+    only_symbols as only_symbols,
+    panel_symbols as panel_symbols,
+)
 from scmpt_scverse.pp._sentence_forms import (
     TABLE_OF as TABLE_OF,
     check_form as check_form,

@@ -30,6 +30,8 @@ class GeneOverlap:
         Columns summed into another column of the same symbol.
     n_empty_cells
         Cells without expression in any matched gene; their embedding is NaN.
+    n_expressed
+        Median over cells with any expression of the matched genes that a cell expresses.
     """
 
     n_genes: int
@@ -39,6 +41,7 @@ class GeneOverlap:
     n_renamed: int
     n_merged: int
     n_empty_cells: int
+    n_expressed: float
 
 
 def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str]) -> str:

@@ -24,7 +24,7 @@ _BUNDLED = Path(__file__).parent / "bundled"
 #: Columns of a table: the gene by id and by symbol, and the symbol of the human gene.
 _ID, _GENE, _HUMAN = "gene_id", "gene", "human_gene"
 #: Names of columns of `.var` in which pipelines keep Ensembl ids (10x Genomics, CELLxGENE, scanpy).
-_ID_COLUMNS = ("gene_ids", "feature_id", "ensembl_id", "gene_id")
+ID_COLUMNS = ("gene_ids", "feature_id", "ensembl_id", "gene_id")
 _CHUNK_SIZE = 2048
 #: With fewer of its genes in the table, data are of another species, or named otherwise.
 _LEAST_SHARE = 0.1
@@ -217,7 +217,7 @@ def _found(
 
 
 def _ids(adata: "AnnData", given: "StrArray", gene_ids: str | None, orthologs: Orthologs) -> list[str]:
-    columns = [gene_ids] if gene_ids is not None else [each for each in _ID_COLUMNS if each in adata.var]
+    columns = [gene_ids] if gene_ids is not None else [each for each in ID_COLUMNS if each in adata.var]
     candidates = [adata.var[column].astype(object).to_numpy() for column in columns] or [given]
     read = [[str(value).split(".")[0] for value in values] for values in (*candidates, given)]
     # The column with most known ids: a column of that name may hold others.
