@@ -21,10 +21,12 @@ from scmpt_scverse.cli._files import (
     save_or_rescue,
     save_or_rescue_each,
 )
+from scmpt_scverse.cli._genes_file import read_genes
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
 from scmpt_scverse.cli._models import read_model
 from scmpt_scverse.cli._options import (
     Force,
+    Genes,
     GeneSymbols,
     InFile,
     Layer,
@@ -107,6 +109,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME=KEY", help="A modality that .obsm has already, instead of its encoder; repeatable."),
     ] = None,
+    genes: Genes = None,
     max_epochs: MaxEpochs = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
@@ -116,7 +119,8 @@ def train(
 
     Cells without label are left out. Embeddings that the file has are used, missing ones are computed.
 
-    Example: `scmpt train cells.h5ad my_model --labels-key cell_type`
+    Examples: `scmpt train cells.h5ad my_model --labels-key cell_type`, `scmpt train cells.h5ad my_model --labels-key
+    cell_type --genes panel.h5ad`
     """
     obsm_keys = parse_obsm_keys(obsm or [])
     from scmpt_scverse.modalities import DEFAULT_PRESET, PRESETS
@@ -130,6 +134,7 @@ def train(
     check_organism(organism)
     adata = read_cells(source)
     gene_symbols = human_symbols(adata, organism, layer, gene_symbols)
+    panel = None if genes is None else read_genes(genes, organism, gene_symbols)
     import scvi
 
     from scmpt_scverse import SCMPT
@@ -145,7 +150,7 @@ def train(
         batch_key=batch_key,
         obsm_keys=obsm_keys or None,
     )
-    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset)
+    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset, genes=panel)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
     save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)

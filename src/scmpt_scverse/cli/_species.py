@@ -9,22 +9,22 @@ from scmpt_scverse.cli._options import checked_choice
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_HUMAN = "human"
+HUMAN = "human"
 #: Column of `.var` that is written, and what models are set up with.
 HUMAN_SYMBOLS = "human_symbol"
 
 
 def check_organism(organism: str) -> None:
     """A usage error for a species without a table of orthologs."""
-    if organism != _HUMAN:
+    if organism != HUMAN:
         from scmpt_scverse.pp import organisms
 
-        checked_choice(organism, [_HUMAN, *organisms()], "--organism")
+        checked_choice(organism, [HUMAN, *organisms()], "--organism")
 
 
 def human_symbols(adata: "AnnData", organism: str, layer: str | None, gene_symbols: str | None) -> str | None:
     """The column of `.var` to read: of human orthologs, written here, where the cells are of another species."""
-    if organism == _HUMAN:
+    if organism == HUMAN:
         return gene_symbols
     from scmpt_scverse.pp import map_orthologs
 

@@ -122,7 +122,7 @@ def check_enough_known(reader: ExpressionReader, encoder: "Encoder") -> None:
         )
 
 
-def gene_overlap(reader: ExpressionReader, known: "BoolArray", *, of_counts: str | None = None) -> GeneOverlap:
+def gene_overlap(reader: ExpressionReader, known: "BoolArray", of_counts: str | None = None) -> GeneOverlap:
     """How much of the data an encoder can read that knows some of its genes; reads and checks all values.
 
     `of_counts` is the name of an encoder that needs counts.

@@ -103,6 +103,11 @@ class Modalities:
         return [name for name, modality in self._modalities.items() if modality.is_counts]
 
     @property
+    def of_encoders(self) -> list[str]:
+        """Modalities that an encoder makes from genes."""
+        return [name for name, each in self._modalities.items() if each.encoder is not None and not each.is_counts]
+
+    @property
     def built(self) -> "dict[str, Encoder]":
         """The encoders that exist already, by modality."""
         return dict(self._encoders)
@@ -130,11 +135,8 @@ class Modalities:
 
         `options` are those of :func:`scmpt_scverse.tl.embed`.
         """
-        of_encoders = [
-            name for name, each in self._modalities.items() if each.encoder is not None and not each.is_counts
-        ]
-        self._check_writable(adata, of_encoders)
-        missing, stored = self._missing_and_stored(adata, of_encoders, replaces=True)
+        self._check_writable(adata, self.of_encoders)
+        missing, stored = self._missing_and_stored(adata, self.of_encoders, replaces=True)
         for name, encoder in missing.items():
             write_embedding(adata, self._modalities[name].obsm_key, *self._compute(adata, encoder, **options))
         for name, values in stored.items():
@@ -204,10 +206,14 @@ class Modalities:
             if record is not None:
                 self.trained_with[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
 
+    def encoder(self, name: str) -> "Encoder":
+        """The encoder of a modality of :attr:`of_encoders`."""
+        return self._encoder(name, self._modalities[name].encoder)
+
     def gene_encoders(self, reader: "ExpressionReader") -> "dict[str, GeneEncoder]":
         """Of the modalities that can be traced to genes, expression itself among them."""
         return {
-            name: self._gene_values(reader, name) if modality.is_counts else self._encoder(name, modality.encoder)
+            name: self._gene_values(reader, name) if modality.is_counts else self.encoder(name)
             for name, modality in self._modalities.items()
             if modality.encoder is not None
         }

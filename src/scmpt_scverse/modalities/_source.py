@@ -63,9 +63,7 @@ class ExpressionSource:
 
         Raises as :func:`scmpt_scverse.pp.panel_symbols`.
         """
-        var = None
-        if adata is not None and adata.n_vars == len(self.genes):
-            var = adata.var
+        var = None if adata is None or adata.n_vars != len(self.genes) else adata.var
         return replace(self, panel=panel_symbols(genes, var, np.asarray(self.genes, dtype=object)))
 
     @property

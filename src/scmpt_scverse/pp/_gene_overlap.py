@@ -44,7 +44,9 @@ class GeneOverlap:
     n_expressed: float
 
 
-def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str]) -> str:
+def nearest_cause(
+    symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str], *, where: str = "the encoder's vocabulary"
+) -> str:
     """Why symbols miss the vocabulary, in words: letter case, version suffixes, or simply other genes."""
     unmatched = symbols[~known]
     in_upper_case = sum(name.upper() in vocabulary for name in unmatched)
@@ -56,4 +58,4 @@ def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset
     without_suffix = sum(name.rsplit(".", 1)[0] in vocabulary for name in unmatched)
     if unmatched.size and without_suffix > 0.5 * unmatched.size:
         return f"{without_suffix} of the {unmatched.size} unmatched names match without their `.N` suffix"
-    return f"names such as {list_some(unmatched, limit=5)} are not in the encoder's vocabulary"
+    return f"names such as {list_some(unmatched, limit=5)} are not in {where}"

@@ -68,21 +68,21 @@ def panel_symbols(genes: Iterable[object], var: pd.DataFrame | None, symbols: "S
         wanted[place] = ids.get(_identifier(names.given[place]), names.symbols[place])
     is_known = known.get_indexer(wanted) >= 0
     panel: StrArray = known[known.isin(wanted[is_known])].to_numpy(dtype=object)
-    distinct = pd.Index(np.where(wanted == "", names.given, wanted)).unique()
-    if len(panel) < _FEWEST_GENES:
-        found = f"{len(panel)} of {len(distinct)}"
-        cause = (
-            f"names are {names.unreadable()}"
-            if not names.has_symbols and not len(panel)
-            else nearest_cause(wanted, is_known, frozenset(known))
-            if not is_known.all()
-            else "the list is too short"
-        )
-        raise ValueError(
-            f"Expected at least {_FEWEST_GENES} genes in `genes` that the reference has; found {found}. Nearest cause: "
-            f"{cause}. Pass names as the reference has them, such as {list_some(known, 3)}."
-        )
     missing = pd.Index(names.given[~is_known]).unique()
+    n_in_upper_case = sum(name.upper() in known for name in wanted[~is_known])
+    # Of genes in the spelling of another species, a few are the same by chance.
+    if len(panel) < _FEWEST_GENES or n_in_upper_case > max(len(panel), len(missing) / 2):
+        if not names.has_symbols and not len(panel):
+            cause = f"they are {names.unreadable()}"
+        elif len(missing):
+            cause = nearest_cause(wanted, is_known, frozenset(known), where="the reference")
+        else:
+            cause = "the list is too short"
+        raise ValueError(
+            f"Expected at least {_FEWEST_GENES} genes in `genes` that the reference has, in its spelling; found "
+            f"{len(panel)} of {len(panel) + len(missing)}. Nearest cause: {cause}. Pass names as the reference has them, "
+            f"such as {list_some(known, 3)}."
+        )
     if len(missing):
         warn_user(
             f"{NOT_IN_REFERENCE}: {len(missing)} of {len(missing) + len(panel)} are not, such as "
