@@ -34,10 +34,7 @@ def read_genes(path: Path, organism: str, gene_symbols: str | None) -> list[str]
 
     from scmpt_scverse.pp import map_orthologs
 
-    if path.suffix == _CELLS:
-        var = read_cells(path, backed=True).var
-    else:
-        var = pd.DataFrame(index=_lines(path))
+    var = read_cells(path, backed=True).var if path.suffix == _CELLS else pd.DataFrame(index=_lines(path))
     cells = AnnData(var=var)
     column = gene_symbols if gene_symbols in var and gene_symbols != HUMAN_SYMBOLS else None
     if organism != HUMAN:

@@ -256,8 +256,8 @@ class Modalities:
         loaded = {name: self._encoder(name, encoder) for name, encoder in missing.items()}
         if loaded:
             reader = self.source.reader(adata)
-            for encoder in loaded.values():  # of all, before the first of them takes its time
-                check_enough_known(reader, encoder)
+            for each in loaded.values():  # of all, before the first of them takes its time
+                check_enough_known(reader, each)
         return loaded, {name: self._stored(adata, name) for name in kept}
 
     def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:

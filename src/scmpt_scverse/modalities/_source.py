@@ -58,13 +58,13 @@ class ExpressionSource:
             set_up=self.set_up or self,
         )
 
-    def of_panel(self, genes: "Iterable[object]", adata: "AnnData | None") -> Self:
-        """The same for a panel alone; `adata` are the training data, where Ensembl ids are looked up.
+    def found(self, genes: "Iterable[object]", adata: "AnnData | None") -> "StrArray":
+        """The genes of a panel that are in the training data, as :func:`scmpt_scverse.pp.panel_symbols` gives them.
 
-        Raises as :func:`scmpt_scverse.pp.panel_symbols`.
+        `adata` are these data, where Ensembl ids are looked up.
         """
         var = None if adata is None or adata.n_vars != len(self.genes) else adata.var
-        return replace(self, panel=panel_symbols(genes, var, np.asarray(self.genes, dtype=object)))
+        return panel_symbols(genes, var, np.asarray(self.genes, dtype=object))
 
     @property
     def arguments(self) -> dict[str, str | None]:

@@ -1,6 +1,7 @@
 """SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -154,7 +155,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
                     "`genes` are those that encoders and expression itself read; this model has neither. Pass "
                     "`encoders=` or `preset=`, or drop `genes`."
                 )
-            source = source.of_panel(genes, self._training_cells())
+            source = replace(source, panel=source.found(genes, self._training_cells()))
         # Rebound, so that what is saved does not depend on folders of this machine, or on how genes were named.
         encoders, built = describe_encoders(encoders, obsm_keys, len(symbols if source.panel is None else source.panel))
         genes = None if source.panel is None else source.panel.tolist()
@@ -790,7 +791,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         np.True_
         """
         adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, group_key)
-        panel = modalities.source.of_panel(genes, adata).panel
+        panel = modalities.source.found(genes, adata)
         rows = sample_of_types(truth, self.unlabeled_category, max_cells, seed)
         groups = None if groups is None else groups[rows]
         return panel_advice(

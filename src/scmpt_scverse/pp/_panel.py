@@ -80,8 +80,8 @@ def panel_symbols(genes: Iterable[object], var: pd.DataFrame | None, symbols: "S
             cause = "the list is too short"
         raise ValueError(
             f"Expected at least {_FEWEST_GENES} genes in `genes` that the reference has, in its spelling; found "
-            f"{len(panel)} of {len(panel) + len(missing)}. Nearest cause: {cause}. Pass names as the reference has them, "
-            f"such as {list_some(known, 3)}."
+            f"{len(panel)} of {len(panel) + len(missing)}. Nearest cause: {cause}. Pass names as the reference has "
+            f"them, such as {list_some(known, 3)}."
         )
     if len(missing):
         warn_user(
