@@ -47,6 +47,19 @@ def model(reference: AnnData, panel: list[str]) -> SCMPT:
     return model
 
 
+@pytest.fixture(scope="module")
+def cells(_pbmc: AnnData) -> AnnData:
+    """All 700 cells."""
+    return with_counts(_pbmc)
+
+
+@pytest.fixture(scope="module")
+def of_all(cells: AnnData) -> SCMPT:
+    """A model of all cells and genes, not trained."""
+    SCMPT.setup_anndata(cells, LABELS_KEY)
+    return SCMPT(cells, encoders={"counts": "counts"})
+
+
 @pytest.fixture
 def query(_pbmc: AnnData) -> AnnData:
     """25 other cells with all genes."""
@@ -143,14 +156,14 @@ def test_a_file_on_disk_is_read_on_the_panel(model: SCMPT, query: AnnData, tmp_p
     pd.testing.assert_frame_equal(model.predict(backed, soft=True), model.predict(query, soft=True))
 
 
-def test_the_rna_of_a_mudata_is_read_on_the_panel(_pbmc: AnnData, panel: list[str]) -> None:
-    mdata, query = mudata_of(_pbmc[::8]), mudata_of(_pbmc[1::20])
+def test_the_rna_of_a_mudata_is_read_on_the_panel(pbmc: AnnData, panel: list[str]) -> None:
+    mdata, query = mudata_of(pbmc[::8]), mudata_of(pbmc[1::20])
     SCMPT.setup_mudata(mdata, "label", modalities=MODALITIES)
     genes = [gene for gene in panel if gene in mdata["rna"].var_names]
     model = SCMPT(mdata, encoders={"counts": "counts"}, genes=genes)
     model.train(enable_progress_bar=False)
     assert set(model.modalities.expression.genes) <= set(genes)
-    cut = mudata_of(_pbmc[1::20])
+    cut = mudata_of(pbmc[1::20])
     cut.mod["rna"] = cut["rna"][:, cut["rna"].var_names.isin(genes)].copy()
     pd.testing.assert_frame_equal(model.predict(query, soft=True), model.predict(cut, soft=True))
 
@@ -264,19 +277,22 @@ class TestNames:
 
     def test_genes_of_one_family_keep_their_names(self, reference: AnnData, query: AnnData) -> None:
         family = [name for name in reference.var_names if name.startswith("HLA-")]
-        assert len(family) > 10
+        assert len(family) == 10
         model = set_up(reference.copy(), family)
         assert model.modalities.source.panel.tolist() == family
-        model.train(enable_progress_bar=False)
+        with pytest.warns(UserWarning, match="10 of 70 cells have no expression in the genes that the model reads"):
+            model.train(enable_progress_bar=False)
+        query = query[np.asarray(query[:, family].X.sum(axis=1)).ravel() > 0].copy()
         cut = query[:, family].copy()
         pd.testing.assert_frame_equal(model.predict(cut, soft=True), model.predict(query, soft=True))
 
     def test_columns_of_one_symbol_are_summed(self, reference: AnnData, query: AnnData, panel: list[str]) -> None:
         model = set_up(reference.copy(), panel)
         model.train(enable_progress_bar=False)
-        twice = anndata.concat([query, query[:, panel]], axis=1, merge="same")
-        twice.var_names_make_unique()
-        twice.X = twice.X / 2
+        values = sparse.hstack([query.X, query[:, panel].X]).tocsr()
+        names = [*query.var_names, *(f"{name}-1" for name in panel)]
+        twice = AnnData(values, query.obs, pd.DataFrame(index=names))
+        query.X = query.X * 2
         pd.testing.assert_frame_equal(model.predict(twice, soft=True), model.predict(query, soft=True), atol=1e-5)
 
     def test_genes_that_the_reference_does_not_have_are_counted_and_named(
@@ -323,8 +339,8 @@ class TestNames:
 class TestWhatCannotBeRead:
     """Panels and queries that nothing can be made of, refused before anything slow."""
 
-    def test_nothing_reads_genes(self, _pbmc: AnnData, panel: list[str]) -> None:
-        cells = _pbmc.copy()
+    def test_nothing_reads_genes(self, pbmc: AnnData, panel: list[str]) -> None:
+        cells = pbmc
         SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"expression": "X_pca"})
         with pytest.raises(ValueError, match="`genes` are those that encoders and expression itself read"):
             SCMPT(cells, genes=panel)
@@ -400,19 +416,10 @@ class TestCoverage:
 class TestAdvice:
     """What a panel can tell apart, from labelled cells alone."""
 
-    @pytest.fixture(scope="class")
-    def cells(self, _pbmc: AnnData) -> AnnData:
-        return with_counts(_pbmc)
-
-    @pytest.fixture(scope="class")
-    def model(self, cells: AnnData) -> SCMPT:
-        SCMPT.setup_anndata(cells, LABELS_KEY)
-        return SCMPT(cells, encoders={"counts": "counts"})
-
-    def test_types_without_their_genes_cannot_be_told_apart(self, model: SCMPT, cells: AnnData) -> None:
+    def test_types_without_their_genes_cannot_be_told_apart(self, of_all: SCMPT, cells: AnnData) -> None:
         before = cells.uns.copy()
         myeloid = ["CST3", "LYZ", "S100A8", "S100A9", "FCER1A", "CD74", "HLA-DRA", "HLA-DPB1", "CD79A", "CD79B"]
-        table = model.advise_panel(myeloid, n_splits=3)
+        table = of_all.advise_panel(myeloid, n_splits=3)
         assert table["f1"].is_monotonic_increasing
         assert table.loc[["Dendritic", "CD19+ B"], "is_told_apart"].all()
         naive = table.loc["CD4+/CD45RA+/CD25- Naive T"]
@@ -422,21 +429,24 @@ class TestAdvice:
         assert (table["recall_all_genes"] >= table["recall"] - 0.1).all()
         assert table["f1_all_genes"].mean() > table["f1"].mean() + 0.1
         assert cells.uns.keys() == before.keys()
-        assert not model.is_trained
+        assert not of_all.is_trained
 
-    def test_all_genes_as_the_panel_are_all_genes(self, model: SCMPT, cells: AnnData) -> None:
+    def test_all_genes_as_the_panel_are_all_genes(self, cells: AnnData) -> None:
+        some = cells[::3].copy()
+        SCMPT.setup_anndata(some, LABELS_KEY)
+        model = SCMPT(some, encoders={"expression": "scgpt-mini"})
         table = model.advise_panel(cells.var_names, max_cells=200, n_splits=2)
         for column in ("recall", "f1", "confused_with", "confused_share"):
             assert table[column].tolist() == pytest.approx(table[f"{column}_all_genes"].tolist(), nan_ok=True)
 
     def test_a_model_of_a_panel_compares_another_with_all_genes(
-        self, model: SCMPT, cells: AnnData, panel: list[str]
+        self, of_all: SCMPT, cells: AnnData, panel: list[str]
     ) -> None:
         of_panel = set_up(cells.copy(), panel)
-        expected = model.advise_panel(panel[:50], max_cells=200, n_splits=2)
+        expected = of_all.advise_panel(panel[:50], max_cells=200, n_splits=2)
         pd.testing.assert_frame_equal(of_panel.advise_panel(panel[:50], max_cells=200, n_splits=2), expected)
 
-    def test_it_is_what_then_happens(self, model: SCMPT, cells: AnnData, panel: list[str]) -> None:
+    def test_it_is_what_then_happens(self, of_all: SCMPT, cells: AnnData, panel: list[str]) -> None:
         rows = np.random.default_rng(0).permutation(cells.n_obs)
         reference, query = cells[rows[:450]].copy(), cells[rows[450:]].copy()
         trained = set_up(reference, panel)
@@ -458,14 +468,14 @@ class TestAdvice:
         assert table.loc["CD56+ NK", "n_cells"] == 30
         assert table.loc["CD34+", "n_cells"] == 13
 
-    def test_the_genes_are_checked_before_anything_is_embedded(self, model: SCMPT) -> None:
+    def test_the_genes_are_checked_before_anything_is_embedded(self, of_all: SCMPT) -> None:
         with pytest.raises(ValueError, match="Expected at least 2 genes in `genes`"):
-            model.advise_panel(["FOO"])
+            of_all.advise_panel(["FOO"])
         with pytest.warns(UserWarning, match=re.escape("1 of 13 are not, such as 'FOO'")):
-            model.advise_panel([*model.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
+            of_all.advise_panel([*of_all.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
 
-    def test_arrays_of_the_user_change_with_no_panel(self, _pbmc: AnnData, panel: list[str]) -> None:
-        cells = _pbmc.copy()
+    def test_arrays_of_the_user_change_with_no_panel(self, pbmc: AnnData, panel: list[str]) -> None:
+        cells = pbmc
         SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"mine": "X_pca"})
         with pytest.raises(ValueError, match="Expected a modality that reads genes"):
             SCMPT(cells).advise_panel(panel)

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = FloatArray | ExpressionRows
 
+#: Data of so few genes are those of a panel, whether that was said or not.
+_FEW_GENES = 500
 #: What the genes of a modality are followed through.
 GeneEncoder: TypeAlias = "encoders.Encoder | GeneValues"
 
@@ -195,7 +197,10 @@ class Modalities:
         """Choose the genes of expression itself on the training cells; the modality of all cells, or nothing."""
         for name in self.of_genes:
             reader = self.source.reader(adata)
-            self.expression = ExpressionFeatures.fit(reader, rows, self._modalities[name].embedding_dim)
+            is_panel = self.source.panel is not None or len(reader.genes) <= _FEW_GENES
+            self.expression = ExpressionFeatures.fit(
+                reader, rows, self._modalities[name].embedding_dim, is_panel=is_panel
+            )
             return {name: self._gene_values(reader, name).read(reader, None)}
         return {}
 
@@ -338,7 +343,8 @@ class Modalities:
         """Of cells without expression that the other modalities, which have warned, can read."""
         n_silent = int((~is_expressing & _finite(others, len(is_expressing))).sum())
         if n_silent:
-            self._warn_of_unread(len(is_expressing), Unread(n_silent, "have no expression"))
+            where = "" if self.source.panel is None else " in the genes that the model reads"
+            self._warn_of_unread(len(is_expressing), Unread(n_silent, f"have no expression{where}"))
 
     def _warn_of_unread(self, n_cells: int, *unread: Unread) -> None:
         for each in () if self.is_quiet else unread:

@@ -37,6 +37,7 @@ from scmpt_scverse.pp._gene_tokens import (
     vocabulary_ids as vocabulary_ids,
 )
 from scmpt_scverse.pp._normalisation import (
+    ExpressionScale as ExpressionScale,
     GeneWeights as GeneWeights,
     Normalisation as Normalisation,
     are_linear as are_linear,
