@@ -1,8 +1,8 @@
 """Measure how well cells are annotated on targeted panels: `make bench-panels BENCH_ARGS="--data FOLDER"`.
 
-MERFISH cells in blocks of tissue, by models that saw no block beside them; and human cells of which the query has the genes
-of a panel alone: the reference is cut to these (`genes=`), or not. Peers are given the same cells and the same genes. Before
-that, `advise_panel` estimates from the reference what each type will come to.
+MERFISH cells in blocks of tissue, by models that saw no block beside them; and human cells of which the query has the
+genes of a panel alone: the reference is cut to these (`genes=`), or not. Peers are given the same cells and the same
+genes. What `advise_panel` estimates from the reference for each type is compared with what then happens.
 """
 
 import argparse
