@@ -47,8 +47,8 @@ DATA_VARIABLE = "SCMPT_BENCHMARK_DATA"
 #: Labelled cells per label; 0 stands for all, up to `MAX_TRAIN`.
 SIZES = (1, 3, 5, 10, 20)
 MAX_TRAIN, MAX_TEST, MAX_CELLS = 400, 600, 2000
-#: As in a model: genes of expression itself, and standard deviations at which they are clipped.
-N_GENES, LARGEST_EXPRESSION = 4000, 10.0
+#: As in a model: genes of expression itself.
+N_GENES = 4000
 CHOSEN = (
     *("scanpy PBMC", "headneck", "pbmc3k", "pancreas wang", "zheng", "kang, by cell", "kang, donors", "pancreas xin"),
     "pancreas, other study",
@@ -139,7 +139,7 @@ def predictions(cells: Cells, train: IntArray, test: IntArray, seed: int) -> Ite
     values = GeneValues(reader, features, len(features.genes)).read(reader, None)[np.arange(len(both))]
     heads, tested = {}, {}
     for name, rows in ({"counts": values} | {name: rows[both] for name, rows in cells.embeddings.items()}).items():
-        standardiser = Standardiser(rows.shape[1], largest=LARGEST_EXPRESSION if name == "counts" else float("inf"))
+        standardiser = Standardiser(rows.shape[1], are_genes=name == "counts")
         tensor = torch.from_numpy(rows)
         standardiser.fit([tensor[: len(train)]])
         tensor = standardiser(tensor)

@@ -112,13 +112,18 @@ def check_table(
     return found
 
 
-def check_no_cells(values: object, argument: str) -> None:
-    """Raise `TypeError` for an AnnData or a MuData where an array or a column is expected."""
+def check_no_cells(
+    values: object,
+    argument: str,
+    *,
+    advice: str = "what it holds, such as `adata.obs['cell_type']` or `adata.obsm['X_pca']`",
+) -> None:
+    """Raise `TypeError` for an AnnData or a MuData where an array or a column is expected.
+
+    `advice` completes the sentence "Pass ...".
+    """
     if hasattr(values, "obsm") and hasattr(values, "obs"):
-        raise TypeError(
-            f"Expected an array or a column as `{argument}`; found {type_name(values)}. Pass what it holds, such as "
-            "`adata.obs['cell_type']` or `adata.obsm['X_pca']`."
-        )
+        raise TypeError(f"Expected an array or a column as `{argument}`; found {type_name(values)}. Pass {advice}.")
 
 
 def checked_numbers(values: object, argument: str, *, ndim: int) -> "FloatArray":

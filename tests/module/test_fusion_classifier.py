@@ -99,6 +99,22 @@ def test_expression_of_genes_is_clipped_at_ten_and_nothing_else_is() -> None:
     assert float(found["other"].min()) == pytest.approx(-scale * 500, rel=1e-4)
 
 
+def test_genes_that_hardly_vary_weigh_less_and_variance_is_one_on_average() -> None:
+    spread = torch.tensor([0.01, 0.1, 1.0, 2.0, 0.0])
+    values = torch.randn(500, 5, generator=torch.Generator().manual_seed(0)).clamp(-3, 3) * spread
+    genes, other = Standardiser(5, are_genes=True), Standardiser(5)
+    genes.fit([values])
+    other.fit([values])
+    found = genes(values).std(dim=0, correction=0)
+    assert found[:4].diff().gt(0).all()
+    assert found[4] == 0
+    assert float(found[:4].square().mean()) == pytest.approx(1, abs=1e-4)
+    std = values.std(dim=0, correction=0)[:4]
+    expected = std / (std + std.median())
+    torch.testing.assert_close(found[:4] / found[3], expected / expected[3], rtol=1e-3, atol=0)
+    torch.testing.assert_close(other(values).std(dim=0, correction=0)[:4], torch.ones(4), rtol=1e-3, atol=0)
+
+
 def test_scales_balance_widths_and_keep_a_variance_of_one_on_average() -> None:
     scales = balanced_scales({"wide": 300, "narrow": 20, "middle": 100})
     assert scales == pytest.approx({"wide": (140 / 300) ** 0.5, "narrow": 7**0.5, "middle": 1.4**0.5})

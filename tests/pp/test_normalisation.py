@@ -6,6 +6,7 @@ from scipy import sparse
 
 from scmpt_scverse.pp import GeneExpression
 from scmpt_scverse.pp._normalisation import (
+    ExpressionScale,
     Normalisation,
     are_linear,
     gene_weights_of,
@@ -118,3 +119,39 @@ def test_linear_values_are_decided_over_all_chunks_and_applied_to_every_cell() -
     found = log_normalised(fractions, is_linear=True).toarray()
     np.testing.assert_allclose(found, np.log1p(1e4 * np.array([[0.25, 0.75]])), rtol=1e-6)
     assert (log_normalised(fractions, is_linear=False) != fractions).nnz == 0
+
+
+class TestScaleOfPanels:
+    """Counts, and logarithms of whatever total, of the genes of a panel."""
+
+    COUNTS = np.array([[1.0, 0, 2, 40], [3, 1, 0, 0], [0, 0, 0, 0], [0, 5, 5, 0]])
+
+    def test_the_total_is_the_median_one(self) -> None:
+        scale = ExpressionScale.of_panel([sparse.csr_matrix(self.COUNTS)], is_linear=False)
+        assert scale.total == 10
+        values = scale(sparse.csr_matrix(self.COUNTS)).toarray()
+        np.testing.assert_allclose(np.expm1(values).sum(axis=1), [10, 10, 0, 10], rtol=1e-6)
+
+    def test_it_is_ten_thousand_at_most(self) -> None:
+        deep = sparse.csr_matrix(self.COUNTS * 10_000)
+        assert ExpressionScale.of_panel([deep], is_linear=False).total == 10_000
+
+    def test_logarithms_are_on_the_scale_of_counts(self) -> None:
+        scale = ExpressionScale.of_panel([sparse.csr_matrix(self.COUNTS)], is_linear=False)
+        factors = np.array([[0.3], [2.1], [1], [0.7]])
+        logarithms = sparse.csr_matrix(np.log1p(self.COUNTS * factors))
+        expected = scale(sparse.csr_matrix(self.COUNTS)).toarray()
+        np.testing.assert_allclose(scale(logarithms).toarray(), expected, rtol=1e-5)
+        assert ExpressionScale.of_panel([logarithms], is_linear=False).total == pytest.approx(np.median([12.9, 8.4, 7]))
+
+    def test_values_of_linear_data_that_look_like_logarithms_are_none(self) -> None:
+        scale = ExpressionScale(is_linear=True, total=10)
+        fractions = sparse.csr_matrix(self.COUNTS / 3)
+        expected = ExpressionScale(is_linear=False, total=10)(sparse.csr_matrix(self.COUNTS)).toarray()
+        np.testing.assert_allclose(scale(fractions).toarray(), expected, rtol=1e-5)
+
+    def test_without_a_total_it_is_as_for_all_genes(self) -> None:
+        cells = sparse.csr_matrix(self.COUNTS)
+        np.testing.assert_array_equal(
+            ExpressionScale(is_linear=False)(cells).toarray(), log_normalised(cells, is_linear=False).toarray()
+        )

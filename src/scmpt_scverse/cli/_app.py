@@ -21,10 +21,12 @@ from scmpt_scverse.cli._files import (
     save_or_rescue,
     save_or_rescue_each,
 )
+from scmpt_scverse.cli._genes_file import read_genes
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
 from scmpt_scverse.cli._models import read_model
 from scmpt_scverse.cli._options import (
     Force,
+    Genes,
     GeneSymbols,
     InFile,
     Layer,
@@ -117,6 +119,7 @@ def train(
         list[str] | None,
         typer.Option(metavar="NAME=KEY", help="A modality that .obsm has already, instead of its encoder; repeatable."),
     ] = None,
+    genes: Genes = None,
     max_epochs: MaxEpochs = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
@@ -126,7 +129,8 @@ def train(
 
     Cells without label are left out. Embeddings that the file has are used, missing ones are computed.
 
-    Example: `scmpt train cells.h5ad my_model --labels-key cell_type`
+    Examples: `scmpt train cells.h5ad my_model --labels-key cell_type`, `scmpt train cells.h5ad my_model --labels-key
+    cell_type --genes panel.h5ad`
     """
     obsm_keys = parse_obsm_keys(obsm or [])
     from scmpt_scverse.modalities import DEFAULT_PRESET, PRESETS
@@ -140,6 +144,7 @@ def train(
     check_model_dir(model_dir, force=force)
     species = chosen_organism(organism, orthologs)
     adata = read_cells(source)
+    panel = None if genes is None else read_genes(genes, gene_symbols)
     import scvi
 
     from scmpt_scverse import SCMPT
@@ -156,7 +161,7 @@ def train(
         batch_key=batch_key,
         obsm_keys=obsm_keys or None,
     )
-    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset)
+    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset, genes=panel)
     where_read(adata, model.registry, None, None, None)
     model.embed(progress=is_interactive())
     model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())

@@ -35,6 +35,14 @@ QueryGeneSymbols = Annotated[
         help="Column of .var with gene symbols; var_names for the names.", show_default="as in the training cells"
     ),
 ]
+Genes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The genes to read: a query with a targeted panel (.h5ad), or a text file with a gene per line.",
+        show_default="all",
+    ),
+]
 Organism = Annotated[
     str,
     typer.Option(

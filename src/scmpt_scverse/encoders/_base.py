@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from scmpt_scverse.pp import GeneExpression
 
 
+#: Genes that an encoder must know of any data set, and of a large one: of fewer, a sentence or the ranks in a cell say
+#: hardly anything, and data in other names have some in common with any vocabulary.
+_FEWEST_NEEDED = 10
+_MOST_NEEDED = 50
+
+
 @runtime_checkable
 class CacheableCells(Protocol):
     """Prepared cells whose embeddings can be cached; what :meth:`Encoder.prepare` returns may be such."""
@@ -119,7 +125,8 @@ class Encoder(ABC):
     embedding_dim
         Width of an embedding.
     min_genes
-        Fewest genes of a data set that it must know.
+        Fewest genes of a data set that it must know; `None` follows the data: half of their genes, at least 10 and at
+        most 50, so that a panel of 60 genes is read, and one in other names is refused.
     min_expression
         Smallest share of a cell's expression (median over cells, in [0, 1]) in genes that it knows.
     needs_counts
@@ -129,7 +136,7 @@ class Encoder(ABC):
     name: str
     modality: Literal["text", "expression"]
     embedding_dim: int
-    min_genes: int = 50
+    min_genes: int | None = None
     min_expression: float = 0.2
     needs_counts: bool = False
 
@@ -179,6 +186,12 @@ class Encoder(ABC):
     def fingerprint(self) -> str:
         """The sha256 over weights, vocabulary and preprocessing; equal ones mean comparable embeddings."""
         return self._compute_fingerprint()
+
+    def fewest_genes(self, n_genes: int) -> int:
+        """How many genes it must know of data that have so many."""
+        if self.min_genes is not None:
+            return self.min_genes
+        return min(_MOST_NEEDED, max(_FEWEST_NEEDED, -(-n_genes // 2)))
 
     @property
     def vocabulary(self) -> frozenset[str]:

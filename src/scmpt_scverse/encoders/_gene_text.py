@@ -103,11 +103,12 @@ class GeneTextEncoder(Encoder):
         power: float = 3.0,
         pooling: Literal["cls", "mean", "max"] | None = None,
         weights_sha256: str | None = None,
-        min_genes: int = 50,
+        min_genes: int | None = None,
         min_expression: float = 0.2,
         cache: bool = True,
     ) -> None:
-        check_positive(min_genes, "min_genes")
+        if min_genes is not None:
+            check_positive(min_genes, "min_genes")
         check_share(min_expression, "min_expression")
         if not 0 < power <= _LARGEST_POWER:
             raise ValueError(f"`power` must be a number above 0 and at most {_LARGEST_POWER}; found {power!r}.")

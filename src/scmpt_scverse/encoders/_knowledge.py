@@ -102,10 +102,11 @@ class KnowledgeEncoder(Encoder):
         *,
         name: str | None = None,
         model: "StrPath | None" = None,
-        min_genes: int = 50,
+        min_genes: int | None = None,
         min_expression: float = 0.1,
     ) -> None:
-        check_positive(min_genes, "min_genes")
+        if min_genes is not None:
+            check_positive(min_genes, "min_genes")
         check_share(min_expression, "min_expression")
         self.folder = Path(folder if model is None else model).expanduser()
         self.name = name or "knowledge"

@@ -82,11 +82,12 @@ class ScGPTEncoder(Encoder):
         max_length: int = 1200,
         selection: Selection = "highest",
         seed: int = 0,
-        min_genes: int = 50,
+        min_genes: int | None = None,
         min_expression: float = 0.2,
     ) -> None:
         check_choice(selection, SELECTIONS, "selection")
-        check_positive(min_genes, "min_genes")
+        if min_genes is not None:
+            check_positive(min_genes, "min_genes")
         if type(max_length) is not int or max_length < 2:
             raise ValueError(
                 f"`max_length` must be a whole number of at least 2, for `<cls>` and a gene; found {max_length!r}."

@@ -88,7 +88,7 @@ class SentenceTransformerEncoder(Encoder):
         name: str | None = None,
         max_genes: int | Sequence[int] | None = None,
         pooling: Literal["cls", "mean", "max"] | None = None,
-        min_genes: int = 50,
+        min_genes: int | None = None,
         min_expression: float = 0.2,
         weights_sha256: str | None = None,
         sentence: str = "ranked",
@@ -98,7 +98,8 @@ class SentenceTransformerEncoder(Encoder):
         self.name = name or slug(self.folder.resolve().name)
         if pooling is not None:
             check_choice(pooling, _POOLINGS, "pooling")
-        check_positive(min_genes, "min_genes")
+        if min_genes is not None:
+            check_positive(min_genes, "min_genes")
         check_share(min_expression, "min_expression")
         check_form(sentence, sentence_table)
         self.sentence = sentence

@@ -20,5 +20,10 @@ from scmpt_scverse.evaluation._cross_validate import (
     subsample as subsample,
 )
 from scmpt_scverse.evaluation._splits import cell_splits
+from scmpt_scverse.evaluation._types_apart import (
+    predicted_out_of_fold as predicted_out_of_fold,
+    sample_of_types as sample_of_types,
+    types_apart as types_apart,
+)
 
 __all__ = ["baseline_probabilities", "cell_splits"]

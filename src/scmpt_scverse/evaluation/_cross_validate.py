@@ -96,7 +96,7 @@ def cross_validate(
         predictions = {}
         for some in (list(modalities), *alone):
             name = own_name if len(some) == len(modalities) else f"{own_name} ({some[0]} alone)"
-            model = _trained(make_model(train, some), train_options)
+            model = trained(make_model(train, some), train_options)
             predictions[name] = model.predict(test, soft=True)
         predictions |= compare_baselines(
             baselines, baseline_cells(train), truth[train_rows], baseline_cells(test), seed=seed
@@ -138,7 +138,7 @@ def search(
     for values in product(*grid.values()):
         settings = dict(zip(grid, values, strict=True))
         options = {**train_options, **_only(settings, _TRAIN), "plan_kwargs": {**plan, **_only(settings, _PLAN)}}
-        model = _trained(make_model(**_only(settings, _HEAD)), options)
+        model = trained(make_model(**_only(settings, _HEAD)), options)
         validation = np.asarray(model.validation_indices)
         if not len(validation):
             raise ValueError("Expected validation cells to compare on; found none. Pass `train_size` below 1.")
@@ -192,7 +192,8 @@ def advice_from(table: pd.DataFrame, own_name: str, modalities: Sequence[str]) -
     return advice.rename_axis("choice").sort_values("macro_f1", ascending=False, kind="stable")
 
 
-def _trained(model: Trainable, options: Mapping[str, Any]) -> Trainable:
+def trained(model: Trainable, options: Mapping[str, Any]) -> Trainable:
+    """The model after training, without a word."""
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
         model.train(**{"enable_progress_bar": False, **options})
     return model

@@ -202,10 +202,11 @@ def _check_species(genes: "StrArray", encoders: "Mapping[str, GeneEncoder]") -> 
     """Refuse genes that an encoder does not know; warn of symbols that look like those of a mouse."""
     for name, encoder in encoders.items():
         known = encoder.known_genes(genes)
-        if known.sum() < encoder.min_genes:
+        fewest = encoder.fewest_genes(len(genes))
+        if known.sum() < fewest:
             raise ValueError(
                 f"The encoder of the {name!r} modality knows {known.sum()} of {len(genes)} genes; it needs "
-                f"{encoder.min_genes}. Nearest cause: {nearest_cause(genes, known, encoder.vocabulary)}."
+                f"{fewest}. Nearest cause: {nearest_cause(genes, known, encoder.vocabulary)}."
             )
     if looks_like_mouse(genes):
         warn_user(

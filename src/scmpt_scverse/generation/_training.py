@@ -152,10 +152,10 @@ def _counts(reader: "ExpressionReader", rows: "IntArray", features: ExpressionFe
     if any(np.any(block.data != np.rint(block.data)) for block in blocks):
         warn_user(
             "Expected raw counts to learn pseudo-cells from; found values that are not whole. Their "
-            f"{'scale is kept' if features.is_linear else 'logarithm is undone'}, each cell is brought to a total of "
-            f"{_TARGET_SUM:,.0f} and rounded. Pass `layer=` with counts to `setup_anndata` if you have them."
+            f"{'scale is kept' if features.scale.is_linear else 'logarithm is undone'}, each cell is brought to a "
+            f"total of {_TARGET_SUM:,.0f} and rounded. Pass `layer=` with counts to `setup_anndata` if you have them."
         )
-        blocks = [_as_counts(block, is_linear=features.is_linear) for block in blocks]
+        blocks = [_as_counts(block, is_linear=features.scale.is_linear) for block in blocks]
     counts = sparse.vstack([block[:, columns] for block in blocks], format="csr")
     counts.eliminate_zeros()
     return counts

@@ -8,6 +8,7 @@ from scmpt_scverse.modalities._compute import (
     compute_embedding as compute_embedding,
     stream_embedding as stream_embedding,
 )
+from scmpt_scverse.modalities._coverage import gene_coverage as gene_coverage
 from scmpt_scverse.modalities._expression import (
     ExpressionFeatures as ExpressionFeatures,
     ExpressionRows as ExpressionRows,

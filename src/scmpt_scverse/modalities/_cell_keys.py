@@ -1,5 +1,6 @@
 """Numbers by which cells are known again: in copies, subsets and other orders, and under other names."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,13 @@ def content_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
 
     0 for a cell that expresses few genes: others may express the same by chance.
     """
-    matrix = _matrix(adata, source)
-    if matrix is None or not adata.n_obs:
+    if not _has_matrix(adata, source):
         return np.zeros(adata.n_obs, dtype=np.uint64)
     genes = pd.util.hash_array(np.asarray(adata.var_names, dtype=object), categorize=False)
+    if (columns := source.read_columns(adata)) is not None:
+        genes = genes[columns]
     contents = []
-    for start in range(0, adata.n_obs, CHUNK_SIZE):
-        block = csr_block(matrix[start : start + CHUNK_SIZE], "adata.X")
+    for block in _blocks(adata, source):
         nonzero = np.concatenate([[0], np.cumsum(block.data != 0)])  # a stored zero is no expressed gene
         is_rich = nonzero[block.indptr[1:]] - nonzero[block.indptr[:-1]] >= _RICH_GENES
         contents.append(np.where(is_rich, _content_keys(block, genes), np.uint64(0)))
@@ -43,20 +44,26 @@ def cell_keys(adata: "AnnData", source: "ExpressionSource") -> "IntArray":
     way. Other cells that happen to have the same names (`"0"`, `"1"`, ...) have other numbers.
     """
     keys: IntArray = pd.util.hash_array(np.asarray(adata.obs_names, dtype=object), categorize=False)
-    matrix = _matrix(adata, source)
-    if matrix is None or not adata.n_obs:
+    if not _has_matrix(adata, source):
         return keys
-    contents = [
-        _content_keys(csr_block(matrix[start : start + CHUNK_SIZE], "adata.X"))
-        for start in range(0, adata.n_obs, CHUNK_SIZE)
-    ]
-    return _mixed(keys ^ np.concatenate(contents))
+    return _mixed(keys ^ np.concatenate([_content_keys(block) for block in _blocks(adata, source)]))
+
+
+def _has_matrix(adata: "AnnData", source: "ExpressionSource") -> bool:
+    """Whether there is expression that tells cells apart."""
+    return adata.n_obs > 0 and _matrix(adata, source) is not None
 
 
 def _matrix(adata: "AnnData", source: "ExpressionSource") -> Any:
-    """The expression that tells cells apart, in a form whose rows can be taken; `None` where there is none."""
-    matrix = adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
-    return None if matrix is None else row_sliceable(matrix, "adata.X")
+    return adata.X if source.layer is None or source.layer not in adata.layers else adata.layers[source.layer]
+
+
+def _blocks(adata: "AnnData", source: "ExpressionSource") -> "Iterator[sparse.csr_matrix]":
+    """Expression of the cells over the genes that are read, so that cells are the same with more genes and without."""
+    matrix, columns = row_sliceable(_matrix(adata, source), "adata.X"), source.read_columns(adata)
+    for start in range(0, adata.n_obs, CHUNK_SIZE):
+        block = csr_block(matrix[start : start + CHUNK_SIZE], "adata.X")
+        yield block if columns is None else block[:, columns]
 
 
 def _content_keys(block: "sparse.csr_matrix", genes: "IntArray | None" = None) -> "IntArray":

@@ -8,15 +8,21 @@ import numpy as np
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import warn_user
 from scmpt_scverse._hardware import resolve_device, resolve_precision
+from scmpt_scverse.modalities._origin import genes_read
 from scmpt_scverse.pp import HUMAN, ExpressionReader, GeneOverlap, Organism, nearest_cause
 from scmpt_scverse.streaming import embed_chunks, executor_for, rows_with_bar
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, Precision, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, Precision, StrArray
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.streaming import Executor
+
+_ADVICE = (
+    "Pass `gene_symbols=` with the column of symbols, or lower `min_genes` or `min_expression` of the encoder if that "
+    "is meant."
+)
 
 
 def compute_embedding(
@@ -27,6 +33,7 @@ def compute_embedding(
     gene_symbols: str | None = None,
     organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
+    only_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
     precision: "Precision" = "auto",
@@ -37,7 +44,7 @@ def compute_embedding(
     """The embedding of every cell and its provenance, without writing; arguments as in :func:`scmpt_scverse.tl.embed`.
 
     `reference_genes` gives columns the order that their symbols have in a reference, so that ties between genes are
-    broken as they were there.
+    broken as they were there; `only_genes` are those of a panel, others being left out.
     """
     chunks, record = stream_embedding(
         adata,
@@ -46,6 +53,7 @@ def compute_embedding(
         gene_symbols=gene_symbols,
         organism=organism,
         reference_genes=reference_genes,
+        only_genes=only_genes,
         batch_size=batch_size,
         device=device,
         precision=precision,
@@ -69,6 +77,7 @@ def stream_embedding(
     gene_symbols: str | None,
     organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
+    only_genes: "StrArray | None" = None,
     batch_size: "int | Literal['auto']",
     device: str,
     precision: "Precision",
@@ -79,7 +88,12 @@ def stream_embedding(
     """Check the data; then the embedding in chunks of rows, and its provenance."""
     runs_on = executor_for(executor)
     reader = ExpressionReader(
-        adata, layer=layer, gene_symbols=gene_symbols, organism=organism, reference_genes=reference_genes
+        adata,
+        layer=layer,
+        gene_symbols=gene_symbols,
+        organism=organism,
+        reference_genes=reference_genes,
+        only_genes=only_genes,
     )
     overlap = _checked_overlap(reader, encoder)
     record = {
@@ -90,6 +104,7 @@ def stream_embedding(
         "organism": reader.organism,
         "precision": str(resolve_precision(precision, resolve_device(device))).removeprefix("torch."),
         "version": __version__,
+        **genes_read(reader.genes, only_genes),
         "options": dict(encoder.options),
         "gene_overlap": dict(overlap.__dict__),
     }
@@ -105,45 +120,58 @@ def stream_embedding(
     return rows_with_bar(chunks, reader.n_obs, encoder.name, progress=progress), record
 
 
-def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverlap:
-    """How much of the data the encoder can read; `ValueError` where that is too little. Checks all values, too."""
+def check_enough_known(reader: ExpressionReader, encoder: "Encoder") -> None:
+    """Raise `ValueError` where an encoder knows too few of the genes that are read; only names are looked at."""
     known = encoder.known_genes(reader.genes)
-    n_matched = int(known.sum())
-    totals, matched = [], []
+    fewest = encoder.fewest_genes(len(known))
+    if known.sum() < fewest:
+        raise ValueError(
+            f"{encoder.name!r} needs at least {fewest} genes that it knows; found {known.sum()} of {len(known)}. "
+            f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
+        )
+
+
+def gene_overlap(reader: ExpressionReader, known: "BoolArray", of_counts: str | None = None) -> GeneOverlap:
+    """How much of the data an encoder can read that knows some of its genes; reads and checks all values.
+
+    `of_counts` is the name of an encoder that needs counts.
+    """
+    totals, matched, n_expressed = [], [], []
     for chunk in reader.chunks():
-        if encoder.needs_counts:
-            _check_counts(chunk.matrix.data, encoder.name, reader.where)
-        totals.append(np.asarray(chunk.matrix.sum(axis=1), dtype=np.float64).ravel())
+        matrix = chunk.matrix
+        if of_counts is not None:
+            _check_counts(matrix.data, of_counts, reader.where)
+        totals.append(np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel())
         if chunk.without_symbol is not None:
             totals[-1] += chunk.without_symbol
-        matched.append(np.asarray(chunk.matrix @ known.astype(np.float64)).ravel())
+        matched.append(np.asarray(matrix @ known.astype(np.float64)).ravel())
+        n_expressed.append(np.diff(np.concatenate([[0], np.cumsum(known[matrix.indices])])[matrix.indptr]))
     total, in_matched = np.concatenate(totals), np.concatenate(matched)
     expressing = total > 0
     if not expressing.any():
         raise ValueError(f"Expected expression in at least one cell; found {reader.n_obs} cells without any.")
-    overlap = GeneOverlap(
+    return GeneOverlap(
         n_genes=len(reader.genes),
-        n_matched=n_matched,
+        n_matched=int(known.sum()),
         expression_fraction=float(np.median(in_matched[expressing] / total[expressing])),
         n_without_symbol=reader.n_without_symbol,
         n_renamed=reader.names.n_renamed,
         n_merged=reader.n_merged,
         n_empty_cells=int(np.sum(in_matched == 0)),
+        n_expressed=float(np.median(np.concatenate(n_expressed)[expressing])),
     )
-    if n_matched < encoder.min_genes or overlap.expression_fraction < encoder.min_expression:
-        if reader.is_translated and reader.n_without_symbol > overlap.n_genes - n_matched:
-            cause = f"{reader.n_without_symbol} columns have no human ortholog"
-        elif reader.n_without_symbol > overlap.n_genes - n_matched:
-            cause = f"{reader.n_without_symbol} columns have no gene symbol: {reader.names.unreadable()}"
-        elif n_matched < overlap.n_genes:
-            cause = nearest_cause(reader.genes, known, encoder.vocabulary)
-        else:
-            cause = "the data has few genes"
+
+
+def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverlap:
+    """How much of the data the encoder can read; `ValueError` where that is too little. Checks all values, too."""
+    check_enough_known(reader, encoder)
+    known = encoder.known_genes(reader.genes)
+    overlap = gene_overlap(reader, known, of_counts=encoder.name if encoder.needs_counts else None)
+    if overlap.expression_fraction < encoder.min_expression:
         raise ValueError(
-            f"{encoder.name!r} needs at least {encoder.min_genes} genes that it knows, with at least "
-            f"{encoder.min_expression:.0%} of a cell's expression; found {n_matched} of {overlap.n_genes} genes with "
-            f"{overlap.expression_fraction:.0%}. Nearest cause: {cause}. Pass `gene_symbols=` with the column of "
-            "symbols, or lower `min_genes` or `min_expression` of the encoder if that is meant."
+            f"{encoder.name!r} needs at least {encoder.min_expression:.0%} of a cell's expression in genes that it "
+            f"knows; found {overlap.expression_fraction:.0%} in the {overlap.n_matched} of {overlap.n_genes} genes. "
+            f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
         )
     if overlap.n_empty_cells:
         warn_user(
@@ -151,6 +179,15 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
             "knows; their embedding is NaN, so they are not trained on and stay unlabelled."
         )
     return overlap
+
+
+def _cause(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray") -> str:
+    """Why an encoder can read so little."""
+    if reader.n_without_symbol > (~known).sum():
+        return f"{reader.n_without_symbol} columns have no gene symbol: {reader.names.unreadable()}"
+    if not known.all():
+        return nearest_cause(reader.genes, known, encoder.vocabulary)
+    return "the data has few genes"
 
 
 def _check_counts(values: "FloatArray", encoder_name: str, where: str) -> None:

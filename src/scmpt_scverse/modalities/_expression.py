@@ -1,7 +1,7 @@
 """Expression itself as a modality: log-normalised values of the genes that vary most among the training cells."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,7 @@ from scipy import sparse
 
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.encoders import ExpressedGenes, GeneGates
-from scmpt_scverse.pp import CHUNK_SIZE, are_linear, log_normalised
+from scmpt_scverse.pp import CHUNK_SIZE, ExpressionScale, are_linear
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,8 +125,8 @@ class ExpressionFeatures:
         Symbols, most variable first, shape `(n_genes,)`.
     fill
         Mean log-normalised expression of the training cells, shape `(n_genes,)`.
-    is_linear
-        Whether the training data are neither counts nor logarithms (TPM, RPKM, values divided by cell volume): then
+    scale
+        Of the values. Where training data are neither counts nor logarithms (TPM, RPKM, values divided by cell volume),
         every cell is log-normalised. Else a cell of whole numbers or large values counts as counts and is
         log-normalised, and one of small fractions counts as logarithms. Each cell is judged by its own values, so
         its prediction does not depend on the cells beside it.
@@ -134,15 +134,18 @@ class ExpressionFeatures:
 
     genes: "StrArray"
     fill: "FloatArray"
-    is_linear: bool
+    scale: ExpressionScale
 
     @classmethod
-    def fit(cls, reader: "ExpressionReader", rows: "IntArray", n_genes: int) -> Self:
+    def fit(cls, reader: "ExpressionReader", rows: "IntArray", n_genes: int, *, is_panel: bool = False) -> Self:
         """From some cells: the at most `n_genes` genes that vary most and that three of the cells express."""
         is_linear = are_linear(_chunks(reader, rows))
+        scale = ExpressionScale(is_linear)
+        if is_panel:
+            scale = ExpressionScale.of_panel(_chunks(reader, rows), is_linear=is_linear)
         sums, squares, n_expressing = (np.zeros(len(reader.genes)) for _ in range(3))
         for matrix in _chunks(reader, rows):
-            values = log_normalised(matrix, is_linear=is_linear)
+            values = scale(matrix)
             sums += np.asarray(values.sum(axis=0, dtype=np.float64)).ravel()
             squares += np.asarray(values.power(2).sum(axis=0, dtype=np.float64)).ravel()
             n_expressing += values.getnnz(axis=0)
@@ -151,16 +154,17 @@ class ExpressionFeatures:
         variances[n_expressing < min(_MIN_CELLS, len(rows))] = 0
         order = np.argsort(-variances, kind="stable")[:n_genes]
         chosen = order[variances[order] > 0]
-        return cls(reader.genes[chosen], means[chosen].astype(np.float32), is_linear)
+        return cls(reader.genes[chosen], means[chosen].astype(np.float32), scale)
 
     def state(self) -> dict[str, Any]:
         """All that there is, as plain values and arrays."""
-        return {"genes": self.genes.tolist(), "fill": self.fill, "is_linear": self.is_linear}
+        return {"genes": self.genes.tolist(), "fill": self.fill, "scale": asdict(self.scale)}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
         """The inverse of :meth:`state`."""
-        return cls(np.array(state["genes"], dtype=object), np.asarray(state["fill"]), bool(state["is_linear"]))
+        scale = ExpressionScale(**state["scale"])
+        return cls(np.array(state["genes"], dtype=object), np.asarray(state["fill"]), scale)
 
 
 class GeneValues:
@@ -183,7 +187,6 @@ class GeneValues:
         The data have none of the genes.
     """
 
-    min_genes = 1
     vocabulary: frozenset[str] = frozenset()
 
     def __init__(self, reader: "ExpressionReader", features: ExpressionFeatures, width: int) -> None:
@@ -206,9 +209,13 @@ class GeneValues:
         """Which gene symbols are read, shape `(n_genes,)`."""
         return np.isin(genes, self._features.genes)
 
+    def fewest_genes(self, n_genes: int) -> int:
+        """One: the values of the others are those of the mean training cell."""
+        return 1
+
     def prepare(self, expression: "GeneExpression") -> PreparedExpression:
         """Values of the cells; the genes are those of the reader."""
-        values = log_normalised(expression.matrix, is_linear=self._features.is_linear)
+        values = self._features.scale(expression.matrix)
         is_readable = expressing_cells(expression.matrix)
         return PreparedExpression(values @ self._pick, self._is_measured, self._features.fill, is_readable)
 

@@ -17,10 +17,18 @@ from scmpt_scverse._slots import (
     write_embedding,
 )
 from scmpt_scverse.encoders import is_local
-from scmpt_scverse.modalities._compute import compute_embedding
+from scmpt_scverse.modalities._compute import check_enough_known, compute_embedding
 from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
 from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.modalities._origin import check_same, identity, is_same, other_source, own_record
+from scmpt_scverse.modalities._origin import (
+    check_of_genes,
+    check_same,
+    identity,
+    is_of_genes,
+    is_same,
+    other_source,
+    own_record,
+)
 from scmpt_scverse.modalities._rows import Unread, embeddable, finite_rows, missing_rows, not_embedded
 from scmpt_scverse.modalities._source import ExpressionSource
 
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = FloatArray | ExpressionRows
 
+#: Data of so few genes are those of a panel, whether that was said or not.
+_FEW_GENES = 500
 #: What the genes of a modality are followed through.
 GeneEncoder: TypeAlias = "encoders.Encoder | GeneValues"
 
@@ -95,6 +105,11 @@ class Modalities:
         return [name for name, modality in self._modalities.items() if modality.is_counts]
 
     @property
+    def of_encoders(self) -> list[str]:
+        """Modalities that an encoder makes from genes."""
+        return [name for name, each in self._modalities.items() if each.encoder is not None and not each.is_counts]
+
+    @property
     def built(self) -> "dict[str, Encoder]":
         """The encoders that exist already, by modality."""
         return dict(self._encoders)
@@ -124,11 +139,8 @@ class Modalities:
 
         `options` are those of :func:`scmpt_scverse.tl.embed`.
         """
-        of_encoders = [
-            name for name, each in self._modalities.items() if each.encoder is not None and not each.is_counts
-        ]
-        self._check_writable(adata, of_encoders)
-        missing, stored = self._missing_and_stored(adata, of_encoders, replaces=True)
+        self._check_writable(adata, self.of_encoders)
+        missing, stored = self._missing_and_stored(adata, self.of_encoders, replaces=True)
         for name, encoder in missing.items():
             write_embedding(adata, self._modalities[name].obsm_key, *self._compute(adata, encoder, **options))
         for name, values in stored.items():
@@ -187,7 +199,10 @@ class Modalities:
         """Choose the genes of expression itself on the training cells; the modality of all cells, or nothing."""
         for name in self.of_genes:
             reader = self.source.reader(adata)
-            self.expression = ExpressionFeatures.fit(reader, rows, self._modalities[name].embedding_dim)
+            is_panel = self.source.panel is not None or len(reader.genes) <= _FEW_GENES
+            self.expression = ExpressionFeatures.fit(
+                reader, rows, self._modalities[name].embedding_dim, is_panel=is_panel
+            )
             return {name: self._gene_values(reader, name).read(reader, None)}
         return {}
 
@@ -198,10 +213,14 @@ class Modalities:
             if record is not None:
                 self.trained_with[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
 
+    def encoder(self, name: str) -> "Encoder":
+        """The encoder of a modality of :attr:`of_encoders`."""
+        return self._encoder(name, self._modalities[name].encoder)
+
     def gene_encoders(self, reader: "ExpressionReader") -> "dict[str, GeneEncoder]":
         """Of the modalities that can be traced to genes, expression itself among them."""
         return {
-            name: self._gene_values(reader, name) if modality.is_counts else self._encoder(name, modality.encoder)
+            name: self._gene_values(reader, name) if modality.is_counts else self.encoder(name)
             for name, modality in self._modalities.items()
             if modality.encoder is not None
         }
@@ -231,15 +250,21 @@ class Modalities:
             if modality.is_counts:
                 continue
             record = None if encoder is None else own_record(adata, key)
-            if encoder is None or (
-                record is not None and (not replaces or is_same(record, self._expected(name, encoder), key))
-            ):
+            is_kept = encoder is None or (record is not None and not replaces)
+            if encoder is not None and record is not None and replaces:
+                is_own = is_same(record, self._expected(name, encoder), key)
+                is_kept = is_own and is_of_genes(record, self.source, adata)
+            if is_kept:
                 kept.append(name)
             else:
                 missing[name] = encoder
         if missing:
             self.source.check(adata)
         loaded = {name: self._encoder(name, encoder) for name, encoder in missing.items()}
+        if loaded:
+            reader = self.source.reader(adata)
+            for each in loaded.values():  # of all, before the first of them takes its time
+                check_enough_known(reader, each)
         return loaded, {name: self._stored(adata, name) for name in kept}
 
     def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:
@@ -320,7 +345,8 @@ class Modalities:
         """Of cells without expression that the other modalities, which have warned, can read."""
         n_silent = int((~is_expressing & _finite(others, len(is_expressing))).sum())
         if n_silent:
-            self._warn_of_unread(len(is_expressing), Unread(n_silent, "have no expression"))
+            where = "" if self.source.panel is None else " in the genes that the model reads"
+            self._warn_of_unread(len(is_expressing), Unread(n_silent, f"have no expression{where}"))
 
     def _warn_of_unread(self, n_cells: int, *unread: Unread) -> None:
         for each in () if self.is_quiet else unread:
@@ -333,10 +359,13 @@ class Modalities:
         if modality.encoder is None:
             values = finite_embedding(adata, key, modality.columns)
             self._check_own(adata, name)
+            if self.source.panel is not None and (record := provenance(adata, key)) is not None:
+                check_of_genes(record, self.source, adata, key)
             return values
         record = own_record(adata, key)
         assert record is not None  # the caller looked
         check_same(record, self._expected(name, modality.encoder), key, name, modality.encoder)
+        check_of_genes(record, self.source, adata, key)
         if warning := other_source(record, self.source.names, key):
             warn_user(warning)
         stored = adata.obsm[key]
@@ -354,6 +383,7 @@ class Modalities:
             encoder,
             **self.source.arguments,
             reference_genes=self.source.genes,
+            only_genes=self.source.panel,
             **options,
         )
 

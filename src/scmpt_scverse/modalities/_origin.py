@@ -1,6 +1,7 @@
-"""Which encoder an embedding comes from, and whether that is the expected one: equal width proves nothing."""
+"""Which encoder and genes an embedding comes from, and whether they are those expected: equal width proves nothing."""
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse._slots import embedding_key, provenance
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse.encoders import Encoder
+    from scmpt_scverse.modalities._source import ExpressionSource
 
 
 def identity(encoder: "Encoder") -> dict[str, str]:
@@ -51,6 +53,39 @@ def check_same(
         f"{found['fingerprint'][:12]}. Pass data embedded by that encoder, or run `model.embed(adata)` to "
         f"write `adata.obsm[{obsm_key!r}]` again."
     )
+
+
+def genes_read(genes: "Iterable[str]", panel: "Iterable[str] | None") -> dict[str, str]:
+    """For the provenance: hashes of the genes that an embedding was made of, and of the panel that they are part of."""
+    return {"genes": _gene_hash(genes), "panel": "" if panel is None else _gene_hash(panel)}
+
+
+def is_of_genes(record: Mapping[str, Any], source: "ExpressionSource", adata: "AnnData") -> bool:
+    """Whether an embedding was made of the genes that are read: those of a panel, or all that the data had."""
+    panel = "" if source.panel is None else _gene_hash(source.panel)
+    if record.get("panel", "") == panel:  # data may have lost genes since
+        return True
+    try:
+        return record.get("genes") == _gene_hash(source.reader(adata).genes)
+    except (KeyError, ValueError):
+        return False
+
+
+def check_of_genes(record: Mapping[str, Any], source: "ExpressionSource", adata: "AnnData", obsm_key: str) -> None:
+    """Refuse an embedding that was made of other genes than are read."""
+    if is_of_genes(record, source, adata):
+        return
+    wanted = "all genes of the data" if source.panel is None else f"the {len(source.panel)} genes of its panel"
+    n_genes = record.get("gene_overlap", {}).get("n_genes")
+    found = "other ones" if n_genes is None else f"{int(n_genes)} genes"
+    raise ValueError(
+        f"This model reads {wanted}; `adata.obsm[{obsm_key!r}]` was made of {found}. Run `model.embed(adata)` to write "
+        "it again, or remove it."
+    )
+
+
+def _gene_hash(genes: "Iterable[str]") -> str:
+    return hashlib.sha256("\n".join(sorted(set(genes))).encode()).hexdigest()
 
 
 def other_source(record: Mapping[str, Any], names: Mapping[str, str], obsm_key: str) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.pp import (
     AUTO,
@@ -11,9 +13,12 @@ from scmpt_scverse.pp import (
     Organism,
     Orthologs,
     checked_organism,
+    gene_names_of,
     gene_symbols_of,
+    only_symbols,
     organism_label,
     organism_of,
+    panel_symbols,
 )
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 
     from anndata import AnnData
 
-    from scmpt_scverse._types import StrArray
+    from scmpt_scverse._types import BoolArray, StrArray
 
 #: What a query passes for `.X` and `var_names`, since `None` stands for what the model was set up with.
 IN_X, AS_VAR_NAMES = "X", "var_names"
@@ -46,6 +51,8 @@ class ExpressionSource:
         Species of the cells, not "auto".
     set_up
         The source of the training data, where this one is of a query that is organised otherwise.
+    panel
+        Gene symbols of the genes that are read, in the order of `genes`; `None` reads all that data have.
     """
 
     layer: str | None
@@ -53,6 +60,7 @@ class ExpressionSource:
     genes: "StrArray"
     organism: Organism = HUMAN
     set_up: "ExpressionSource | None" = None
+    panel: "StrArray | None" = None
 
     @classmethod
     def registered(cls, registry: "Mapping[str, Any]", genes: "StrArray | None" = None) -> Self:
@@ -87,6 +95,15 @@ class ExpressionSource:
         found.check(adata)
         return replace(found, organism=organism_of(adata, found.gene_symbols, AUTO))
 
+    def found(self, genes: "Iterable[object]", adata: "AnnData | None") -> "StrArray":
+        """The genes of a panel that are in the training data, as :func:`scmpt_scverse.pp.panel_symbols` gives them.
+
+        `adata` are these data, where Ensembl ids are looked up.
+        """
+        var = None if adata is None or adata.n_vars != len(self.genes) else adata.var
+        orthologs = self.organism if isinstance(self.organism, Orthologs) else None
+        return panel_symbols(genes, var, np.asarray(self.genes, dtype=object), orthologs)
+
     @property
     def arguments(self) -> dict[str, Any]:
         """Layer, gene symbols and species as arguments of `setup_anndata` and of readers."""
@@ -104,11 +121,21 @@ class ExpressionSource:
     def reader(self, adata: "AnnData") -> ExpressionReader:
         """Reads the expression of some data; raises as :meth:`check` and :class:`scmpt_scverse.pp.ExpressionReader`."""
         self.check(adata)
-        return ExpressionReader(adata, **self.arguments, reference_genes=self.genes)
+        return ExpressionReader(adata, **self.arguments, reference_genes=self.genes, only_genes=self.panel)
 
     def symbols(self, adata: "AnnData") -> "StrArray":
         """The gene symbol of every column of some data, as :meth:`reader` reads them."""
         return gene_symbols_of(adata, self.gene_symbols, self.organism)
+
+    def read_columns(self, adata: "AnnData") -> "BoolArray | None":
+        """Which columns of some data are read, shape `(n_vars,)`; `None` for all, or where names cannot be read."""
+        if self.panel is None:
+            return None
+        try:
+            names = gene_names_of(adata, self.gene_symbols, self.organism)
+        except (KeyError, ValueError):  # there are only embeddings to read
+            return None
+        return only_symbols(names, self.panel) != ""
 
     def check(self, adata: "AnnData") -> None:
         """Raise `KeyError` where the layer or the column of gene symbols is not there: how the model was set up."""

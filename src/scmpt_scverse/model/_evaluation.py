@@ -24,7 +24,8 @@ from scmpt_scverse.evaluation import (
     search,
 )
 from scmpt_scverse.metrics import per_class_metrics
-from scmpt_scverse.modalities import cell_keys, content_keys
+from scmpt_scverse.modalities import COUNTS, cell_keys, content_keys
+from scmpt_scverse.pp import NOT_IN_REFERENCE
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -107,14 +108,21 @@ class ModelKind:
         setup = {**self.setup, **modalities.source.arguments}
         setup.pop("modalities", None)  # cells of a MuData come as an AnnData
         obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in names}
+        # Expression itself is as wide as these cells have genes, or the panel that they are read on.
+        described = {
+            name: {"encoder": COUNTS, **value["options"]} if value["encoder"] == COUNTS else value
+            for name, value in {**self.options, **changes}["encoders"].items()
+            if name in names
+        }
         cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=DOUBTFUL)  # whoever has all cells warned of all labels
             self.model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
-        options = dict(self.options)
-        described = {name: value for name, value in options.pop("encoders").items() if name in names}
+        options = {**self.options, **changes, "encoders": described}
         options.pop("preset", None)
-        new = self.model_class(cells, encoders=described, **{**options, **changes})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=NOT_IN_REFERENCE)  # the model itself warned of that
+            new = self.model_class(cells, **options)
         new.modalities.use(modalities.built)
         if modalities.is_quiet:
             new.modalities = new.modalities.quiet()

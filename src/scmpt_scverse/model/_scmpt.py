@@ -1,6 +1,7 @@
 """SCMPT: annotate cells by a reference. The class is thin: it checks, calls functions over its parts, and writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -15,7 +16,7 @@ from scmpt_scverse import sharing
 from scmpt_scverse._checks import check_key, check_seed, list_some
 from scmpt_scverse._labels import checked_unlabeled, labels_or
 from scmpt_scverse._slots import Slot
-from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_baselines, subsample
+from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_baselines, sample_of_types, subsample
 from scmpt_scverse.modalities import (
     DEFAULT_PRESET,
     ExpressionSource,
@@ -26,6 +27,7 @@ from scmpt_scverse.modalities import (
     check_data,
     describe_encoders,
     embedding_field,
+    gene_coverage,
     modalities_of,
     one_or_all,
     preset_of,
@@ -34,6 +36,7 @@ from scmpt_scverse.modalities import (
 )
 from scmpt_scverse.model._evaluation import ModelKind, checked_search, cross_validated, truth_and_groups, tuned
 from scmpt_scverse.model._explains import ExplainsMixin
+from scmpt_scverse.model._panel_advice import panel_advice
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._scmmgpt import SCMMGPT
@@ -89,11 +92,17 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         Dropout after a hidden layer, in [0, 1).
     fusion_options
         Further options, of a head that has some.
+    genes
+        The genes that the model reads, such as `query.var_names` of a targeted panel; `None` takes all of the data.
+        Names as data have them, or Ensembl ids where a column of `.var` holds those of the data. Whatever the model
+        does, it reads these alone, of the cells that it learns from and of all others: a query with more genes gives
+        what the query cut to these genes gives.
 
     Raises
     ------
     ValueError
-        An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range.
+        An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range; fewer than
+        two of `genes` are in the data, or no modality reads genes.
     TypeError
         What is no encoder or head, or an option that the head does not have.
 
@@ -129,6 +138,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         n_layers: int = 1,
         dropout_rate: float = 0.0,
         fusion_options: Mapping[str, Any] | None = None,
+        genes: Iterable[object] | None = None,
     ) -> None:
         if adata is not None:
             check_data(adata)
@@ -139,11 +149,20 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         if encoders is None:
             encoders = {} if obsm_keys and preset is DEFAULT_PRESET else chosen.encoders
         fusion = chosen.fusion if fusion is None else fusion
-        var_names = fields["X"]["state_registry"]["column_names"]
-        # Rebound, so that what is saved does not depend on folders of this machine.
-        encoders, built = describe_encoders(encoders, obsm_keys, len(var_names))
-        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         source = ExpressionSource.registered(self.registry)
+        if genes is not None:
+            if not encoders:
+                raise ValueError(
+                    "`genes` are those that encoders and expression itself read; this model has neither. Pass "
+                    "`encoders=` or `preset=`, or drop `genes`."
+                )
+            source = replace(source, panel=source.found(genes, self._training_cells()))
+        # Rebound, so that what is saved does not depend on folders of this machine, or on how genes were named.
+        encoders, built = describe_encoders(
+            encoders, obsm_keys, len(source.genes if source.panel is None else source.panel)
+        )
+        genes = None if source.panel is None else source.panel.tolist()
+        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -154,6 +173,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         self._model_summary_string = (
             f"SCMPT fusing {{{fused}}} by {fusion!r}, n_hidden: {n_hidden}, n_layers: {n_layers}, "
             f"dropout_rate: {dropout_rate}, n_labels: {self.summary_stats.n_labels}"
+            + ("" if genes is None else f", n_genes: {len(genes)}")
         )
         self.init_params_ = self._get_init_params(locals())
         self.module = self._new_classifier()
@@ -728,6 +748,108 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         stacked: Self = self._kind.untrained(cells, modalities.quiet(), fusion="stacked")
         table = stacked.cross_validate(cells, group_key=group_key, n_splits=n_splits, seed=seed, baselines=())
         return advice_from(table, self._own_name, self.modalities.names)
+
+    def advise_panel(
+        self,
+        genes: Iterable[object],
+        *,
+        adata: "AnnData | None" = None,
+        max_cells: int = 2000,
+        group_key: "str | Literal[False] | None" = None,
+        n_splits: int = 5,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Estimate from labelled cells how well each type can be told apart on a panel of genes, before using it.
+
+        Parameters
+        ----------
+        genes
+            Names of the genes of the panel, such as `query.var_names`, as `genes` of the class. Nothing
+            else of a query is looked at.
+        adata
+            Labelled cells; `None` takes the data that the model was made with. Not changed; only the cells of a
+            subsample are embedded, twice. The model need not be trained, and is not changed.
+        max_cells
+            Cells of the subsample, about: every label in proportion, but no fewer than 30 cells of a rare one.
+        group_key, n_splits, layer, gene_symbols, organism, seed
+            As in :meth:`cross_validate`.
+
+        Returns
+        -------
+        One row per label, the worst first, index `label`. Columns `n_cells` of the subsample; `is_told_apart`, whether
+        `f1` is at least 0.5, so that the label is more often right than wrong or missed; `recall` and `f1` on the genes
+        of the panel; `confused_with`, the label that its cells get most often by mistake, blank for none, and
+        `confused_share`, the share of its cells that do; then the same four on all genes, with the suffix
+        `_all_genes`. NaN for a label on fewer cells than splits.
+
+        Raises
+        ------
+        KeyError, ValueError
+            As :meth:`cross_validate`; also where fewer than two of the genes are in the data, where an encoder knows
+            too few of them, or where no modality reads genes.
+
+        Warns
+        -----
+        UserWarning
+            Some of the genes are not in the data.
+
+        Notes
+        -----
+        Out of fold, by stacked heads on the modalities that read genes, whatever the head of the model. Arrays that you
+        brought are left out: no panel changes them. The estimate holds for a query that differs from these cells in
+        nothing but the genes; another technology or donor costs more.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels")
+        >>> model = SCMPT(adata, encoders={"counts": "counts"})
+        >>> table = model.advise_panel(adata.var_names[:100], n_splits=3)
+        >>> table.loc["Dendritic", "is_told_apart"]
+        np.True_
+        """
+        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
+        panel = modalities.source.found(genes, adata)
+        rows = sample_of_types(truth, self.unlabeled_category, max_cells, seed)
+        groups = None if groups is None else groups[rows]
+        return panel_advice(
+            self._kind, adata[rows].copy(), modalities, panel, truth[rows], groups, n_splits=n_splits, seed=seed
+        )
+
+    def gene_coverage(
+        self,
+        adata: "AnnData | None" = None,
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
+    ) -> pd.DataFrame:
+        """What each modality can read of the genes of some cells; nothing is embedded.
+
+        Parameters
+        ----------
+        adata, layer, gene_symbols, organism
+            As for :meth:`predict`; labels are not needed, nor a trained model.
+
+        Returns
+        -------
+        One row per modality that reads genes, index `modality`. Columns `n_genes` that the data have, of those that the
+        model reads; `n_known` and `share_known`, those that it knows; `n_needed`, the fewest that it must know;
+        `genes_per_cell`, the known genes that the median cell expresses; `share_of_expression`, the share of the
+        expression of the median cell that they have; `n_empty_cells`, cells without any; and `can_read`, whether
+        these cells would be embedded rather than refused.
+
+        Raises
+        ------
+        KeyError, ValueError
+            There is no expression, or no gene that the model reads.
+        """
+        adata, modalities = self._query(adata, layer, gene_symbols, organism)
+        return gene_coverage(modalities, adata)
 
     def save(
         self,

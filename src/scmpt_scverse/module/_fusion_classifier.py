@@ -31,8 +31,6 @@ FUSIONS = Registry(
     },
     group="scmpt_scverse.fusion",
 )
-#: Standard deviations at which expression of a gene is clipped, as scanpy and CellTypist do.
-_LARGEST_EXPRESSION = 10.0
 
 
 class FusionClassifier(BaseModuleClass):
@@ -49,7 +47,7 @@ class FusionClassifier(BaseModuleClass):
     options
         Of the head.
     of_genes
-        Modalities whose features are genes; they are clipped.
+        Modalities whose features are genes; see :class:`Standardiser`.
     """
 
     temperature: "Tensor"
@@ -71,7 +69,7 @@ class FusionClassifier(BaseModuleClass):
         scales = balanced_scales(modality_dims)
         self.standardise = nn.ModuleDict(
             {
-                _slot(name): Standardiser(dim, scales[name], _LARGEST_EXPRESSION if name in of_genes else float("inf"))
+                _slot(name): Standardiser(dim, scales[name], are_genes=name in of_genes)
                 for name, dim in modality_dims.items()
             }
         )

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 #: A feature whose spread is below this share of the largest one is constant but for rounding. It says nothing, and
 #: counts as 0: text encoders have features around 1e-33, whose products the CPU computes a hundred times slower.
 _SMALLEST_STD = 1e-6
+#: Where expression of a gene is clipped, as scanpy and CellTypist do.
+_LARGEST_EXPRESSION = 10.0
 
 
 class Standardiser(nn.Module):
@@ -26,18 +28,20 @@ class Standardiser(nn.Module):
         Width of the modality.
     scale
         Standard deviation of a feature afterwards (see :func:`balanced_scales`).
-    largest
-        Standard deviations from the mean beyond which a value counts as this far; a gene that few training cells
-        express would otherwise outweigh all others in a cell that does.
+    are_genes
+        Whether features are genes. Each is then divided by its standard deviation plus the median one
+        :cite:p:`tusher2001sam`, so that genes which hardly vary, most of which are noise, weigh less than those that
+        tell types apart; and a value beyond 10 of these counts as 10, so that a gene which few training cells express
+        does not outweigh all others in a cell that does.
     """
 
     mean: "Tensor"
     std: "Tensor"
 
-    def __init__(self, dim: int, scale: float = 1.0, largest: float = float("inf")) -> None:
+    def __init__(self, dim: int, scale: float = 1.0, *, are_genes: bool = False) -> None:
         super().__init__()
         self.scale = scale
-        self.largest = largest
+        self.are_genes = are_genes
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("std", torch.ones(dim))
 
@@ -54,14 +58,19 @@ class Standardiser(nn.Module):
             mean = mean + away * share
             n_obs += n_block
         std = (squares / n_obs).sqrt()
+        varies = std > _SMALLEST_STD * std.max()
+        if self.are_genes and varies.any():
+            divisor = std + std[varies].median()
+            # A feature still has a variance of 1 on average.
+            std = divisor * (std[varies] / divisor[varies]).square().mean().sqrt()
         self.mean.copy_(mean)
-        self.std.copy_(torch.where(std > _SMALLEST_STD * std.max(), std, torch.inf))
+        self.std.copy_(torch.where(varies, std, torch.inf))
 
     def forward(self, values: "Tensor") -> "Tensor":
         """Standardised and scaled values, same shape."""
         standardised = (values - self.mean) / self.std
-        if self.largest < float("inf"):
-            standardised = standardised.clamp(-self.largest, self.largest)
+        if self.are_genes:
+            standardised = standardised.clamp(-_LARGEST_EXPRESSION, _LARGEST_EXPRESSION)
         return standardised * self.scale
 
 

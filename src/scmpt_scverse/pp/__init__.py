@@ -9,6 +9,7 @@ from scmpt_scverse.pp._cell_sentence import (
     sentences_of as sentences_of,
 )
 from scmpt_scverse.pp._column_symbols import (
+    gene_names_of as gene_names_of,
     gene_symbols_of as gene_symbols_of,
     organism_of as organism_of,
     ortholog_columns as ortholog_columns,
@@ -40,6 +41,7 @@ from scmpt_scverse.pp._gene_tokens import (
 )
 from scmpt_scverse.pp._map_orthologs import map_orthologs, ortholog_report as ortholog_report
 from scmpt_scverse.pp._normalisation import (
+    ExpressionScale as ExpressionScale,
     GeneWeights as GeneWeights,
     Normalisation as Normalisation,
     are_linear as are_linear,
@@ -56,6 +58,11 @@ from scmpt_scverse.pp._orthologs import (
     checked_organism as checked_organism,
     organism_label as organism_label,
     organisms as organisms,
+)
+from scmpt_scverse.pp._panel import (
+    NOT_IN_REFERENCE as NOT_IN_REFERENCE,
+    only_symbols as only_symbols,
+    panel_symbols as panel_symbols,
 )
 from scmpt_scverse.pp._sentence_forms import (
     TABLE_OF as TABLE_OF,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Names that common pipelines give to the column of symbols (scanpy, CELLxGENE, 10x, Seurat exports).
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "hgnc_symbol")
 #: Names of columns of `.var` in which pipelines keep Ensembl ids (10x Genomics, CELLxGENE, scanpy).
-_ID_COLUMNS = ("gene_ids", "feature_id", "ensembl_id", "gene_id")
+ID_COLUMNS = ("gene_ids", "feature_id", "ensembl_id", "gene_id")
 #: With fewer of its genes in the table, data are of another species, or named otherwise.
 _LEAST_SHARE = 0.1
 
@@ -163,7 +163,7 @@ def _ids(adata: "AnnData", names: GeneNames, gene_ids: str | None, orthologs: Or
         check_key(gene_ids, adata.var.columns, "adata.var")
         columns = [gene_ids]
     else:
-        columns = [each for each in _ID_COLUMNS if each in adata.var]
+        columns = [each for each in ID_COLUMNS if each in adata.var]
     read = [list(map(_without_version, names.given))]
     for column in columns:
         found = read_gene_names(adata.var[column].astype(object))

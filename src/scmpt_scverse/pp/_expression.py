@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._checks import check_key, warn_user
+from scmpt_scverse._checks import check_key, list_some, warn_user
 from scmpt_scverse.pp._column_symbols import gene_names_of, organism_of
 from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs, organism_label
+from scmpt_scverse.pp._panel import only_symbols
 from scmpt_scverse.pp._stored_matrix import csr_block, is_backed_sparse, row_sliceable
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.pp._gene_names import GeneNames
 
 #: Cells per chunk: about 15 MB of typical counts, and enough cells to sort by length.
 CHUNK_SIZE = 2048
@@ -61,6 +63,9 @@ class ExpressionReader:
     reference_genes
         Gene symbols in the order that their columns should take (those of a reference); other columns follow in their
         order.
+    only_genes
+        Gene symbols to read, such as those of a panel; other columns are left out, as if the data did not have them.
+        `None` reads all.
 
     Raises
     ------
@@ -69,8 +74,8 @@ class ExpressionReader:
     TypeError
         What should be a matrix is none.
     ValueError
-        There is no matrix, no number in it, no cell, or hardly any gene symbol; or genes are of two species, or of
-        another one than `organism`.
+        There is no matrix, no number in it, no cell, or hardly any gene symbol; genes are of two species, or of another
+        one than `organism`; or none of `only_genes` is there.
 
     Warns
     -----
@@ -86,6 +91,7 @@ class ExpressionReader:
         gene_symbols: str | None = None,
         organism: Organism = HUMAN,
         reference_genes: "StrArray | None" = None,
+        only_genes: "StrArray | None" = None,
     ) -> None:
         if layer is not None:
             check_key(layer, [key for key in adata.layers if key is not None], "adata.layers")
@@ -105,9 +111,14 @@ class ExpressionReader:
         if (report := self.names.report(where)) is not None:
             warn_user(report)
         symbols = self.names.symbols
+        if only_genes is not None:
+            symbols = only_symbols(self.names, only_genes)
+            _check_some(symbols, only_genes, self.names, where)
         self.genes, self._column_of = _distinct_columns(symbols, _column_order(symbols, reference_genes))
-        self.n_without_symbol = int(np.sum(symbols == ""))
-        self.n_merged = len(symbols) - self.n_without_symbol - len(self.genes)
+        n_unread = int(np.sum(symbols == ""))
+        self.n_merged = len(symbols) - n_unread - len(self.genes)
+        # Columns that nobody asked for do not count as expression that cannot be read.
+        self.n_without_symbol = n_unread if only_genes is None else 0
         self._is_identity = np.array_equal(self._column_of, np.arange(len(self.genes)))
 
     def chunks(self, size: int = CHUNK_SIZE) -> Iterator[GeneExpression]:
@@ -184,6 +195,16 @@ class ExpressionReader:
                 f"{values.min():.4g}, as after scaling. Pass `layer=` with counts or log-normalised data."
                 f"{self._raw_hint}"
             )
+
+
+def _check_some(symbols: "StrArray", wanted: "StrArray", names: "GeneNames", where: str) -> None:
+    """Raise `ValueError` where none of the genes that are wanted is there."""
+    if not (symbols != "").any():
+        raise ValueError(
+            f"Expected some of the {len(wanted)} genes that are read, such as {list_some(wanted, 3)}, in `{where}`; "
+            f"found none of them among {list_some(names.symbols[names.symbols != ''], 3)}. Pass `gene_symbols=` with "
+            "the column of `adata.var` that holds their symbols, or data with these genes."
+        )
 
 
 def _column_order(symbols: "StrArray", reference_genes: "StrArray | None") -> "IntArray":

@@ -30,6 +30,8 @@ class GeneOverlap:
         Columns summed into another column of the same symbol.
     n_empty_cells
         Cells without expression in any matched gene; their embedding is NaN.
+    n_expressed
+        Median over cells with any expression of the matched genes that a cell expresses.
     """
 
     n_genes: int
@@ -39,9 +41,12 @@ class GeneOverlap:
     n_renamed: int
     n_merged: int
     n_empty_cells: int
+    n_expressed: float
 
 
-def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str]) -> str:
+def nearest_cause(
+    symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str], *, where: str = "the encoder's vocabulary"
+) -> str:
     """Why symbols miss the vocabulary, in words: letter case, version suffixes, or simply other genes."""
     unmatched = symbols[~known]
     in_upper_case = sum(name.upper() in vocabulary for name in unmatched)
@@ -53,4 +58,4 @@ def nearest_cause(symbols: "StrArray", known: "BoolArray", vocabulary: frozenset
     without_suffix = sum(name.rsplit(".", 1)[0] in vocabulary for name in unmatched)
     if unmatched.size and without_suffix > 0.5 * unmatched.size:
         return f"{without_suffix} of the {unmatched.size} unmatched names match without their `.N` suffix"
-    return f"names such as {list_some(unmatched, limit=5)} are not in the encoder's vocabulary"
+    return f"names such as {list_some(unmatched, limit=5)} are not in {where}"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Logarithms of expression stay below; larger numbers, and whole ones, are counts, TPM or RPKM.
@@ -37,12 +37,16 @@ class Normalisation:
 def log_normalised_cells(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """Log-normalised float32 expression, where each cell is judged by its own values: its neighbours do not matter."""
     matrix = matrix.astype(np.float32)
-    n_expressed = np.diff(matrix.indptr)
-    row = np.repeat(np.arange(matrix.shape[0]), n_expressed)
+    values = np.where(_logarithms(matrix), matrix.data, _log_normalised(matrix).data)
+    return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+
+
+def _logarithms(matrix: sparse.csr_matrix) -> "BoolArray":
+    """Which values are logarithms, each cell being judged by its own values; shape `(n_values,)`."""
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     has_fractions = np.bincount(row, matrix.data != np.rint(matrix.data), matrix.shape[0]) > 0
     is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < _LARGEST_LOGARITHM)
-    values = np.where(is_logarithmic[row], matrix.data, _log_normalised(matrix).data)
-    return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+    return np.asarray(is_logarithmic[row])
 
 
 def are_linear(chunks: Iterable[sparse.csr_matrix]) -> bool:
@@ -61,6 +65,55 @@ def log_normalised(matrix: sparse.csr_matrix, *, is_linear: bool) -> sparse.csr_
     is judged by its own values.
     """
     return Normalisation(is_logarithmic=False)(matrix) if is_linear else log_normalised_cells(matrix)
+
+
+@dataclass(frozen=True)
+class ExpressionScale:
+    """How values of cells become log-normalised expression, as training cells decided.
+
+    Attributes
+    ----------
+    is_linear
+        Whether the training data are neither counts nor logarithms (:func:`are_linear`).
+    total
+        What every cell sums up to before the logarithm, on the genes that are read; `None` is 10,000, and leaves cells
+        of logarithms as they are, whatever genes they were divided by. On a panel, of whose genes a cell has about a
+        hundred counts, 10,000 would make 4.6 of one count and 5.3 of two; and a cell of logarithms would be on another
+        scale than its counts.
+    """
+
+    is_linear: bool
+    total: float | None = None
+
+    @classmethod
+    def of_panel(cls, chunks: Iterable[sparse.csr_matrix], *, is_linear: bool) -> Self:
+        """For a panel: the median total of the cells, at most 10,000."""
+        totals = np.concatenate([_linear_totals(matrix, _linear(matrix, is_linear=is_linear)) for matrix in chunks])
+        return cls(is_linear, min(_TARGET_SUM, float(np.median(totals[totals > 0]))))
+
+    def __call__(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Log-normalised float32 expression, shape as given."""
+        if self.total is None:
+            return log_normalised(matrix, is_linear=self.is_linear)
+        values = _linear(matrix, is_linear=self.is_linear)
+        totals = _linear_totals(matrix, values)
+        factors = np.divide(self.total, totals, out=np.zeros_like(totals), where=totals > 0)
+        values = np.log1p(values * np.repeat(factors, np.diff(matrix.indptr))).astype(np.float32)
+        return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
+
+
+def _linear(matrix: sparse.csr_matrix, *, is_linear: bool) -> "FloatArray":
+    """Values before their logarithm, if they are logarithms, shape `(n_values,)`."""
+    values = matrix.data.astype(np.float64)
+    if not is_linear:
+        logarithms = _logarithms(matrix.astype(np.float32))
+        values[logarithms] = np.expm1(values[logarithms])
+    return values
+
+
+def _linear_totals(matrix: sparse.csr_matrix, values: "FloatArray") -> "FloatArray":
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    return np.bincount(row, values, matrix.shape[0]).astype(np.float64)  # of no values, they would be integers
 
 
 @dataclass(frozen=True)

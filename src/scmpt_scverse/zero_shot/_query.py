@@ -10,6 +10,7 @@ import pandas as pd
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.modalities import ExpressionFeatures, GeneValues
 from scmpt_scverse.module import Standardisation
+from scmpt_scverse.pp import ExpressionScale
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -58,7 +59,7 @@ class Query:
                 f"{shared.sum()} among the {len(reader.genes)} of the data: {list_some(reader.genes, limit=5)}. "
                 "Pass `gene_symbols=` with the column of `.var` that holds symbols, or data with more genes."
             )
-        features = ExpressionFeatures(genes, np.zeros(len(genes), dtype=np.float32), is_linear=False)
+        features = ExpressionFeatures(genes, np.zeros(len(genes), dtype=np.float32), ExpressionScale(is_linear=False))
         self._values = GeneValues(reader, features, len(genes))
         self._reader = reader
         self.n_obs = reader.n_obs

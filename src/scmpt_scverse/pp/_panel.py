@@ -1,0 +1,135 @@
+"""The genes of a panel, found among those of a reference."""
+
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scmpt_scverse._checks import check_no_cells, list_some, type_name, warn_user
+from scmpt_scverse._labels import label_text
+from scmpt_scverse.pp._column_symbols import ID_COLUMNS
+from scmpt_scverse.pp._gene_names import GeneNames, read_gene_names
+from scmpt_scverse.pp._gene_overlap import nearest_cause
+from scmpt_scverse.pp._identifier_systems import ENSEMBL_GENES
+from scmpt_scverse.pp._orthologs import Orthologs
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import StrArray
+
+_ENSEMBL = re.compile(ENSEMBL_GENES.pattern, re.IGNORECASE)
+#: Cells are read by what they express more of than others, in proportion. One gene has no proportions.
+_FEWEST_GENES = 2
+#: How the warning of genes that a reference does not have begins.
+NOT_IN_REFERENCE = "Not all of `genes` are in the reference"
+
+
+def panel_symbols(
+    genes: Iterable[object], var: pd.DataFrame | None, symbols: "StrArray", orthologs: Orthologs | None = None
+) -> "StrArray":
+    """The genes of a panel that a reference has, by its symbols and in its order.
+
+    Parameters
+    ----------
+    genes
+        Names as data have them: symbols with or without what pipelines attach to them, or Ensembl ids.
+    var
+        The columns of the reference, where Ensembl ids are looked up: its names and columns such as `gene_ids`. `None`
+        knows no ids.
+    symbols
+        Symbol of each column of the reference, `""` for none, shape `(n_vars,)`.
+    orthologs
+        By which the reference is read, where it is of another species than the human: names may be those of its own
+        genes, or of their human orthologs.
+
+    Returns
+    -------
+    Distinct symbols, shape `(n_genes,)`.
+
+    Raises
+    ------
+    TypeError
+        `genes` is no list of names.
+    ValueError
+        It is empty, or fewer than two of its genes are in the reference.
+
+    Warns
+    -----
+    UserWarning
+        Some of the genes are not in the reference.
+    """
+    check_no_cells(genes, "genes", advice="the names of its genes, such as `query.var_names`")
+    if isinstance(genes, str | bytes | pd.DataFrame) or not isinstance(genes, Iterable):
+        raise TypeError(
+            f"Expected a list of gene names as `genes`; found {type_name(genes)}. Pass one such as `query.var_names`."
+        )
+    names = read_gene_names(genes)
+    if not len(names.given):
+        raise ValueError("Expected at least two genes in `genes`; found none. Pass names such as `query.var_names`.")
+    known = pd.Index(symbols[symbols != ""]).unique()
+    if orthologs is not None:
+        names = read_gene_names(_human_names(names, orthologs, frozenset(known)))
+    ids = {} if var is None else _symbols_by_id(var, symbols)
+    wanted = only_symbols(names, known)
+    for place in np.flatnonzero(wanted == ""):
+        wanted[place] = ids.get(_identifier(names.given[place]), names.symbols[place])
+    is_known = known.get_indexer(wanted) >= 0
+    panel: StrArray = known[known.isin(wanted[is_known])].to_numpy(dtype=object)
+    missing = pd.Index(names.given[~is_known]).unique()
+    n_in_upper_case = sum(name.upper() in known for name in wanted[~is_known])
+    # Of genes in the spelling of another species, a few are the same by chance.
+    if len(panel) < _FEWEST_GENES or n_in_upper_case > max(len(panel), len(missing) / 2):
+        if not names.has_symbols and not len(panel):
+            cause = f"they are {names.unreadable()}"
+        elif len(missing):
+            cause = nearest_cause(wanted, is_known, frozenset(known), where="the reference")
+        else:
+            cause = "the list is too short"
+        raise ValueError(
+            f"Expected at least {_FEWEST_GENES} genes in `genes` that the reference has, in its spelling; found "
+            f"{len(panel)} of {len(panel) + len(missing)}. Nearest cause: {cause}. Pass names as the reference has "
+            f"them, such as {list_some(known, 3)}."
+        )
+    if len(missing):
+        warn_user(
+            f"{NOT_IN_REFERENCE}: {len(missing)} of {len(missing) + len(panel)} are not, such as "
+            f"{list_some(missing, 5)}. The model reads the other {len(panel)}."
+        )
+    return panel
+
+
+def _human_names(names: GeneNames, orthologs: Orthologs, known: frozenset[str]) -> list[str]:
+    """The human gene of each name that is none already; a name without one as it is."""
+    found = []
+    for given, symbol in zip(names.given, names.symbols, strict=True):
+        own = orthologs.by_id.get(str(given).split(".")[0]) or orthologs.by_symbol.get(orthologs.current(symbol), ())
+        found.append(symbol if symbol in known else orthologs.chosen(own) or given)
+    return found
+
+
+def only_symbols(names: GeneNames, wanted: Collection[str]) -> "StrArray":
+    """The symbols of columns that are wanted, `""` for the others.
+
+    A name that is wanted as it stands is taken so: in a panel of HLA genes alone, `HLA-` is no prefix.
+    """
+    index = pd.Index(wanted)
+    symbols = np.where(index.get_indexer(names.given) >= 0, names.given, names.symbols)
+    only: StrArray = np.where(index.get_indexer(symbols) >= 0, symbols, "").astype(object)
+    return only
+
+
+def _identifier(name: object) -> str:
+    """An Ensembl id without its version; `""` for any other name."""
+    text = label_text(name).strip()
+    return text.split(".")[0].upper() if _ENSEMBL.fullmatch(text) else ""
+
+
+def _symbols_by_id(var: pd.DataFrame, symbols: "StrArray") -> dict[str, str]:
+    """The symbol of each Ensembl id that the columns of a reference have."""
+    columns = [var.index, *(var[column] for column in ID_COLUMNS if column in var)]
+    pairs = {
+        _identifier(name): symbol for names in columns for name, symbol in zip(names, symbols, strict=True) if symbol
+    }
+    pairs.pop("", None)
+    return pairs
