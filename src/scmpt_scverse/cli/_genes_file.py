@@ -34,7 +34,7 @@ def read_genes(path: Path, organism: str, gene_symbols: str | None) -> list[str]
 
     from scmpt_scverse.pp import map_orthologs
 
-    var = read_cells(path, backed=True).var if path.suffix == _CELLS else pd.DataFrame(index=_lines(path))
+    var = _genes_of_query(path) if path.suffix == _CELLS else pd.DataFrame(index=_lines(path))
     cells = AnnData(var=var)
     column = gene_symbols if gene_symbols in var and gene_symbols != HUMAN_SYMBOLS else None
     if organism != HUMAN:
@@ -42,6 +42,14 @@ def read_genes(path: Path, organism: str, gene_symbols: str | None) -> list[str]
         column = HUMAN_SYMBOLS
     names = cells.var_names if column is None else cells.var[column]
     return [str(name) for name in names if name != ""]
+
+
+def _genes_of_query(path: Path) -> pd.DataFrame:
+    cells = read_cells(path, backed=True)
+    var = cells.var.copy()
+    if cells.isbacked:
+        cells.file.close()
+    return var
 
 
 def _lines(path: Path) -> list[str]:
