@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-spatial bench-species bench-laptop numbers orthologs mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ bench-cell-to-text: $(VENV)/.offline ## measure what a network from cells to tex
 
 bench-descriptions: $(VENV)/.offline ## measure descriptions of clusters and cells; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/descriptions.py $(BENCH_ARGS)
+
+bench-panels: $(VENV)/.offline ## measure how well targeted panels are annotated; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/panels.py $(BENCH_ARGS)
 
 bench-spatial: $(VENV)/.offline ## measure what neighbours in tissue add; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/spatial.py $(BENCH_ARGS)

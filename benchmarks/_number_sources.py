@@ -17,6 +17,7 @@ from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
 from _generation_numbers import generation_numbers, generation_tables
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
+from _panel_numbers import panel_numbers, sizes_table, tissue_table
 from _spatial_numbers import recall_table, spatial_numbers, spatial_table
 from _species_numbers import species_table
 from _speed_numbers import GPU, MACHINES, gpu_table, speed_numbers, speed_table
@@ -43,6 +44,7 @@ _STORED = (
     "few_shot",
     "generation",
     "mutation",
+    "panels",
     "pretraining_leak",
     "spatial",
     "species",
@@ -74,6 +76,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
             *few_shot_numbers(results["few_shot"]),
             *generation_numbers(results["generation"]),
             *_mutation(results["mutation"]),
+            *panel_numbers(results["panels"]),
             *spatial_numbers(results["spatial"]),
             *speed_numbers(results),
             *zero_shot_numbers(results["zero_shot"]),
@@ -111,6 +114,8 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "few_shot.seen": few_shot_table(results["few_shot"], "seen"),
         "few_shot.groups": few_shot_table(results["few_shot"], "groups"),
         "few_shot.gains": few_shot_gains(results["few_shot"]),
+        "panels.tissue": tissue_table(results["panels"]),
+        "panels.sizes": sizes_table(results["panels"]),
         "spatial": spatial_table(results["spatial"]),
         "spatial.recall": recall_table(results["spatial"]),
         "species": species_table(results["species"]),

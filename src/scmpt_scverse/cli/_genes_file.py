@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from scmpt_scverse._h5ad import read_cells
 
 _CELLS = ".h5ad"
@@ -27,9 +29,17 @@ def read_genes(path: Path, gene_symbols: str | None) -> list[str]:
     """
     if path.suffix != _CELLS:
         return _lines(path)
-    var = read_cells(path, backed=True).var
+    var = _genes_of_query(path)
     names = var.get(gene_symbols, var.index)
     return [str(name) for name in names if name != ""]
+
+
+def _genes_of_query(path: Path) -> pd.DataFrame:
+    cells = read_cells(path, backed=True)
+    var = cells.var.copy()
+    if cells.isbacked:
+        cells.file.close()
+    return var
 
 
 def _lines(path: Path) -> list[str]:

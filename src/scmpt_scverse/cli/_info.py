@@ -45,7 +45,7 @@ def describe_model(path: Path, console: "Console") -> None:
         _describe_text_model(path, console)
         return
     model = read_model(path)
-    setup = model.registry["setup_args"]
+    setup, panel = model.registry["setup_args"], model.modalities.source.panel
     _print_facts(
         console,
         {
@@ -55,6 +55,7 @@ def describe_model(path: Path, console: "Console") -> None:
             "organism": setup.get("organism", _HUMAN),
             "unlabeled_category": ", ".join(checked_unlabeled(setup["unlabeled_category"])),
             "cells learned from": str(sum(model.record.label_counts.values())),
+            "genes": "all" if panel is None else f"a panel of {len(panel)}",
         },
     )
     modalities = model.modalities

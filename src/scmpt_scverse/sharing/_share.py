@@ -172,10 +172,12 @@ def _reference_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, _Metrics
         for modality, trained in model.modalities.trained_with.items()
     ]
     others = [name for name in model.modalities.names if name not in model.modalities.trained_with]
+    source = model.modalities.source
     facts = {
         "modalities": "; ".join([*encoders, *others]),
-        "genes of the training data": f"{len(model.modalities.source.genes):,}",
-        "species of the training data": model.modalities.source.names["organism"],
+        "genes of the training data": f"{len(source.genes):,}",
+        **({} if source.panel is None else {"genes that it reads": f"{len(source.panel):,}"}),
+        "species of the training data": source.names["organism"],
         "training cells": f"{len(model.record.cells):,} (digest {model.record.digest[:12]})",
         **({"batches": list_some(model.record.batches)} if model.record.batches else {}),
     }
