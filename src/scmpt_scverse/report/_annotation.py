@@ -157,10 +157,11 @@ def _shares(adata: "AnnData", column: str) -> "FloatArray":
 
 
 def _second_best(table: pd.DataFrame, predicted: Labelling) -> SecondBest | None:
-    labels = [label_text(column) for column in table.columns]
-    # A slash in a label is written as | in the columns of text models.
+    # Columns of files have no slash: it is written as |.
+    written = {label.replace("/", "|"): label for label in predicted.labels}
+    labels = [written.get(name, name) for name in map(label_text, table.columns)]
     place = {label: number for number, label in enumerate(labels)}
-    column_of = np.array([place.get(label, place.get(label.replace("/", "|"), -1)) for label in predicted.labels])
+    column_of = np.array([place.get(label, -1) for label in predicted.labels])
     if len(labels) < 2 or not len(column_of):
         return None
     codes, probabilities = np.full(len(table), -1), np.full(len(table), np.nan)

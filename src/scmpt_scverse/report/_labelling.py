@@ -92,4 +92,5 @@ def _shaded(colour: str, by: float) -> str:
     from matplotlib.colors import to_hex, to_rgb
 
     target = 1.0 if by > 0 else 0.0
-    return to_hex([part + (target - part) * abs(by) for part in to_rgb(colour)])
+    red, green, blue = (part + (target - part) * abs(by) for part in to_rgb(colour))
+    return to_hex((red, green, blue))

@@ -49,4 +49,4 @@ def _percent(share: float) -> str:
         return "< 0.1 %"
     if 0.999 < share < 1:
         return "> 99.9 %"
-    return f"{100 * share:.1f} %" if share < 0.1 or 0.9 < share < 1 else f"{100 * share:.0f} %"
+    return f"{share:.1%}".replace("%", " %") if 0 < share < 0.1 or 0.99 < share < 1 else f"{100 * share:.0f} %"

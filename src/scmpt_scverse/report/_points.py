@@ -120,8 +120,8 @@ def _principal_components(values: "FloatArray") -> "FloatArray":
     if not len(values):
         return np.empty((0, 2))
     centred = values - values.mean(axis=0)
-    axes = np.linalg.eigh(centred.T @ centred)[1][:, :-3:-1]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    axes = np.linalg.eigh(centred.T @ centred).eigenvectors[:, :-3:-1]
+    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0, keepdims=True), axis=0))
     components: FloatArray = centred @ axes
     return components
 
