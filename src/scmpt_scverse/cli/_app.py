@@ -39,6 +39,7 @@ from scmpt_scverse.cli._options import (
     parse_obsm_keys,
 )
 from scmpt_scverse.cli._refine import refine
+from scmpt_scverse.cli._report import report
 from scmpt_scverse.cli._species import check_organism, human_symbols
 from scmpt_scverse.cli._tables import table_of
 
@@ -157,6 +158,7 @@ app.command()(annotate)
 app.command()(align)
 app.command()(search)
 app.command()(describe)
+app.command()(report)
 
 
 @app.command()

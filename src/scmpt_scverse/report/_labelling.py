@@ -21,7 +21,9 @@ _GREY = "#8c8c8c"
 #: Okabe and Ito's colours, which colour-blind people can tell apart, without black, which is lost on a dark page.
 _SAFE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#c9b800")
 #: The same hues, lighter and darker: light and dark can be told apart by everybody.
-_LIGHTER, _DARKER = 0.45, -0.35
+_LIGHTER, _DARKER = 0.45, -0.3
+#: Luminance that dots need, to be seen on a light and on a dark page.
+_DARKEST, _LIGHTEST = 0.07, 0.7
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,16 @@ def _palette(n_labels: int) -> list[str]:
     shades = [*_SAFE, *(_shaded(colour, by) for by in (_LIGHTER, _DARKER) for colour in _SAFE)]
     if n_labels <= len(shades):
         return shades
-    return list(dict.fromkeys([*shades, *(to_hex(colour) for colour in palettes.default_102)]))
+    many = [to_hex(colour) for colour in palettes.default_102]
+    return list(dict.fromkeys([*shades, *(colour for colour in many if _is_visible(colour))]))
+
+
+def _is_visible(colour: str) -> bool:
+    """Whether dots of this colour are seen on a light and on a dark page."""
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (part**2.2 for part in to_rgb(colour))
+    return _DARKEST < 0.2126 * red + 0.7152 * green + 0.0722 * blue < _LIGHTEST
 
 
 def _shaded(colour: str, by: float) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 #: A byte that stands for a missing value, and a code that stands for no label.
 MISSING_BYTE, MISSING_CODE = 255, 65535
+#: Three times as fast as the highest one, for about a tenth more bytes.
+_LEVEL = 6
 _LARGEST_BYTE, _LARGEST_PLACE = 254, 65535
 
 
@@ -46,4 +48,4 @@ def packed_texts(texts: Sequence[str], most_bytes: int) -> str | None:
 
 
 def _deflated(content: bytes) -> str:
-    return base64.b64encode(zlib.compress(content, 9)).decode("ascii")
+    return base64.b64encode(zlib.compress(content, _LEVEL)).decode("ascii")

@@ -156,7 +156,7 @@
   }
   function dotRadius() {
     const room = Math.sqrt((width * height) / data.n);
-    return Math.min(9 * ratio, Math.max(0.9 * ratio, 0.13 * room) * Math.sqrt(view.scale));
+    return Math.min(9 * ratio, Math.max(1.2 * ratio, 0.17 * room) * Math.sqrt(view.scale));
   }
   let drawnIn = 0;
   function draw() {
