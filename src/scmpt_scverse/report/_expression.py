@@ -12,6 +12,8 @@ from scmpt_scverse._checks import check_key
 from scmpt_scverse.pp import CHUNK_SIZE, ExpressionReader, are_linear, log_normalised
 
 if TYPE_CHECKING:
+    from anndata import AnnData
+
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
 
 #: Fewer cells have no spread of their own to speak of; that of the other cells stands for it.
@@ -65,14 +67,20 @@ class CellExpression:
 
     Parameters
     ----------
-    reader
-        Expression of all cells.
+    adata
+        All cells.
+    layer, gene_symbols
+        Where expression and symbols are.
     rows
         Which cells, ascending, shape `(n_cells,)`.
     """
 
-    def __init__(self, reader: ExpressionReader, rows: "IntArray") -> None:
+    def __init__(
+        self, adata: "AnnData", rows: "IntArray", *, layer: str | None = None, gene_symbols: str | None = None
+    ) -> None:
+        reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols)
         self.genes = reader.genes
+        self._column_names = [str(name) for name in adata.var_names]
         self._reader, self._rows = reader, rows
         step = max(1, -(-len(rows) // CHUNK_SIZE))
         self._is_linear = are_linear([reader.take(rows[::step]).matrix])  # cells from everywhere
@@ -96,10 +104,17 @@ class CellExpression:
         values: FloatArray = np.concatenate([np.empty((0, len(columns)), dtype=np.float32), *chunks])
         return values
 
-    def check_genes(self, genes: Sequence[str]) -> None:
-        """Raise `KeyError` for a gene that is not there."""
-        for gene in genes:
-            check_key(gene, self.genes, "the genes of these cells", hint=" Pass `gene_symbols=` if they are in `.var`.")
+    def symbols_of(self, names: Sequence[str]) -> list[str]:
+        """The symbols that are meant: themselves, or those of columns of these names; `KeyError` for other names."""
+        of_column = dict(zip(self._column_names, self._reader.names.symbols, strict=True))
+        known = set(self.genes)
+        symbols = [name if name in known else of_column.get(name, "") for name in names]
+        for name, symbol in zip(names, symbols, strict=True):
+            if symbol not in known:
+                check_key(
+                    name, self.genes, "the genes of these cells", hint=" Pass `gene_symbols=` if it is in `.var`."
+                )
+        return symbols
 
     def _chunks(self) -> "Iterator[tuple[int, sparse.csr_matrix]]":
         for start in range(0, len(self._rows), CHUNK_SIZE):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.report._cards import largest_groups
 from scmpt_scverse.report._evidence import Description, Evidence, round_robin
 from scmpt_scverse.report._expression import CellExpression, GroupMoments
@@ -92,16 +91,14 @@ def genes_of(
         What models wrote, by label.
     """
     try:
-        expression = CellExpression(
-            ExpressionReader(adata, layer=request.layer, gene_symbols=request.gene_symbols), rows
-        )
-        expression.check_genes(request.genes)
+        expression = CellExpression(adata, rows, layer=request.layer, gene_symbols=request.gene_symbols)
+        asked = expression.symbols_of(request.genes)
         codes = largest_groups(labelling)
         number = np.full(len(labelling.labels), len(codes))
         number[codes] = np.arange(len(codes))
         moments = expression.moments(number[labelling.codes[rows]], len(codes) + 1)
         found = {**_higher_genes(moments, [labelling.labels[code] for code in codes], len(rows)), **evidence}
-        names = _coloured(request.genes, found, descriptions, moments, expression.genes)
+        names = _coloured(asked, found, descriptions, moments, expression.genes)
         return Genes(found, names, expression.values(names))
     except (TypeError, ValueError) as error:
         if request.is_explicit:

@@ -46,7 +46,9 @@ def _template() -> "Template":
 def _percent(share: float) -> str:
     """A share in words: 0 and 100 % only where it is exactly that."""
     if 0 < share < 0.001:
-        return "< 0.1 %"
-    if 0.999 < share < 1:
-        return "> 99.9 %"
-    return f"{share:.1%}".replace("%", " %") if 0 < share < 0.1 or 0.99 < share < 1 else f"{100 * share:.0f} %"
+        text = "< 0.1"
+    elif 0.999 < share < 1:
+        text = "> 99.9"
+    else:
+        text = f"{100 * share:.1f}" if 0 < share < 0.1 or 0.99 < share < 1 else f"{100 * share:.0f}"
+    return f"{text}\N{NO-BREAK SPACE}%"

@@ -75,7 +75,9 @@ def points_of(adata: "AnnData", basis: str | None, key: str, rows: "IntArray") -
     if found is None:
         note = f"No embedding of these cells was found, so there is no plot. {_ADVICE}"
         return Points(rows[:0], np.empty((0, 2)), "", [note])
-    values = checked_numbers(adata.obsm[found][rows], f"adata.obsm[{found!r}]", ndim=2)
+    stored = adata.obsm[found]
+    chosen = stored.iloc[rows] if hasattr(stored, "iloc") else stored[rows]
+    values = checked_numbers(chosen, f"adata.obsm[{found!r}]", ndim=2)
     if values.shape[1] < 2:
         raise ValueError(
             f"Expected at least two columns in `adata.obsm[{found!r}]`; found {values.shape[1]}. Pass another `basis=`."
@@ -90,6 +92,8 @@ def points_of(adata: "AnnData", basis: str | None, key: str, rows: "IntArray") -
         coordinates = _principal_components(values[is_known])
         name = f"principal components of {_plain_name(found)}"
         notes.append(f"There is no UMAP, so the first two {name} are drawn. {_ADVICE}")
+    if found.removeprefix("X_") == "spatial":
+        coordinates = coordinates * [1, -1]  # of an image, whose first row is above
     if not is_known.all():
         n = int((~is_known).sum())
         notes.append(f"{n:,} of these cells {'is' if n == 1 else 'are'} not drawn, without values in {found}.")
@@ -111,7 +115,7 @@ def _basis_key(adata: "AnnData", basis: str | None, key: str) -> str | None:
 
 
 def _has_two_columns(adata: "AnnData", name: str) -> bool:
-    shape = getattr(adata.obsm.get(name), "shape", ())
+    shape: tuple[int, ...] = getattr(adata.obsm.get(name), "shape", ())
     return len(shape) == 2 and shape[1] >= 2
 
 
@@ -121,7 +125,7 @@ def _principal_components(values: "FloatArray") -> "FloatArray":
         return np.empty((0, 2))
     centred = values - values.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred).eigenvectors[:, :-3:-1]
-    axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0, keepdims=True), axis=0))
+    axes = axes * np.sign([axis[np.abs(axis).argmax()] for axis in axes.T])
     components: FloatArray = centred @ axes
     return components
 

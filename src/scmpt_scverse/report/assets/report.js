@@ -110,12 +110,14 @@
       nShown += shown[cell];
     }
   }
+  let peeked = -1; // the entry of the legend under the pointer, whose cells alone keep their colour
   async function paint() {
     const hidden = packedColour(dark.matches ? "#2a2f37" : "#e8ebef"), missing = packedColour("#8c8c8c");
     const labelling = current();
     if (labelling) {
       const palette = labelling.colours.map(packedColour);
-      colours = Uint32Array.from(shown, (keep, cell) => (keep ? palette[labelling.codes[cell]] : hidden));
+      const isSeen = (cell) => shown[cell] && (peeked < 0 || labelling.codes[cell] === peeked);
+      colours = Uint32Array.from(shown, (_, cell) => (isSeen(cell) ? palette[labelling.codes[cell]] : hidden));
       order = Uint32Array.from(shuffle());
     } else {
       const values = await currentValues();
@@ -123,8 +125,8 @@
       colours = Uint32Array.from(shown, (keep, cell) => !keep ? hidden : values[cell] === MISSING_BYTE ? missing : ramp[values[cell]]);
       order = Uint32Array.from(shuffle()).sort((one, other) => (values[one] % MISSING_BYTE) - (values[other] % MISSING_BYTE));
     }
-    if (nShown < data.n) { // hidden cells below the others
-      const below = order.filter((cell) => !shown[cell]), above = order.filter((cell) => shown[cell]);
+    if (nShown < data.n || peeked >= 0) { // hidden cells below the others
+      const below = order.filter((cell) => colours[cell] === hidden), above = order.filter((cell) => colours[cell] !== hidden);
       order.set(below);
       order.set(above, below.length);
     }
@@ -213,6 +215,8 @@
       const n = counts[code] === all[code] ? plain(all[code]) : `${plain(counts[code])} of ${plain(all[code])}`;
       entry.append(swatch, element("span", {}, label), element("span", { class: "n" }, n));
       entry.addEventListener("click", () => toggle(labelling.id, code));
+      entry.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") peek(code); });
+      entry.addEventListener("pointerleave", () => peek(-1));
       box.append(entry);
     });
   }
@@ -227,6 +231,7 @@
     }
   }
   async function update() {
+    peeked = -1;
     filter();
     await paint();
     controls();
@@ -234,6 +239,11 @@
     draw();
     status.textContent = `${plain(nShown)} of ${plain(data.n)} drawn cells shown.`;
     Object.assign(plot.dataset, { shown: nShown, drawn: data.n, color: state.color, ms: drawnIn.toFixed(1) });
+  }
+  async function peek(code) {
+    peeked = code;
+    await paint();
+    redraw();
   }
   const change = async () => { writeAddress(); await update(); };
   async function toggle(id, code) {
