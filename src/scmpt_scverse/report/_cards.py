@@ -18,6 +18,8 @@ MOST_CARDS = 200
 #: Labels that are named as confused, or as parts of a group, and the smallest share that is named.
 _N_NAMED = 3
 _LEAST_SHARE = 0.01
+#: A second-best label of a lower mean probability is none to confuse with.
+_LEAST_PROBABILITY = 0.05
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Card:
     consists_of
         The predicted labels of the cells of a group; empty for a card about a predicted label.
     confused_with
-        The second-best labels of its cells.
+        The second-best labels of its cells, where they are at all probable.
     evidence
         Genes that speak for it; `None` where there are none.
     description
@@ -126,14 +128,16 @@ def _consists_of(annotation: Annotation, labelling: "Labelling", rows: "IntArray
 
 
 def _confused_with(annotation: Annotation, rows: "IntArray") -> list[Named]:
+    """The second-best labels that are near enough to be meant; those of the most cells first."""
     second = annotation.second
     if second is None:
         return []
     codes, probabilities = second.codes[rows], second.probabilities[rows]
-    return [
+    named = [
         Named(second.labels[code], share, float(probabilities[codes == code].mean()))
         for code, share in _most(codes, second.labels)
     ]
+    return [each for each in named if each.probability is not None and each.probability >= _LEAST_PROBABILITY]
 
 
 def _most(codes: "IntArray", labels: Sequence[str]) -> list[tuple[int, float]]:

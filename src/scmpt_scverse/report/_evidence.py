@@ -21,7 +21,6 @@ _PARTS = {
     "genes_against": "against it",
     "states": "states",
     "unusual": "unusual",
-    "candidates": "other labels",
     "path": "kinds",
 }
 
