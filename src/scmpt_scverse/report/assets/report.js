@@ -66,8 +66,8 @@
   const packedColour = (hex) => channels(hex).reduce((all, part, at) => all | (part << (8 * at)), 0) >>> 0;
   // From little to much: darker on a light page, brighter on a dark one, so that lightness alone tells the value.
   const RAMPS = {
-    light: ["#d5dae1", "#a6cbe0", "#5fa5cf", "#2878b0", "#0d4a85", "#071f47"],
-    dark: ["#3c4350", "#31688e", "#21918c", "#5ec962", "#b5de2b", "#fde725"],
+    light: ["#c9d0d9", "#a6cbe0", "#5fa5cf", "#2878b0", "#0d4a85", "#071f47"],
+    dark: ["#4d5563", "#31688e", "#21918c", "#5ec962", "#b5de2b", "#fde725"],
   };
   function rampColours() {
     const stops = RAMPS[dark.matches ? "dark" : "light"].map(channels);
@@ -112,7 +112,7 @@
   }
   let peeked = -1; // the entry of the legend under the pointer, whose cells alone keep their colour
   async function paint() {
-    const hidden = packedColour(dark.matches ? "#2a2f37" : "#e8ebef"), missing = packedColour("#8c8c8c");
+    const hidden = packedColour(dark.matches ? "#22262d" : "#edeff2"), missing = packedColour("#8c8c8c");
     const labelling = current();
     if (labelling) {
       const palette = labelling.colours.map(packedColour);
