@@ -14,7 +14,7 @@ from scmpt_scverse.cli import app
 
 COMMANDS = (
     *("demo", "embed", "train", "annotate", "align", "search"),
-    *("evaluate", "pretrain", "probe", "cache", "refine", "info", "describe"),
+    *("evaluate", "pretrain", "probe", "cache", "refine", "info", "describe", "report"),
 )
 TRAIN = ["--labels-key", "bulk_labels", "--obsm", "expression=X_pca", "--fusion", "concat", "--max-epochs", "30"]
 

@@ -147,3 +147,15 @@ def test_page_stands_alone(demo: Demo) -> None:
     assert "$" not in re.sub(r'"data:[^"]*"', "", demo.page)
     assert all(len(alt) > 20 for alt in reader.alts)
     assert str(demo.out / "index.html") in demo.stdout.replace("\n", "")
+
+
+def test_page_links_to_a_report_of_the_same_cells(demo: Demo) -> None:
+    assert 'href="report.html"' in demo.page
+    assert "report.html" in demo.stdout
+    report = (demo.out / "report.html").read_text()
+    cells = anndata.read_h5ad(demo.out / "annotated.h5ad")
+    for label in cells.obs["scmpt_prediction"].cat.categories:
+        assert f"<h3>{escape(label)}</h3>" in report
+    assert "integrated gradients, from scmpt_attributions" in report
+    colours = dict(zip(cells.obs["bulk_labels"].cat.categories, cells.uns["bulk_labels_colors"], strict=True))
+    assert all(colours[label] in report for label in cells.obs["scmpt_prediction"].cat.categories)

@@ -7,6 +7,7 @@ from scmpt_scverse._slots._checks import (
     check_writable as check_writable,
     is_ranking as is_ranking,
 )
+from scmpt_scverse._slots._colours import colours_of as colours_of
 from scmpt_scverse._slots._keys import (
     BY_MODALITY as BY_MODALITY,
     DEFAULT_ATTRIBUTIONS_KEY as DEFAULT_ATTRIBUTIONS_KEY,

@@ -43,6 +43,7 @@ from scmpt_scverse.cli._options import (
     parse_obsm_keys,
 )
 from scmpt_scverse.cli._refine import refine
+from scmpt_scverse.cli._report import report
 from scmpt_scverse.cli._species import chosen_organism, where_read
 from scmpt_scverse.cli._tables import table_of
 
@@ -174,6 +175,7 @@ app.command()(annotate)
 app.command()(align)
 app.command()(search)
 app.command()(describe)
+app.command()(report)
 
 
 @app.command()

@@ -14,11 +14,12 @@ import pandas as pd
 import scvi
 from sklearn.metrics import roc_auc_score
 
-from scmpt_scverse import SCMPT, datasets, evaluation, metrics, tl
+from scmpt_scverse import SCMPT, datasets, evaluation, metrics, pl, tl
 from scmpt_scverse.cli._demo_page import (
     BASELINE,
     LABELS_KEY,
     RECOMMENDED,
+    REPORT_NAME,
     DemoResults,
     comparison,
     mean_scores,
@@ -125,9 +126,12 @@ def run_demo(out: Path, *, seed: int, n_splits: int, max_epochs: int | None, con
     results.scores.to_csv(out / "metrics.csv")
     results.write_json(out / "results.json")
     write_page(out / "index.html", results, held_out, hidden)
-    save_cells(held_out, out / "annotated.h5ad")  # after the page: with the colours of its plots
+    # After the page: with the colours of its plots.
+    pl.report(held_out, out / REPORT_NAME, title="Held-out blood cells of the scmpt demo")
+    save_cells(held_out, out / "annotated.h5ad")
     say(f"\nDone in {time.perf_counter() - started:.0f} s. Now open the page that explains the results:")
     say(f"  {(out / 'index.html').absolute()}")
+    say(f"It links to an interactive report of the cells, {REPORT_NAME} beside it.")
 
 
 def _run_split(train: "AnnData", test: "AnnData", max_epochs: int | None) -> "tuple[SCMPT, AnnData, pd.DataFrame]":

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 LABELS_KEY = "bulk_labels"
 RECOMMENDED = "recommended model"
 BASELINE = "logistic regression"
+#: The interactive report beside the page.
+REPORT_NAME = "report.html"
 #: Metrics that are shown; `metrics.csv` has more.
 _SHOWN = ["accuracy", "macro_f1", "ece"]
 _WORDS = {"accuracy": "accuracy", "macro_f1": "macro F1", "ece": "calibration error"}
@@ -152,6 +154,7 @@ def write_page(path: Path, results: DemoResults, held_out: "AnnData", hidden: "A
         scores_by_split=_table(by_split, "predictor"),
         umaps=_umaps(held_out),
         legend=_legend(held_out),
+        report=REPORT_NAME,
         reliability=_figure(
             lambda: _reliability(held_out),
             "Bar chart of the share of correct predictions by confidence; the diagonal is perfect calibration.",

@@ -1,4 +1,4 @@
-"""Plots of annotated cells and of training; they read results and compute none."""
+"""Plots of annotated cells and of training; they read results and compute none. The report is a page of its own."""
 
 from scmpt_scverse.pl._ablation import ablations, deletion_curves
 from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap
@@ -10,6 +10,7 @@ from scmpt_scverse.pl._prediction import confusion_matrix
 from scmpt_scverse.pl._reliability import reliability_diagram
 from scmpt_scverse.pl._search import search
 from scmpt_scverse.pl._trust import contributions, novelty
+from scmpt_scverse.report import report
 
 __all__ = [
     "ablations",
@@ -26,6 +27,7 @@ __all__ = [
     "novelty",
     "profiles",
     "reliability_diagram",
+    "report",
     "search",
     "training_curve",
 ]
