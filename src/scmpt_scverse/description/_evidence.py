@@ -105,8 +105,8 @@ class Evidence:
     unusual
         What to look at.
     vector
-        Mean of the cells on the axes of the text tower, as :meth:`scmpt_scverse.SCMMGPT.get_latent_representation` gives
-        them, shape `(n_axes,)`; for writers that read cells, and `None` for others.
+        Mean of the cells on the axes of the text tower, shape `(n_axes,)`, as
+        :meth:`scmpt_scverse.SCMMGPT.get_latent_representation` gives them; `None` unless the writer reads cells.
     """
 
     name: str

@@ -26,12 +26,15 @@ class LanguageModelWriter(Writer):
     """Writes by a causal language model of transformers that was taught by `SCMMGPT.train(stage="describe")`.
 
     A text begins with the term of the evidence, and a colon: the language model writes what follows, and decides no
-    label. Whole sentences are kept, two at most, none twice. There is no text where no term is sure.
+    label. Whole sentences are kept, two at most, none twice. There is no text where no term is sure, or it was not
+    taught.
 
     Parameters
     ----------
     cells
         What was trained.
+    terms
+        That were taught, in lower case.
     language
         The language model that it was trained with.
     seed
@@ -42,8 +45,10 @@ class LanguageModelWriter(Writer):
     name = TAUGHT
     reads_cells: ClassVar[bool] = True
 
-    def __init__(self, cells: "CellWriter", language: "LanguageModel", *, seed: int | None = None) -> None:
-        self.cells, self.language, self.seed = cells, language, seed
+    def __init__(
+        self, cells: "CellWriter", terms: frozenset[str], language: "LanguageModel", *, seed: int | None = None
+    ) -> None:
+        self.cells, self.terms, self.language, self.seed = cells, terms, language, seed
 
     def write(self, evidence: Sequence[Evidence]) -> list[str | None]:
         """See :meth:`Writer.write`."""
@@ -52,7 +57,8 @@ class LanguageModelWriter(Writer):
 
     def _text(self, network: Any, evidence: Evidence) -> str | None:
         vector = evidence.vector
-        if not evidence.is_sure or vector is None or not np.isfinite(vector).all():
+        is_known = evidence.is_sure and evidence.term.lower() in self.terms
+        if not is_known or vector is None or not np.isfinite(vector).all():
             return None
         begun, end = self.language.ids(f" {evidence.term}:"), self.language.end_ids[-1]
         seed = None if self.seed is None else _seed_of(self.seed, evidence.name)

@@ -34,20 +34,29 @@ class TaughtWriter:
         Folder or hub id of the language model.
     fingerprint
         Of the language model.
+    terms
+        That it has learned texts of, in lower case; of others it writes nothing.
     """
 
     cells: CellWriter
     source: str
     fingerprint: str
+    terms: frozenset[str]
 
     def state(self) -> dict[str, Any]:
         """All but the arrays, as plain values."""
-        return {**self.cells.state(), "source": self.source, "fingerprint": self.fingerprint}
+        return {
+            **self.cells.state(),
+            "source": self.source,
+            "fingerprint": self.fingerprint,
+            "terms": sorted(self.terms),
+        }
 
     @classmethod
     def from_saved(cls, arrays: Mapping[str, Any], state: Mapping[str, Any]) -> Self:
         """From the arrays of `cells` and :meth:`state`."""
-        return cls(CellWriter.from_saved(arrays, state), str(state["source"]), str(state["fingerprint"]))
+        terms = frozenset(map(str, state["terms"]))
+        return cls(CellWriter.from_saved(arrays, state), str(state["source"]), str(state["fingerprint"]), terms)
 
     def check(self, language: "LanguageModel") -> None:
         """Raise `ValueError` unless a language model is the one that it was trained with."""
@@ -183,7 +192,8 @@ def fit_writer(
     fitted = CellWriter.fit(
         cells, language.network, frame_of(language), options, fingerprint=language.fingerprint, run=run
     )
-    return TaughtWriter(fitted, language.source, language.fingerprint)
+    terms = frozenset(text.split(":")[0].rstrip(".").lower() for text in texts)
+    return TaughtWriter(fitted, language.source, language.fingerprint, terms)
 
 
 def cell_vectors(model: "TextModel", query: Query) -> "FloatArray":

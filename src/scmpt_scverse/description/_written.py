@@ -32,9 +32,7 @@ def writer_of(given: Any) -> Writer:
 
 
 def is_language_model(given: Any, taught: TaughtWriter | None) -> bool:
-    """Whether a user means a language model of transformers: by the name or place of the one that was taught, by a
-    folder or hub id, or as it is.
-    """
+    """Whether a user means a language model of transformers: the one that was taught, a folder, a hub id, or a pair."""
     if isinstance(given, str) and given not in WRITERS.names():
         is_known = given == TAUGHT or (taught is not None and given == taught.source)
         return is_known or "/" in given or Path(given).is_dir()

@@ -19,6 +19,9 @@ GivenLanguageModel: TypeAlias = "StrPath | tuple[PreTrainedModel, PreTrainedToke
 _ADVICE = (
     "Pass the folder of a causal language model as transformers saves it, a hub id, or a pair of network and tokenizer."
 )
+#: Words that follow when a network is asked what it says of those before, and by how many units of rounding what it
+#: says may differ: without a mask, a small one of random weights differs by thousands.
+_N_FOLLOWING, _ROUNDING = 8, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +78,14 @@ class LanguageModel:
                 f"Expected a causal language model in {source!r}; found {type(network).__name__}, whose words depend "
                 f"on words that follow. {_ADVICE}"
             )
-        return cls(source, network, tokenizer, _fingerprint(network, tokenizer))
+        opened = cls(source, network, tokenizer, _fingerprint(network, tokenizer))
+        n_words = network.get_input_embeddings().num_embeddings
+        if not 0 < max(opened.ids("B cell: a cell."), default=-1) < n_words:  # an empty one has no words, or one beyond
+            raise ValueError(
+                f"Expected the tokenizer of a causal language model in {source!r}; found none, or that of another one: "
+                f"it does not read words as the {n_words:,} that the network knows. {_ADVICE}"
+            )
+        return opened
 
     def ids(self, text: str) -> list[int]:
         """Tokens of a piece of text, without special ones."""
@@ -139,10 +149,12 @@ def _is_causal(network: Any) -> bool:
     if getattr(network.config, "is_encoder_decoder", False):
         return False
     size = network.get_input_embeddings().num_embeddings
-    first, other = ([1 % size, 2 % size, last % size] for last in (3, 4))
+    first, other = ([1, 2, *range(start, start + _N_FOLLOWING)] for start in (3, 3 + _N_FOLLOWING))
+    tokens = torch.tensor([first, other], device=network.device) % size
     with torch.inference_mode():
-        logits = network(input_ids=torch.tensor([first, other], device=network.device)).logits[:, :2].float()
-    return bool(torch.allclose(logits[0], logits[1], rtol=1e-3, atol=1e-4))
+        logits = network(input_ids=tokens).logits[:, :2]
+    rounding = _ROUNDING * torch.finfo(logits.dtype).eps
+    return bool((logits[0] - logits[1]).abs().max() <= rounding * logits.abs().max())
 
 
 def _fingerprint(network: Any, tokenizer: Any) -> str:

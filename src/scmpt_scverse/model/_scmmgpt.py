@@ -215,8 +215,8 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             Of `"describe"` and `"generate"`. Label to a description in your own words or to a list of markers, for
             labels that the Cell Ontology does not know.
         text_key
-            Of `"describe"`. Column of `.obs` with a text about each cell, which is learned in place of the definition of
-            its label; cells without a text, or without a label, are left out.
+            Of `"describe"`. Column of `.obs` with a text about each cell, learned in place of the definition of its
+            label; cells without a text, or without a label, are left out.
         language_model
             Of `"describe"`. Folder of a causal language model of transformers, hub id whose files are on this machine,
             or a pair of network and tokenizer. It is frozen, and no part of the model that is saved, which names it and

@@ -132,6 +132,7 @@ def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = No
         )
         with warnings.catch_warnings():  # it turns matrices by itself where a network holds them transposed
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
+            warnings.simplefilter("ignore", FutureWarning)  # it reads what transformers has renamed
             with_lora = peft.get_peft_model(network, config)
         try:
             if weights is not None:
@@ -139,7 +140,6 @@ def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = No
             yield with_lora
         finally:
             with_lora.unload()
-            del network.peft_config
     finally:
         for each in learned:
             each.requires_grad_(True)

@@ -204,7 +204,7 @@ class DescribesMixin:
                 )
             language = LanguageModel.open(self.writer.source if given == TAUGHT else given)
             self.writer.check(language)
-            return LanguageModelWriter(self.writer.cells, language, seed=seed)
+            return LanguageModelWriter(self.writer.cells, self.writer.terms, language, seed=seed)
         if seed is not None:
             raise ValueError(
                 f"`seed={seed!r}` is for language models of transformers; found `writer={given!r}`. Leave it out, or "
