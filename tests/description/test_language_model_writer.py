@@ -267,9 +267,7 @@ def test_a_folder_that_is_no_language_model(language_folder: Path, tmp_path: Pat
     shutil.copytree(language_folder, damaged)
     (damaged / "model.safetensors").write_bytes(b"no weights")
     for folder in (encoder, masked, empty, no_words, damaged):
-        with pytest.raises(
-            ValueError, match=rf"Expected (the tokenizer of )?a causal language model in .*{folder.name}"
-        ):
+        with pytest.raises(ValueError, match=f"Expected .*a causal language model in .*{folder.name}"):
             LanguageModel.open(folder)
     with pytest.raises(OSError, match="Expected a language model in the folder 'nobody/nothing'"):
         LanguageModel.open("nobody/nothing")

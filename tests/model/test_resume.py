@@ -3,14 +3,17 @@
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests._llm import make_language_model
 from tests._zero_shot import OPTIONS, WordEncoder, markers, two_studies
 from tests.generation.conftest import SMALL
 
 from scmpt_scverse import SCMMGPT
+from scmpt_scverse.module import WriterOptions
 
 pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
 
@@ -46,6 +49,12 @@ def train(stage: str, folder: Path | None) -> dict[str, np.ndarray]:
     assert model.alignment is not None
     if is_align:
         return model.alignment.arrays()
+    if stage == "describe":
+        language = make_language_model((folder or Path(tempfile.mkdtemp())).with_name("language"))
+        options = WriterOptions(n_tokens=2, max_epochs=6, batch_size=16, cells_per_text=20, max_tokens=32)
+        model.train("describe", language_model=language, options=options, checkpoints=folder, **how)  # type: ignore[arg-type]
+        assert model.writer is not None
+        return model.writer.cells.arrays()
     model.train("generate", options=SMALL, checkpoints=folder, **how)  # type: ignore[arg-type]
     assert model.generator is not None
     return model.generator.arrays()
@@ -53,7 +62,7 @@ def train(stage: str, folder: Path | None) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
-@pytest.mark.parametrize(("stage", "n_states"), [("align", 5), ("generate", 2)])
+@pytest.mark.parametrize(("stage", "n_states"), [("align", 5), ("describe", 1), ("generate", 2)])
 def test_a_killed_training_gives_the_same_model(tmp_path: Path, stage: str, n_states: int) -> None:
     """Of `"align"`, the fifth state is in the middle of the second of three trainings."""
     folder = tmp_path / "run"

@@ -14,7 +14,7 @@ from scmpt_scverse.module import CellWriter, DescribedCells, WriterOptions
 from scmpt_scverse.zero_shot import Query
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.llm import LanguageModel
     from scmpt_scverse.module import TrainingRun
     from scmpt_scverse.zero_shot import StudySource, TextModel
@@ -201,7 +201,7 @@ def cell_vectors(model: "TextModel", query: Query) -> "FloatArray":
     return query.scores(model.alignment.tower.axes.detach().cpu().numpy().T)
 
 
-def _some_of_each(codes: "FloatArray", n_most: int, seed: list[int]) -> "FloatArray":
+def _some_of_each(codes: "IntArray", n_most: int, seed: list[int]) -> "IntArray":
     """Rows of some cells of each text, ascending."""
     rng = np.random.default_rng(seed)
     chosen = [np.empty(0, dtype=np.int64)]

@@ -123,9 +123,10 @@ def _loaded(source: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
             ) from error
     try:
         with no_loading_bar():
-            network, found = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 source, dtype=torch.float32, output_loading_info=True, **options
             )
+        network, found = loaded
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:  # as above
         if is_of_machine(error):

@@ -71,4 +71,5 @@ from scmpt_scverse.module._training_plan import (
 from scmpt_scverse.module._training_run import (
     TrainingPrecision as TrainingPrecision,
     TrainingRun as TrainingRun,
+    interruptible as interruptible,
 )

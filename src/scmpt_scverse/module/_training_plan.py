@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from scmpt_scverse._loading_bar import no_lightning_notices
-from scmpt_scverse.module._training_run import KeepState, Losses, RandomState, StepLoader, TrainingRun
+from scmpt_scverse.module._training_run import KeepState, Losses, RandomState, StepLoader, TrainingRun, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,7 +181,8 @@ def fit_steps(
     before = state if state is not None and state.is_file() else None
     if before is not None:
         loader.begin_at(_step_of(before))
-    trainer.fit(plan, loader, val_dataloaders=[], ckpt_path=before)
+    with interruptible():
+        trainer.fit(plan, loader, val_dataloaders=[], ckpt_path=before)
     return np.array([float(loss) for loss in losses.of_steps], dtype=np.float32)
 
 

@@ -3,7 +3,10 @@
 import hashlib
 import itertools
 import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -168,6 +171,20 @@ class _From(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return itertools.islice(iter(self._steps), self.start, None)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is what it is elsewhere: Lightning makes an exit of it, and leaves the signal ignored."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stop:
+        raise KeyboardInterrupt from stop
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _has_cuda() -> bool:
