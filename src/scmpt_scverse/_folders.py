@@ -123,9 +123,9 @@ def claim_run(folder: Path, record: Mapping[str, Any]) -> None:
         The folder holds something else, or a training with other data or options.
     """
     file = folder / _RUN_FILE
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    partial = file.with_suffix(".partial")
+    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= {partial}):
         folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
         partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
         os.replace(partial, file)
         return

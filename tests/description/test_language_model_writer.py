@@ -102,7 +102,7 @@ def held_out_loss(model: SCMMGPT, folder: Path, query: AnnData) -> float:
     reader = ExpressionReader(query)
     vectors = cell_vectors(trained, Query(reader, model.genes, trained.alignment.background, model.background))
     labels = query.obs["cell_type"].to_numpy(dtype=object)
-    tokens = [tokens_of(text, language, 64) for text in texts_of_cells(labels, TEXTS, reader.genes)]
+    tokens = [tokens_of(each.text, language, 64) for each in texts_of_cells(labels, TEXTS, reader.genes)]
     assert model.writer is not None
     return float(model.writer.cells.losses_of(language.network, vectors, tokens).mean())
 
@@ -174,15 +174,16 @@ def test_texts_of_cells_that_are_held_out_do_not_enter(language_folder: Path) ->
         np.testing.assert_array_equal(values, found[1][name], err_msg=name)
     labels = np.array(["B cell", None, "my type"], dtype=object)
     genes = np.array(["CD19"], dtype=object)
-    assert texts_of_cells(labels, None, genes, np.array(["Makes  antibodies", "x", " "], dtype=object)).tolist() == [
-        "B cell: Makes antibodies.",
-        None,
-        None,
-    ]
+    own = np.array(["Makes  antibodies", "x", " "], dtype=object)
+    assert list(texts_of_cells(labels, None, genes, own)) == [("B cell", "B cell: Makes antibodies."), None, None]
     with pytest.warns(UserWarning, match="Nothing is known of 'my type' but the name"):
         texts = texts_of_cells(labels, None, genes)
-    assert texts[0].startswith("B cell: a lymphocyte of B lineage")
-    assert texts[1:].tolist() == [None, "my type."]
+    assert texts[0].text.startswith("B cell: a lymphocyte of B lineage")
+    assert list(texts[1:]) == [None, ("my type", "my type.")]
+    odd = np.array(["my: type", "NK"], dtype=object)
+    told = texts_of_cells(odd, {"my: type": "My: type: helps"}, genes)
+    assert [each.term for each in told] == ["my: type", "natural killer cell"]
+    assert told[0].text == "my: type: helps."
 
 
 @pytest.mark.filterwarnings("ignore:Of . texts")
@@ -252,7 +253,7 @@ def test_without_the_extra_lora_is_refused(monkeypatch: pytest.MonkeyPatch, lang
 
 def test_a_folder_that_is_no_language_model(language_folder: Path, tmp_path: Path) -> None:
     encoder = tmp_path / "encoder"
-    sizes = {"vocab_size": 256, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes: Any = {"vocab_size": 256, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     BertModel(BertConfig(**sizes, intermediate_size=16)).save_pretrained(encoder)
     masked = tmp_path / "masked"
     BertForMaskedLM(BertConfig(**sizes, intermediate_size=16)).save_pretrained(masked)
@@ -295,11 +296,16 @@ def test_what_cannot_be_taught_or_written_is_refused(
         ({"language_model": language_folder, "text_key": "words"}, KeyError, "No 'words'"),
         ({"language_model": language_folder, "texts": {"gribble": "x"}}, ValueError, "found 'gribble', which no cell"),
         ({"language_model": language_folder, "options": OPTIONS}, TypeError, "Expected WriterOptions"),
+        (
+            {"language_model": language_folder, "options": replace(SMALL, max_tokens=3000)},
+            ValueError,
+            "reads 4,096. Lower `max_tokens`",
+        ),
         ({"language_model": language_folder, "text_key": "blank"}, ValueError, "at least two different texts"),
     ):
         model.adata.obs["blank"] = ""
         with pytest.raises(error, match=words):
-            model.train("describe", **{**HOW, **options})  # type: ignore[arg-type]
+            model.train("describe", **{**HOW, **options})
     with pytest.raises(ValueError, match="`lora_rank` must be"):
         WriterOptions(lora_rank=-1)
     cells = two_studies()

@@ -101,4 +101,4 @@ def test_where_a_stage_is_trained_is_checked(text_model: SCMMGPT, tmp_path: Path
         ({"checkpoints": file}, FileExistsError, "found a file"),
     ):
         with pytest.raises(error, match=words):
-            text_model.train(markers=[markers()], **options)  # type: ignore[arg-type]
+            text_model.train(markers=[markers()], **options)

@@ -13,7 +13,7 @@ from scmpt_scverse.module import Frame
 
 if TYPE_CHECKING:
     from scmpt_scverse.llm import LanguageModel
-    from scmpt_scverse.module import CellWriter
+    from scmpt_scverse.module import CellWriter, WriterOptions
 
 #: What follows the words that stand for the cells, as in training.
 _PROMPT = "Description of these cells:"
@@ -34,7 +34,7 @@ class LanguageModelWriter(Writer):
     cells
         What was trained.
     terms
-        That were taught, in lower case.
+        That were taught: names in lower case, and ids.
     language
         The language model that it was trained with.
     seed
@@ -57,7 +57,7 @@ class LanguageModelWriter(Writer):
 
     def _text(self, network: Any, evidence: Evidence) -> str | None:
         vector = evidence.vector
-        is_known = evidence.is_sure and evidence.term.lower() in self.terms
+        is_known = evidence.is_sure and not self.terms.isdisjoint((evidence.term.lower(), evidence.ontology_id))
         if not is_known or vector is None or not np.isfinite(vector).all():
             return None
         begun, end = self.language.ids(f" {evidence.term}:"), self.language.end_ids[-1]
@@ -76,6 +76,17 @@ def tokens_of(text: str, language: "LanguageModel", max_tokens: int) -> list[int
     """The tokens of a text as it is learned: with its end, or cut off where it is too long."""
     ids = [*language.ids(f" {text}"), *language.end_ids]
     return ids[:max_tokens]
+
+
+def check_length(language: "LanguageModel", options: "WriterOptions") -> None:
+    """Raise `ValueError` where a language model cannot read as much as it is to read and write."""
+    limit = getattr(language.network.config, "max_position_embeddings", None)
+    needed = sum(map(len, frame_of(language))) + options.n_tokens + 2 * options.max_tokens  # what is begun, and its end
+    if limit is not None and needed > limit:
+        raise ValueError(
+            f"Expected a language model that reads {needed:,} tokens; {language.source!r} reads {limit:,}. Lower "
+            "`max_tokens` or `n_tokens` in `options`."
+        )
 
 
 def whole_sentences(text: str) -> list[str]:

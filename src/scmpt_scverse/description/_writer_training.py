@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.description._definitions import stated_definition
-from scmpt_scverse.description._language_model_writer import frame_of, tokens_of
+from scmpt_scverse.description._language_model_writer import check_length, frame_of, tokens_of
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, own_words, term_of
 from scmpt_scverse.module import CellWriter, DescribedCells, WriterOptions
 from scmpt_scverse.zero_shot import Query
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from scmpt_scverse.zero_shot import StudySource, TextModel
 
 _UNKNOWN_WORDS = "Nothing is known of {labels} but the name, so there is little to learn of it. Describe it: "
+
+
+class CellText(NamedTuple):
+    """What is learned of a cell: a text that begins with the term of its label."""
+
+    term: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class TaughtWriter:
     fingerprint
         Of the language model.
     terms
-        That it has learned texts of, in lower case; of others it writes nothing.
+        That it has learned texts of: names in lower case, and ids of the Cell Ontology; of others it writes nothing.
     """
 
     cells: CellWriter
@@ -89,7 +96,7 @@ def texts_of_cells(
 
     Returns
     -------
-    Shape `(n_obs,)`; `None` for a cell that nothing is learned from.
+    :class:`CellText`, shape `(n_obs,)`; `None` for a cell that nothing is learned from.
 
     Raises
     ------
@@ -122,17 +129,17 @@ def texts_of_cells(
     texts = np.full(len(labels), None, dtype=object)
     for row, label in enumerate(labels):
         if label is not None and (own is None or str(own[row]).strip()):
-            texts[row] = with_term(term_names[label], said[label] if own is None else str(own[row]))
+            texts[row] = _with_term(term_names[label], said[label] if own is None else str(own[row]))
     return texts
 
 
-def with_term(name: str, text: str) -> str:
+def _with_term(term: str, text: str) -> CellText:
     """A text that begins with a term, a colon after it, and ends with a full stop."""
     said = " ".join(text.split())
-    if said.lower().startswith(f"{name.lower()}:"):
-        said = said[len(name) + 1 :].strip()
-    said = f"{name}: {said}" if said else name
-    return said if said[-1] in ".!?" else f"{said}."
+    if said.lower().startswith(f"{term.lower()}:"):
+        said = said[len(term) + 1 :].strip()
+    said = f"{term}: {said}" if said else term
+    return CellText(term, said if said[-1] in ".!?" else f"{said}.")
 
 
 def fit_writer(
@@ -149,7 +156,7 @@ def fit_writer(
     Parameters
     ----------
     sources
-        Cells study by study; their labels are the texts, `None` for a cell that nothing is learned from.
+        Cells study by study; in the place of labels, what :func:`texts_of_cells` gives.
     model
         Whose axes cells are read on.
     language
@@ -170,9 +177,11 @@ def fit_writer(
     texts = sorted({text for source in sources for text in source.labels if text is not None})
     if len(texts) < 2:
         raise ValueError(
-            f"Expected cells with at least two different texts to learn from; found {list_some(texts) or 'none'}. "
+            f"Expected cells with at least two different texts to learn from; found "
+            f"{list_some(each.text for each in texts) or 'none'}. "
             "Check `labels_key`, `texts` and `text_key`, or add cells."
         )
+    check_length(language, options)
     row_of = {text: row for row, text in enumerate(texts)}
     vectors, codes, studies = [], [], []
     for number, source in enumerate(sources):
@@ -187,12 +196,14 @@ def fit_writer(
         np.concatenate(vectors),
         np.concatenate(codes),
         np.concatenate(studies),
-        [tokens_of(text, language, options.max_tokens) for text in texts],
+        [tokens_of(each.text, language, options.max_tokens) for each in texts],
     )
     fitted = CellWriter.fit(
         cells, language.network, frame_of(language), options, fingerprint=language.fingerprint, run=run
     )
-    terms = frozenset(text.split(":")[0].rstrip(".").lower() for text in texts)
+    names, ontology = {each.term for each in texts}, cell_ontology()
+    ids = {term_of(name, ontology) for name in names} - {None}
+    terms = frozenset(name.lower() for name in names) | frozenset(map(str, ids))
     return TaughtWriter(fitted, language.source, language.fingerprint, terms)
 
 

@@ -79,7 +79,7 @@ class LanguageModel:
                 f"on words that follow. {_ADVICE}"
             )
         opened = cls(source, network, tokenizer, _fingerprint(network, tokenizer))
-        n_words = network.get_input_embeddings().num_embeddings
+        n_words = _n_words(network)
         if not 0 < max(opened.ids("B cell: a cell."), default=-1) < n_words:  # an empty one has no words, or one beyond
             raise ValueError(
                 f"Expected the tokenizer of a causal language model in {source!r}; found none, or that of another one: "
@@ -149,7 +149,7 @@ def _is_causal(network: Any) -> bool:
 
     if getattr(network.config, "is_encoder_decoder", False):
         return False
-    size = network.get_input_embeddings().num_embeddings
+    size = _n_words(network)
     first, other = ([1, 2, *range(start, start + _N_FOLLOWING)] for start in (3, 3 + _N_FOLLOWING))
     tokens = torch.tensor([first, other], device=network.device) % size
     with torch.inference_mode():
@@ -165,3 +165,7 @@ def _fingerprint(network: Any, tokenizer: Any) -> str:
     for piece, number in sorted(tokenizer.get_vocab().items()):
         digest.update(f"{number} {piece}\0".encode())
     return digest.hexdigest()
+
+
+def _n_words(network: Any) -> int:
+    return len(network.get_input_embeddings().weight)

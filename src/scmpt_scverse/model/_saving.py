@@ -195,6 +195,8 @@ def load_text_model(
             model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
         if content.get("writer") is not None:
             model.writer = TaughtWriter.from_saved(under(arrays, "writer"), content["writer"])
+            if model.writer.cells.prompt.dim != trained.alignment.tower.axes.shape[1]:
+                raise ValueError("its writer reads other axes than those of its tower")
         model._become_trained()
     return model
 

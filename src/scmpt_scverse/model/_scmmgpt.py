@@ -126,6 +126,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         model = cls(adata, text_encoder=opened.text_encoder, background=opened.background)
         model.init_params_ = opened.init_params_
         model.alignment, model.types, model.genes = opened.alignment, opened.types, opened.genes
+        model.generator, model.writer = opened.generator, opened.writer
         model._become_trained()
         return model
 

@@ -84,7 +84,7 @@ class SoftPrompt(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.linear = nn.Linear(dim, n_tokens * width)
-        self.width = width
+        self.dim, self.width = dim, width
 
     @torch.no_grad()
     def start_like(self, embeddings: "Tensor") -> None:

@@ -30,7 +30,7 @@ _STEPS_BETWEEN = 25
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Where and how training runs; nothing of it is a choice about what is learned.
+    """Where training runs; of this, only the precision changes what is learned, in the last digits.
 
     Attributes
     ----------
@@ -68,6 +68,7 @@ class TrainingRun:
             The folder holds a training of other data or options.
         """
         if self.folder is not None:
+            record = {"precision": self.precision, **record}
             claim_run(self.folder, {name: _plain(value) for name, value in record.items()})
 
     @property
