@@ -46,8 +46,24 @@ def descriptions_sets(record: Mapping[str, Any]) -> str:
     return markdown(table, "set")
 
 
+def retrieval_table(record: Mapping[str, Any]) -> str:
+    """Recall and AUROC both ways, per cell and per cluster, of each set and their mean."""
+    rows = pd.DataFrame(record["retrieval"])
+    metrics = [column for column in rows if column.startswith("recall_at_") or column == "auroc"]
+    keys = ["unit", "direction"]
+    means = rows.groupby(keys, sort=False)[metrics].mean().assign(set="mean").reset_index()
+    table = pd.concat([rows, means]).sort_values(keys, kind="stable").set_index([*keys, "set"])[metrics]
+    table.index = pd.Index([f"{direction}, {name}" for _, direction, name in table.index])
+    titles = {name: name.replace("recall_at_", "recall@").replace("auroc", "AUROC") for name in metrics}
+    return markdown(table.rename(columns=titles).map(lambda value: f"{value:.3f}"), "from, to, set")
+
+
 def description_numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The means that the text names."""
+    retrieval = pd.DataFrame(record["retrieval"])
+    for direction, group in retrieval.groupby("direction"):
+        for metric in ("recall_at_1", "recall_at_10", "auroc"):
+            yield f"descriptions.retrieval.{slug(direction)}.{metric}", f"{group[metric].mean():.3f}"
     rows = pd.DataFrame(record["rows"])
     for (unit, writer), group in rows.groupby(["unit", "writer"]):
         for metric in ("label_accuracy", "accuracy_of_predict", "rouge_l"):

@@ -10,7 +10,7 @@ from _accuracy_numbers import accuracy_numbers, headline, parts, summary
 from _accuracy_page import predictors, tables as accuracy_tables
 from _cell_to_text_numbers import cell_to_text_numbers, cell_to_text_table
 from _code_constants import constants
-from _description_numbers import description_numbers, descriptions_sets, descriptions_table
+from _description_numbers import description_numbers, descriptions_sets, descriptions_table, retrieval_table
 from _encoder_numbers import corpus_table, encoder_numbers, mini_table, variants_table
 from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
 from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
@@ -106,6 +106,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "descriptions.clusters": descriptions_table(results["descriptions"], "clusters"),
         "descriptions.cells": descriptions_table(results["descriptions"], "cells"),
         "descriptions.sets": descriptions_sets(results["descriptions"]),
+        "descriptions.retrieval": retrieval_table(results["descriptions"]),
         "mutation": _mutation_table(results["mutation"]),
         "explanations.faithfulness": faithfulness_table(explained),
         "explanations.order": order_table(explained),

@@ -43,6 +43,7 @@ from scmpt_scverse.module import (
     TextAlignment,
     TokenStudy,
     TowerOptions,
+    TrainingRun,
     unit_profiles,
 )
 from scmpt_scverse.pp import ExpressionReader
@@ -203,11 +204,11 @@ class Bench:
         n_types = len(self.known.values)
         markers = np.pad(self.known.values, ((0, len(texts) - n_types), (0, 0)))
         studies = [labelled_study(study, self.queries[name], seed) for study, name in zip(real, train, strict=True)]
-        fit = TextAlignment.fit(texts, markers, studies, TowerOptions(seed=seed), accelerator="cpu")
+        fit = TextAlignment.fit(texts, markers, studies, TowerOptions(seed=seed), run=TrainingRun("cpu"))
         return replace(fit, type_texts=fit.type_texts[:n_types], type_markers=fit.type_markers[:n_types])
 
     def _fit(self, texts, terms, studies, options: QFormerOptions, reader: str) -> CellToText:
-        return fit_cell_to_text(texts, terms, studies, options, reader=reader, accelerator="cpu")
+        return fit_cell_to_text(texts, terms, studies, options, reader=reader, run=TrainingRun("cpu"))
 
     def _encode(self, texts: list[str]) -> np.ndarray:
         return self.texts.encode_texts(texts, precision="float32")

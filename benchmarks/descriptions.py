@@ -139,6 +139,27 @@ def rows_of(name: str, study: Study, model: SCMMGPT, seed: int, *, bleu: bool) -
     return rows
 
 
+def retrieval_rows(name: str, study: Study, model: SCMMGPT, seed: int) -> list[dict]:
+    """Cells find texts, and texts find cells, among all types that the model knows; per cell, and per cluster.
+
+    Scores are the probabilities without refinement: no cell is scored by others. Cells whose type the model does not
+    know are left out.
+    """
+    types = model._trained().types
+    texts = dict(zip(types.terms, types.names, strict=True))
+    truth = np.array([texts.get(term, "") for term in study.terms], dtype=object)
+    known = np.flatnonzero(truth != "")
+    cells = study.cells.copy()
+    scores = model.predict(cells, soft=True, refine="none").iloc[known]
+    clusters = clusters_of(model, cells, len(set(study.terms)), seed)[known]
+    rows = []
+    for unit, groups in (("cells", None), ("clusters", clusters)):
+        found = metrics.retrieval_metrics(pd.Series(truth[known], index=scores.index), scores, groups=groups)
+        for direction, row in found.iterrows():
+            rows.append({"set": name, "unit": unit, "direction": direction, **row.to_dict()})
+    return rows
+
+
 def steps(one: str, other: str) -> float:
     """Steps between two names of the Cell Ontology."""
     ontology = knowledge.cell_ontology()
@@ -176,6 +197,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="+", choices=list(TESTS), default=list(TESTS))
     parser.add_argument("--models", type=Path, help="folder of trained models: those in it are not trained again")
+    parser.add_argument("--only-retrieval", action="store_true", help="keep the other results that are stored")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -185,18 +207,28 @@ def main() -> None:
     names = pd.read_csv(folder / "labels_cl.tsv", sep="\t")
     encoder = RememberedTexts(encoders.get("minilm"))
     rows: list[dict] = []
+    retrieval: list[dict] = []
     for name in arguments.sets:
         model = model_for(TESTS[name], folder, arguments.models, encoder)
-        rows += rows_of(name, read_study(name, folder, names), model, arguments.seed, bleu=bleu)
+        study = read_study(name, folder, names)
+        retrieval += retrieval_rows(name, study, model, arguments.seed)
+        print(pd.DataFrame(retrieval).round(3).to_string(), flush=True)
+        if arguments.only_retrieval:
+            continue
+        rows += rows_of(name, study, model, arguments.seed, bleu=bleu)
         shown = ["set", "unit", "writer", "accuracy_of_predict", "label_accuracy", "rouge_l"]
         print(pd.DataFrame(rows)[shown].round(3).to_string(), flush=True)
-    record = {
-        "seconds": time.perf_counter() - start,
-        "seed": arguments.seed,
-        "rows": rows,
-        **machine_record(["scmpt-scverse", "torch"]),
-    }
-    (arguments.results / "descriptions.json").write_text(json.dumps(record, indent=1) + "\n")
+    file = arguments.results / "descriptions.json"
+    if arguments.only_retrieval:
+        record = json.loads(file.read_text()) | {"retrieval_seconds": time.perf_counter() - start}
+    else:
+        record = {
+            "seconds": time.perf_counter() - start,
+            "seed": arguments.seed,
+            "rows": rows,
+            **machine_record(["scmpt-scverse", "torch"]),
+        }
+    file.write_text(json.dumps(record | {"retrieval": retrieval}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,22 @@
 """Where this package keeps files of its own, and whether folders and files can be written to."""
 
+import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import platformdirs
+
+from scmpt_scverse._checks import parsed_json
 
 #: Text models that come with this package: `model` opens them, and `encoders` reads their profiles.
 TEXT_MODELS = Path(__file__).parent / "model" / "bundled"
 #: Environment variables with the folder of the caches, and with that of downloaded encoders.
 CACHE_VARIABLE, ENCODERS_VARIABLE = "SCMPT_CACHE", "SCMPT_ENCODERS"
+#: What a training was started with, in the folder that it can be resumed from.
+_RUN_FILE = "run.json"
 
 
 def cache_folder() -> Path:
@@ -98,3 +105,44 @@ def check_appendable(path: Path) -> None:
         raise type(error)(
             error.errno, f"The file {path} cannot be written to ({error.strerror}). Choose another name."
         ) from error
+
+
+def claim_run(folder: Path, record: Mapping[str, Any]) -> None:
+    """Begin a training in a folder, or make sure that the one in it is this one, so that it can be resumed.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    record
+        All that decides the result, as plain values.
+
+    Raises
+    ------
+    ValueError
+        The folder holds something else, or a training with other data or options.
+    """
+    file = folder / _RUN_FILE
+    partial = file.with_suffix(".partial")
+    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= {partial}):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
+        os.replace(partial, file)
+        return
+    try:
+        before = dict(parsed_json(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected an interrupted run in {folder}; its {_RUN_FILE} cannot be read ({error}). Remove the folder."
+        ) from error
+    now = json.loads(json.dumps(record))
+    if now != before:
+        changes = [
+            f"{name}: {before.get(name)!r} then, {now.get(name)!r} now"
+            for name in now | before
+            if now.get(name) != before.get(name)
+        ]
+        raise ValueError(
+            f"{folder} holds an interrupted run with other data or options ({'; '.join(changes)}). Pass what it was "
+            "started with to resume it, remove the folder to restart, or choose another output."
+        )

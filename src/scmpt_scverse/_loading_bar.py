@@ -7,9 +7,13 @@ from contextlib import contextmanager
 
 #: Loggers of Lightning; its notices are of level INFO.
 _LIGHTNING = ("lightning.pytorch", "lightning.fabric")
-#: Warnings of Lightning about what is meant: cells are in memory, so workers would only copy them; and a CPU is used
-#: beside a GPU where it was asked for.
-_MEANT = ("The '.*' does not have many workers", "GPU available but not used")
+#: Warnings of Lightning about what is meant: cells are in memory, so workers would only copy them; a CPU is used beside
+#: a GPU where it was asked for; and a frozen language model, which is part of a loss, drops nothing.
+_MEANT = (
+    "The '.*' does not have many workers",
+    "GPU available but not used",
+    r"Found \d+ module\(s\) in eval mode at the start of training",
+)
 
 
 @contextmanager

@@ -55,6 +55,8 @@ def test_a_page_of_cells(runner: CliRunner, cells_file: Path) -> None:
         (["--refine", "more"], "'more' is not one of"),
         (["--programmes", "nothing.csv"], "nothing.csv"),
         (["--back-off", "2"], "less than or equal to 1"),
+        (["--writer", "poet"], "Unknown `writer='poet'`"),
+        (["--writer", "language-model"], "was not taught to describe cells by a language model"),
         (["--layer", "counts"], "No 'counts' in `adata.layers`"),
     ],
 )

@@ -1,5 +1,6 @@
 """Text models on the command line: `align` makes one, `annotate`, `search` and `info` use it."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -97,6 +98,34 @@ def test_align_learns_from_all_studies(aligned: tuple[Path, str], model: str) ->
     assert [setup[name] for name in ("layer", "gene_symbols", "batch_key")] == ["counts", "symbol", None]
     saved = (Path(model) / "model.json").read_text()
     assert str(aligned[0]) not in saved, "a model does not tell where its studies were"
+    assert not Path(f"{model}.partial").exists()
+
+
+def test_align_goes_on_where_it_was_killed(
+    runner: CliRunner, aligned: tuple[Path, str], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = aligned[0], aligned[0] / "killed"
+    arguments = [str(out), *(str(folder / name / "cells.h5ad") for name in ("one", "two")), *TRAIN]
+    options = ["--markers", str(folder / "first.csv"), "--markers", str(folder / "second.tsv")]
+    command = ["align", *arguments, *options, "--layer", "counts", "--gene-symbols", "symbol"]
+    written, replaced = os.replace, []
+
+    def killed(source: Path, target: Path) -> None:
+        written(source, target)
+        replaced.append(target)
+        if len(replaced) == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        assert runner.invoke(app, command).exit_code != 0
+    assert not out.exists()
+    assert (Path(f"{out}.partial") / "run.json").is_file()
+    assert runner.invoke(app, [*command, "--seed", "1"]).exit_code != 0, "another training"
+    result = runner.invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert (out / "model.safetensors").read_bytes() == (Path(model) / "model.safetensors").read_bytes()
+    assert not Path(f"{out}.partial").exists()
 
 
 @pytest.mark.filterwarnings("ignore:Expected at least two labels in each study")

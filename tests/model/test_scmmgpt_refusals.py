@@ -107,7 +107,7 @@ def test_of_search_and_latent(text_model: SCMMGPT, text_query: AnnData, monkeypa
 def test_of_training(text_model: SCMMGPT) -> None:
     train: Any = text_model.train
     for options, error, words in (
-        ({"stage": "describe"}, ValueError, "Unknown `stage='describe'`"),
+        ({"stage": "destribe"}, ValueError, "Unknown `stage='destribe'`"),
         ({"seed": -1}, ValueError, "`seed` must be"),
         ({"accelerator": "gpuu"}, ValueError, "Unknown `accelerator='gpuu'`"),
         ({"marker_organism": "mouse"}, ValueError, "of mouse"),

@@ -10,7 +10,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from tests._zero_shot import TYPES, WordEncoder
 
-from scmpt_scverse.module import CellTokens, CellToText, QFormerOptions, TokenStudy
+from scmpt_scverse.module import CellTokens, CellToText, QFormerOptions, TokenStudy, TrainingRun
 from scmpt_scverse.module._cell_text_loss import contrast, wrong_pairs
 from scmpt_scverse.module._qformer import QFormer
 
@@ -50,7 +50,7 @@ def studies() -> list[TokenStudy]:
 
 @pytest.fixture(scope="module")
 def trained(texts: np.ndarray, studies: list[TokenStudy]) -> CellToText:
-    return CellToText.fit(texts, studies, SMALL, accelerator="cpu")
+    return CellToText.fit(texts, studies, SMALL, run=TrainingRun("cpu"))
 
 
 def mean_texts(texts: np.ndarray, trained: CellToText) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_new_cells_find_their_text_by_tokens_of_genes(
     assert accuracy(trained, texts, n_matched=0) > 0.8
     assert accuracy(trained, texts) > 0.8
     # The token of the whole cell says nothing here, and the linear map sees no other.
-    linear = CellToText.fit(texts, studies, SMALL, reader="linear", accelerator="cpu")
+    linear = CellToText.fit(texts, studies, SMALL, reader="linear", run=TrainingRun("cpu"))
     assert accuracy(linear, texts) < 0.35
     assert not linear.has_matching
 
@@ -120,13 +120,13 @@ def test_types_of_the_same_wordings_are_one_description(texts: np.ndarray, studi
     doubled = np.concatenate([texts[:2], texts[:2]])
     codes = np.repeat([0, 1], 20)
     same = [TokenStudy(planted(codes, number), codes, np.array([0, 1]) + 2 * number) for number in range(2)]
-    merged = CellToText.fit(doubled, same, SMALL, accelerator="cpu")
+    merged = CellToText.fit(doubled, same, SMALL, run=TrainingRun("cpu"))
     scores = merged.scores(planted(codes, 5), doubled.mean(axis=1) - merged.center, n_matched=0)
     np.testing.assert_array_equal(scores[:, :2], scores[:, 2:])
     assert (scores[:, :2].argmax(axis=1) == codes).mean() > 0.9
     one = [TokenStudy(planted(codes, 0), codes, np.array([0, 2]))]
     with pytest.raises(ValueError, match="at least two descriptions; found 2 label"):
-        CellToText.fit(doubled, one, SMALL, accelerator="cpu")
+        CellToText.fit(doubled, one, SMALL, run=TrainingRun("cpu"))
 
 
 def test_the_matching_head_sees_the_best_labels_only(
@@ -173,11 +173,11 @@ def test_the_same_seed_gives_the_same_network(
 ) -> None:
     few = replace(SMALL, n_steps=3)
     state = torch.get_rng_state()
-    first, again = (CellToText.fit(texts, studies, few, accelerator="cpu") for _ in range(2))
+    first, again = (CellToText.fit(texts, studies, few, run=TrainingRun("cpu")) for _ in range(2))
     assert torch.equal(state, torch.get_rng_state())  # of the user
     for name, values in first.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], values, err_msg=name)
-    other = CellToText.fit(texts, studies, replace(few, seed=1), accelerator="cpu")
+    other = CellToText.fit(texts, studies, replace(few, seed=1), run=TrainingRun("cpu"))
     assert not np.allclose(other.arrays()["network.queries"], first.arrays()["network.queries"])
 
 
@@ -185,7 +185,7 @@ def test_the_same_seed_gives_the_same_network(
 def test_arrays_round_trip_through_a_file(
     reader: Any, texts: np.ndarray, studies: list[TokenStudy], tmp_path: Path
 ) -> None:
-    fit = CellToText.fit(texts, studies, replace(SMALL, n_steps=3), reader=reader, accelerator="cpu")
+    fit = CellToText.fit(texts, studies, replace(SMALL, n_steps=3), reader=reader, run=TrainingRun("cpu"))
     save_file(fit.arrays(), tmp_path / "model.safetensors")
     again = CellToText.from_arrays(load_file(tmp_path / "model.safetensors"))
     assert again.options == fit.options

@@ -14,6 +14,7 @@ from scmpt_scverse.module import (
     Decoder,
     GeneratorOptions,
     TextCondition,
+    TrainingRun,
 )
 
 N_GENES, N_TYPES, TEXT_DIM = 40, 3, 12
@@ -45,14 +46,14 @@ def condition(of: CountedCells, row: int, *, batch: int = 0) -> TextCondition:
 
 @pytest.fixture(scope="module")
 def learned() -> CellGenerator:
-    return CellGenerator.fit(cells(), GeneratorOptions(**SMALL), accelerator="cpu")  # type: ignore[arg-type]
+    return CellGenerator.fit(cells(), GeneratorOptions(**SMALL), run=TrainingRun("cpu"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "options", [*({"decoder": name} for name in DECODERS.names()), {"likelihood": "zinb"}], ids=lambda each: str(each)
 )
 def test_each_text_gets_the_genes_and_the_size_of_its_type(options: dict[str, str]) -> None:
-    generator = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | options), accelerator="cpu")  # type: ignore[arg-type]
+    generator = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | options), run=TrainingRun("cpu"))  # type: ignore[arg-type]
     assert generator.losses[-20:].mean() < generator.losses[:5].mean()
     for row in range(N_TYPES):
         drawn = generator.draw(condition(cells(), row), 80, key=str(row), seed=0)
@@ -103,7 +104,7 @@ def test_a_shift_multiplies_genes(learned: CellGenerator) -> None:
 
 
 def test_the_same_seed_trains_the_same_generator_and_files_hold_all_of_it(learned: CellGenerator) -> None:
-    again = CellGenerator.fit(cells(), GeneratorOptions(**SMALL), accelerator="cpu")  # type: ignore[arg-type]
+    again = CellGenerator.fit(cells(), GeneratorOptions(**SMALL), run=TrainingRun("cpu"))  # type: ignore[arg-type]
     np.testing.assert_array_equal(again.losses, learned.losses)
     opened = CellGenerator.from_arrays(
         {name: np.asarray(values) for name, values in learned.arrays().items()}, learned.state()
@@ -111,7 +112,7 @@ def test_the_same_seed_trains_the_same_generator_and_files_hold_all_of_it(learne
     assert opened.options == learned.options
     expected = learned.draw(condition(cells(), 1), 30, key="", seed=0).counts
     assert (opened.draw(condition(cells(), 1), 30, key="", seed=0).counts != expected).nnz == 0
-    other = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"seed": 1}), accelerator="cpu")  # type: ignore[arg-type]
+    other = CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"seed": 1}), run=TrainingRun("cpu"))  # type: ignore[arg-type]
     assert other.losses[0] != learned.losses[0]
 
 
@@ -119,14 +120,14 @@ def test_training_leaves_the_global_random_state_alone() -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"n_steps": 2}), accelerator="cpu")  # type: ignore[arg-type]
+    CellGenerator.fit(cells(), GeneratorOptions(**SMALL | {"n_steps": 2}), run=TrainingRun("cpu"))  # type: ignore[arg-type]
     np.testing.assert_array_equal(torch.rand(3), expected)
 
 
 def test_attention_has_more_than_one_key_and_they_matter() -> None:
     """Over a single key, softmax is 1 whatever a gene asks: wordings of a text must change what genes get."""
     options = GeneratorOptions(**SMALL | {"decoder": "attention"})  # type: ignore[arg-type]
-    decoder = CellGenerator.fit(cells(), options, accelerator="cpu").network.decoder
+    decoder = CellGenerator.fit(cells(), options, run=TrainingRun("cpu")).network.decoder
     rng = torch.Generator().manual_seed(0)
     wordings = torch.randn(1, 3, TEXT_DIM, generator=rng)
     rest = torch.zeros(1, 3), torch.eye(2)[:1], torch.zeros(1, 64)

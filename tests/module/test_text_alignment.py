@@ -14,6 +14,7 @@ from scmpt_scverse.module import (
     Standardisation,
     TextAlignment,
     TowerOptions,
+    TrainingRun,
     ridge_weights,
     unit_profiles,
 )
@@ -36,7 +37,7 @@ def markers() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def alignment(texts: np.ndarray, markers: np.ndarray) -> TextAlignment:
-    return TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+    return TextAlignment.fit(texts, markers, (), SMALL, run=TrainingRun("cpu"))
 
 
 def test_the_tower_writes_the_markers_of_a_text(alignment: TextAlignment, markers: np.ndarray) -> None:
@@ -58,7 +59,7 @@ def test_cells_teach_what_no_marker_says(texts: np.ndarray, markers: np.ndarray)
     study = LabelledStudy(values, np.arange(80), codes, np.array([0, 7]))
     share = {}
     for name, studies in {"without cells": (), "with cells": (study,)}.items():
-        fit = TextAlignment.fit(texts, without, studies, SMALL, accelerator="cpu")
+        fit = TextAlignment.fit(texts, without, studies, SMALL, run=TrainingRun("cpu"))
         profile = fit.written(fit.type_texts)[7]
         share[name] = profile[70:].mean() - profile[:70].mean()
     assert share["with cells"] > share["without cells"] + 0.05
@@ -66,11 +67,11 @@ def test_cells_teach_what_no_marker_says(texts: np.ndarray, markers: np.ndarray)
 
 def test_the_same_seed_gives_the_same_tower(texts: np.ndarray, markers: np.ndarray, alignment: TextAlignment) -> None:
     state = torch.get_rng_state()
-    again = TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+    again = TextAlignment.fit(texts, markers, (), SMALL, run=TrainingRun("cpu"))
     assert torch.equal(state, torch.get_rng_state())  # of the user
     for name, values in alignment.arrays().items():
         np.testing.assert_array_equal(again.arrays()[name], values, err_msg=name)
-    other = TextAlignment.fit(texts, markers, (), TowerOptions(**{**vars(SMALL), "seed": 1}), accelerator="cpu")
+    other = TextAlignment.fit(texts, markers, (), TowerOptions(**{**vars(SMALL), "seed": 1}), run=TrainingRun("cpu"))
     assert not np.allclose(other.written(other.type_texts), alignment.written(alignment.type_texts))
 
 
@@ -143,7 +144,7 @@ def test_lightning_says_nothing_and_keeps_its_level(
                 logger.warning("a warning")
             with contextlib.suppress(KeyError), no_lightning_notices():
                 raise KeyError
-            TextAlignment.fit(texts, markers, (), SMALL, accelerator="cpu")
+            TextAlignment.fit(texts, markers, (), SMALL, run=TrainingRun("cpu"))
             assert logger.level == logging.INFO
     finally:
         logger.removeHandler(caplog.handler)

@@ -10,7 +10,7 @@ from tests._zero_shot import GENES, TYPES, WordEncoder, markers, study
 
 from scmpt_scverse import knowledge
 from scmpt_scverse.encoders import ScGPTEncoder, TokenEmbeddings, TokenEncoder
-from scmpt_scverse.module import QFormerOptions, TokenStudy
+from scmpt_scverse.module import QFormerOptions, TokenStudy, TrainingRun
 from scmpt_scverse.pp import ExpressionReader, GeneExpression
 from scmpt_scverse.zero_shot import (
     MarkerProfiles,
@@ -110,7 +110,7 @@ def test_markers_and_cells_teach_labels(known: MarkerProfiles) -> None:
         TokenStudy(cell_tokens(ExpressionReader(cells), encoder), codes, rows),
         marker_tokens(known, encoder),
     ]
-    fit = fit_cell_to_text(texts, known.types.terms, studies, SMALL, accelerator="cpu")
+    fit = fit_cell_to_text(texts, known.types.terms, studies, SMALL, run=TrainingRun("cpu"))
     query = study([TYPES[0], TYPES[2], TYPES[5], TYPES[7]], n_each=20, seed=1, dropout=0.1)
     tokens = cell_tokens(ExpressionReader(query), encoder)
     scores = text_scores(fit, tokens, texts.mean(axis=1) - fit.center)

@@ -1,5 +1,6 @@
 """The command that trains a text model. What is heavy to import is imported inside it."""
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,10 @@ from scmpt_scverse.cli._tables import table_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+
+#: Of the folder, beside that of the model, that keeps the state of training.
+_PARTIAL_SUFFIX = ".partial"
 
 
 def align(
@@ -52,7 +57,8 @@ def align(
     """Learn from marker tables and labelled studies to label cells by text, and save the model.
 
     Each study is left out once, to learn how sure the model may be; so pass two or more. Their genes may differ.
-    Files are read in chunks, whatever their size.
+    Files are read in chunks, whatever their size. Until the model is saved, OUT_MODEL.partial keeps the state of
+    training: the same command goes on from there.
 
     Example: `scmpt align my_text_model blood.h5ad gut.h5ad --labels-key cell_type --markers PanglaoDB.tsv`
     """
@@ -100,8 +106,10 @@ def align(
         seconds = model.expected_seconds(markers=tables, **options)
         typer.echo(f"Training would take about {max(1, round(seconds / 60))} min. Nothing was written.")
         return
-    model.train(markers=tables, progress=is_interactive(), **options)
+    partial = model_dir.with_name(model_dir.name + _PARTIAL_SUFFIX)
+    model.train(markers=tables, progress=is_interactive(), checkpoints=partial, **options)
     save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
+    shutil.rmtree(partial)
     typer.echo(f"Learned from {what}: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad --labels LABEL --labels LABEL")
 

@@ -65,6 +65,12 @@ def describe(
         Path | None,
         typer.Option(metavar="FILE", help="Table of further programmes, with type and gene.", show_default=False),
     ] = None,
+    writer: Annotated[
+        str,
+        typer.Option(
+            help="Who writes: retrieval, or language-model if the model was taught one in Python (stage describe)."
+        ),
+    ] = "retrieval",
     refine: Annotated[
         str | None,
         typer.Option(help="What other cells may add: none, smooth or self-train.", show_default="self-train"),
@@ -105,6 +111,7 @@ def describe(
         adata,
         groupby,
         programmes=programmes,
+        writer=writer,
         back_off=back_off,
         **where_read(adata, opened.registry, layer, gene_symbols, species),
         **options,

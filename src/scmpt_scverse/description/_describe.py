@@ -20,6 +20,7 @@ from scmpt_scverse.description._states import cells_in_state
 from scmpt_scverse.description._subjects import Subjects
 from scmpt_scverse.description._types import Levels, shown_labels, types_of
 from scmpt_scverse.description._unusual import oddities, qualities
+from scmpt_scverse.description._writer_training import cell_vectors
 from scmpt_scverse.knowledge import GeneFinder
 from scmpt_scverse.zero_shot import AnswerLimits, answers_of, backed_off, checked_others
 
@@ -58,6 +59,7 @@ def described(
     refine: "Refine",
     threshold: float,
     names: GeneFinder,
+    with_vectors: bool = False,
 ) -> Described:
     """Evidence of all groups, or of all cells.
 
@@ -77,6 +79,8 @@ def described(
         As `refine` and `back_off` of :meth:`scmpt_scverse.SCMMGPT.annotate`.
     names
         Finds genes of `whole`.
+    with_vectors
+        Whether a writer reads cells.
     """
     limits = AnswerLimits(back_off=threshold)
     answers = answers_of(model, query, candidates, checked_others(model, candidates, limits), refine, limits)
@@ -86,6 +90,9 @@ def described(
     labels = shown_labels(candidates)
     quality = qualities(whole, subjects, answers.probabilities, answers.novelty, labels, sure.covered)
     types = types_of(subjects, soft, sure, labels, names)
+    if with_vectors:
+        vectors = subjects.means(cell_vectors(model, query))
+        types = [replace(each, vector=vector) for each, vector in zip(types, vectors, strict=True)]
     profiles = _Profiles.of(model, query, genes, candidates)
     in_state = cells_in_state(whole, programmes).astype(np.float64)
     in_state[~np.isfinite(answers.probabilities).all(axis=1)] = np.nan

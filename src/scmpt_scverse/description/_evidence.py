@@ -1,7 +1,10 @@
 """What is known of a group of cells, or of one cell: all that a description may say."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from scmpt_scverse._types import FloatArray
 
 #: Whether a gene speaks for the type or against it.
 Side: TypeAlias = Literal["for", "against"]
@@ -101,6 +104,9 @@ class Evidence:
         Beyond the type.
     unusual
         What to look at.
+    vector
+        Mean of the cells on the axes of the text tower, shape `(n_axes,)`, as
+        :meth:`scmpt_scverse.SCMMGPT.get_latent_representation` gives them; `None` unless the writer reads cells.
     """
 
     name: str
@@ -116,6 +122,7 @@ class Evidence:
     genes: tuple[StatedGene, ...] = ()
     states: tuple[State, ...] = ()
     unusual: tuple[Oddity, ...] = ()
+    vector: "FloatArray | None" = field(default=None, compare=False, repr=False)
 
     @property
     def label(self) -> str:

@@ -33,6 +33,11 @@ class LLMWriter(Writer):
         self.client = client
         self.options = options or AskOptions(progress=False)
 
+    @property
+    def name(self) -> str:
+        """See :meth:`Writer.name`: the kind of client."""
+        return type(self.client).__name__
+
     def check(self) -> None:
         """See :meth:`Writer.check`."""
         self.options.check_client(self.client)

@@ -12,6 +12,8 @@ _N_STATES = 3
 class RetrievalWriter(Writer):
     """Writes one or two sentences: type and definition, then genes and states."""
 
+    name = "retrieval"
+
     def write(self, evidence: Sequence[Evidence]) -> list[str | None]:
         """See :meth:`Writer.write`; there is a text for each."""
         return [retrieved(each) for each in evidence]

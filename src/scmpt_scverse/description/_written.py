@@ -1,6 +1,8 @@
 """From evidence to texts: by any writer, checked, with the default where it says too much or nothing."""
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from scmpt_scverse._checks import list_some, warn_user
@@ -8,9 +10,10 @@ from scmpt_scverse.description._evidence import Evidence
 from scmpt_scverse.description._llm_writer import LLMWriter
 from scmpt_scverse.description._retrieval import RetrievalWriter, retrieved
 from scmpt_scverse.description._support import unsupported
-from scmpt_scverse.description._writer import WRITERS, Writer
+from scmpt_scverse.description._writer import TAUGHT, WRITERS, Writer
+from scmpt_scverse.description._writer_training import TaughtWriter
 from scmpt_scverse.knowledge import CellOntology, GeneFinder
-from scmpt_scverse.llm import LLMClient, get
+from scmpt_scverse.llm import LanguageModel, LLMClient, get
 
 
 def writer_of(given: Any) -> Writer:
@@ -26,6 +29,14 @@ def writer_of(given: Any) -> Writer:
     if isinstance(given, LLMClient) or (isinstance(given, type) and issubclass(given, LLMClient)):
         return LLMWriter(get(given))
     return WRITERS.build(given, Writer)
+
+
+def is_language_model(given: Any, taught: TaughtWriter | None) -> bool:
+    """Whether a user means a language model of transformers: the one that was taught, a folder, a hub id, or a pair."""
+    if isinstance(given, str) and given not in WRITERS.names():
+        is_known = given == TAUGHT or (taught is not None and given == taught.source)
+        return is_known or "/" in given or Path(given).is_dir()
+    return isinstance(given, PathLike | tuple | LanguageModel)
 
 
 def written(

@@ -16,6 +16,7 @@ from scmpt_scverse.module import CellGenerator, CountedCells, GeneratorOptions
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.generation._texts import TextReader, Texts
+    from scmpt_scverse.module import TrainingRun
     from scmpt_scverse.pp import ExpressionReader
 
 #: Cells of each label and batch that are learned from.
@@ -38,8 +39,7 @@ def fit_generator(
     options: GeneratorOptions | None = None,
     *,
     descriptions: Mapping[str, str | Sequence[str]] | None = None,
-    accelerator: str = "auto",
-    progress: bool = False,
+    run: "TrainingRun | None" = None,
 ) -> TextGenerator:
     """Train a generator on labelled cells.
 
@@ -57,7 +57,7 @@ def fit_generator(
         How; `None` takes the defaults.
     descriptions
         Of some or all labels, in the words of the user.
-    accelerator, progress
+    run
         As for :meth:`scmpt_scverse.module.CellGenerator.fit`.
 
     Raises
@@ -89,7 +89,7 @@ def fit_generator(
     np.add.at(type_batches, (types, codes), 1)
     shares = _mean_shares(counts, types, len(names))
     generator = TextGenerator(
-        CellGenerator.fit(cells, options, accelerator=accelerator, progress=progress),
+        CellGenerator.fit(cells, options, run=run),
         features.genes,
         known,
         tuple(batch_names),

@@ -19,7 +19,7 @@ from scmpt_scverse.knowledge._markers import marker_sets as marker_sets, panglao
 from scmpt_scverse.knowledge._match_genes import match_genes as match_genes
 from scmpt_scverse.knowledge._merge_markers import merge_markers
 from scmpt_scverse.knowledge._normal_form import normal_form as normal_form
-from scmpt_scverse.knowledge._own_words import label_markers
+from scmpt_scverse.knowledge._own_words import label_markers, own_words as own_words
 from scmpt_scverse.knowledge._programmes import merged_programmes as merged_programmes, programmes
 from scmpt_scverse.knowledge._scoring import ontology_metrics
 from scmpt_scverse.knowledge._tissues import (

@@ -9,6 +9,10 @@ from scmpt_scverse.llm._base import (
     Request as Request,
 )
 from scmpt_scverse.llm._get import CLIENTS as CLIENTS, get
+from scmpt_scverse.llm._language_model import (
+    GivenLanguageModel as GivenLanguageModel,
+    LanguageModel as LanguageModel,
+)
 from scmpt_scverse.llm._late_fusion import Mixture as Mixture, mix as mix
 from scmpt_scverse.llm._openai_compatible import OpenAICompatibleClient as OpenAICompatibleClient
 from scmpt_scverse.llm._recorded import RecordedClient as RecordedClient

@@ -13,6 +13,7 @@ from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._hub import HUB_PREFIX, fetched
 from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
+from scmpt_scverse.description import TaughtWriter
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.modalities import ExpressionSource
 from scmpt_scverse.model._predictions import predictions_of
@@ -162,8 +163,10 @@ def save_text_model(
         **trained.state(),
         "text_encoder_fingerprint": model.text_encoder.fingerprint,
         "generator": None if model.generator is None else model.generator.state(),
+        "writer": None if model.writer is None else model.writer.state(),
     }
     arrays = trained.arrays() | ({} if model.generator is None else named("generator", model.generator.arrays()))
+    arrays |= {} if model.writer is None else named("writer", model.writer.cells.arrays())
     dtype = np.float16 if half else np.float32
     arrays = {name: values.astype(dtype) if values.ndim else values for name, values in arrays.items()}
     write_model(folder, prefix, content, arrays)
@@ -192,6 +195,10 @@ def load_text_model(
         ExpressionSource.registered(registry, model.genes)  # raises where its orthologs are none
         if content.get("generator") is not None:
             model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])
+        if content.get("writer") is not None:
+            model.writer = TaughtWriter.from_saved(under(arrays, "writer"), content["writer"])
+            if model.writer.cells.prompt.dim != trained.alignment.tower.axes.shape[1]:
+                raise ValueError("its writer reads other axes than those of its tower")
         model._become_trained()
     return model
 

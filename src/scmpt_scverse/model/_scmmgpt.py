@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
-from lightning.pytorch.accelerators import AcceleratorRegistry
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse import __version__, sharing
@@ -24,13 +23,15 @@ from scmpt_scverse.model.text_labels import (
     DescribesMixin,
     ExplainsScoresMixin,
     TextEmbeddings,
+    checked_run,
     fit_own_generator,
+    fit_own_writer,
     known_markers,
     loss_history,
     stage_options,
     training_sources,
 )
-from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions
+from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions, TrainingPrecision, WriterOptions
 from scmpt_scverse.pp import HUMAN
 from scmpt_scverse.zero_shot import (
     BACKGROUND_SHARE,
@@ -48,10 +49,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, StrArray, StrPath
+    from scmpt_scverse.description import TaughtWriter
     from scmpt_scverse.encoders import TextEncoder
+    from scmpt_scverse.llm import GivenLanguageModel
     from scmpt_scverse.pp import Organism
 
-_STAGES = ("align", "generate")
+_STAGES = ("align", "describe", "generate")
 
 
 class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAboutTextLabelsMixin, BaseModelClass):
@@ -97,6 +100,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         self.background = background
         self.alignment: TextAlignment | None = None
         self.generator: TextGenerator | None = None
+        self.writer: TaughtWriter | None = None
         self.types: RegisteredTypes | None = None
         self.genes: StrArray = np.empty(0, dtype=object)
         self._model_summary_string = f"SCMMGPT reading texts by {self.text_encoder.name!r}"
@@ -124,6 +128,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         model = cls(adata, text_encoder=opened.text_encoder, background=opened.background)
         model.init_params_ = opened.init_params_
         model.alignment, model.types, model.genes = opened.alignment, opened.types, opened.genes
+        model.generator, model.writer = opened.generator, opened.writer
         model._become_trained()
         return model
 
@@ -178,24 +183,30 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
 
     def train(
         self,
-        stage: Literal["align", "generate"] = "align",
+        stage: Literal["align", "describe", "generate"] = "align",
         *,
         markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]] | None" = None,
         studies: "Iterable[StrPath | AnnData]" = (),
         marker_organism: str = "human",
         texts: "Mapping[str, str | Sequence[str]] | None" = None,
-        options: TowerOptions | GeneratorOptions | None = None,
+        text_key: str | None = None,
+        language_model: "GivenLanguageModel | None" = None,
+        options: TowerOptions | GeneratorOptions | WriterOptions | None = None,
         seed: int | None = None,
         accelerator: str = "auto",
+        devices: "int | list[int] | str" = 1,
+        precision: TrainingPrecision = "32-true",
+        checkpoints: "StrPath | None" = None,
         progress: bool = True,
     ) -> None:
-        """Train a stage: the text tower, on marker tables and labelled cells, or the generator of pseudo-cells.
+        """Train a stage: the text tower, a language model that describes cells, or the generator of pseudo-cells.
 
         Parameters
         ----------
         stage
             `"align"`: the tower, which labels and searches cells, calibrated on studies that were left out.
-            `"generate"`: what :meth:`generate` needs, after `"align"`.
+            After it, `"describe"`: what makes a causal language model write about cells in :meth:`describe`;
+            `"generate"`: what :meth:`generate` needs.
         markers
             Of `"align"`. Tables of marker genes, each as :func:`scmpt_scverse.knowledge.read_markers` takes or gives
             it, merged by term with the genes of the data; or one that
@@ -207,39 +218,73 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         marker_organism
             Of `"align"`. Rows of the tables of another organism are left out.
         texts
-            Of `"generate"`. Label to a description in your own words or to a list of markers, for labels that the Cell
-            Ontology does not know.
+            Of `"describe"` and `"generate"`. Label to a description in your own words or to a list of markers, for
+            labels that the Cell Ontology does not know.
+        text_key
+            Of `"describe"`. Column of `.obs` with a text about each cell, learned in place of the definition of its
+            label; cells without a text, or without a label, are left out.
+        language_model
+            Of `"describe"`. Folder of a causal language model of transformers, hub id whose files are on this machine,
+            or a pair of network and tokenizer. It is frozen, and no part of the model that is saved, which names it and
+            knows its fingerprint; with `lora_rank` in `options`, what is added to its weights is saved.
         options
-            How it is built and trained, :class:`scmpt_scverse.module.TowerOptions` or
-            :class:`scmpt_scverse.module.GeneratorOptions`; `None` takes the defaults.
+            How it is built and trained, :class:`scmpt_scverse.module.TowerOptions`,
+            :class:`scmpt_scverse.module.WriterOptions` or :class:`scmpt_scverse.module.GeneratorOptions`; `None` takes
+            the defaults.
         seed
             Of initial weights and all draws; `None` takes that of `options`, or without any `scvi.settings.seed`, or 0.
             The same data and seed give the same model.
-        accelerator
-            As in Lightning.
+        accelerator, devices, precision
+            As in Lightning; one device.
+        checkpoints
+            Folder that keeps the state of training, made where it is missing. If training is interrupted, the same call
+            goes on from there, and gives the model that it would have given at one go: bit for bit, on one thread. May
+            be removed afterwards. `None` keeps none.
         progress
             Show progress bars.
 
         Raises
         ------
         ValueError
-            Too few types have markers, no cell is labelled, or the data share too few genes with the tables.
+            Too few types have markers, no cell is labelled, or the data share too few genes with the tables; there are
+            fewer than two texts, or the language model is none; `checkpoints` holds another training.
+        OSError
+            There is no such language model on this machine, or `checkpoints` cannot be written to.
+        ImportError
+            `lora_rank` without the extra `generate`.
         RuntimeError
-            `"generate"` before `"align"`.
+            `"describe"` or `"generate"` before `"align"`.
 
         Notes
         -----
-        `model.history["train_loss"]` has the loss of every step of `"align"`, `["generator_loss"]` of `"generate"`.
+        `model.history["train_loss"]` has the loss of every step of `"align"`, `["writer_loss"]` of `"describe"`, and
+        `["generator_loss"]` of `"generate"`.
         """
         check_choice(stage, _STAGES, "stage")
-        check_choice(accelerator, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], "accelerator")
         if seed is not None:
             check_seed(seed)
-        how: Any = {"accelerator": accelerator, "progress": progress}
+        run = checked_run(accelerator, devices, precision, progress=progress, folder=checkpoints)
         if stage == "generate":
             reader, chosen = self._text_reader(), stage_options(options, GeneratorOptions, seed, stage)
             self.generator = fit_own_generator(
-                self._cells(None), self._setup_args, self._set_up, reader, texts, chosen, **how
+                self._cells(None), self._setup_args, self._set_up, reader, texts, chosen, run
+            )
+            self._become_trained()
+            return
+        if stage == "describe":
+            trained, for_writer = self._trained(), stage_options(options, WriterOptions, seed, stage)
+            check_share(self.background, "background")
+            self.writer = fit_own_writer(
+                self._cells(None),
+                self._setup_args,
+                self._set_up,
+                trained,
+                language_model,
+                for_writer,
+                run,
+                descriptions=texts,
+                text_key=text_key,
+                share=self.background,
             )
             self._become_trained()
             return
@@ -252,9 +297,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
         known = known_markers(markers, marker_organism, sources)
         learned_from, wordings = training_studies(sources, known, self._encode)
-        self.alignment = fit_alignment(wordings, known.values, learned_from, tower, **how)
+        self.alignment = fit_alignment(wordings, known.values, learned_from, tower, run=run)
         self.types, self.genes = known.types, known.genes
-        self.generator = None  # it reads what the former tower wrote
+        self.generator = self.writer = None  # they read what the former tower wrote
         self._become_trained()
 
     def label_report(
@@ -473,7 +518,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
     def _become_trained(self) -> None:
         alignment = self._trained().alignment
         self.module, self.is_trained_ = alignment.tower, True
-        self.history_ = loss_history(alignment, self.generator)
+        self.history_ = loss_history(alignment, self.writer, self.generator)
 
     def _read_slots(self) -> tuple[Slot, ...]:
         """What the model reads of its own data beside expression, which nothing that it writes may overwrite."""

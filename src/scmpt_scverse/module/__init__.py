@@ -5,6 +5,7 @@ from scmpt_scverse.module._cell_to_text import (
     TokenReader as TokenReader,
 )
 from scmpt_scverse.module._cell_tokens import CellTokens as CellTokens
+from scmpt_scverse.module._cell_writer import CellWriter as CellWriter
 from scmpt_scverse.module._classifier import (
     Classifier as Classifier,
     Fit as Fit,
@@ -18,6 +19,10 @@ from scmpt_scverse.module._data_module import (
     capped as capped,
     checked_validation_size as checked_validation_size,
     split_cells as split_cells,
+)
+from scmpt_scverse.module._describe_loss import (
+    DescribedCells as DescribedCells,
+    Frame as Frame,
 )
 from scmpt_scverse.module._fusion_base import (
     FusionHead as FusionHead,
@@ -45,6 +50,10 @@ from scmpt_scverse.module._profile_tower import (
     ridge_weights as ridge_weights,
 )
 from scmpt_scverse.module._qformer import QFormerOptions as QFormerOptions
+from scmpt_scverse.module._soft_prompt import (
+    WriterOptions as WriterOptions,
+    check_adapter as check_adapter,
+)
 from scmpt_scverse.module._standardisation import (
     Standardisation as Standardisation,
 )
@@ -58,4 +67,9 @@ from scmpt_scverse.module._tower_training import LabelledStudy as LabelledStudy
 from scmpt_scverse.module._training_plan import (
     Trainable as Trainable,
     TrainingPlan as TrainingPlan,
+)
+from scmpt_scverse.module._training_run import (
+    TrainingPrecision as TrainingPrecision,
+    TrainingRun as TrainingRun,
+    interruptible as interruptible,
 )

@@ -13,6 +13,7 @@ from scmpt_scverse.module._cell_text_loss import CellTextLoss, similarities
 from scmpt_scverse.module._qformer import LinearProjector, QFormer, QFormerOptions
 from scmpt_scverse.module._token_steps import TokenSteps, TokenStudy
 from scmpt_scverse.module._training_plan import fit_steps
+from scmpt_scverse.module._training_run import TrainingRun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,8 +59,7 @@ class CellToText:
         *,
         reader: TokenReader = "qformer",
         affinity: "FloatArray | None" = None,
-        accelerator: str = "auto",
-        progress: bool = False,
+        run: TrainingRun | None = None,
     ) -> Self:
         """Train; the same inputs and seed give the same network.
 
@@ -77,10 +77,8 @@ class CellToText:
         affinity
             How far two types mean the same, in [0, 1], shape `(n_types, n_types)`; such cells are pushed apart less.
             `None`: different types are negatives of each other.
-        accelerator
-            As in Lightning.
-        progress
-            Show a progress bar.
+        run
+            Where; `None` takes the defaults.
 
         Raises
         ------
@@ -88,7 +86,7 @@ class CellToText:
             The labelled cells have fewer than two descriptions.
         """
         check_choice(reader, tuple(_READERS), "reader")
-        options = options or QFormerOptions()
+        options, run = options or QFormerOptions(), run or TrainingRun()
         center = texts.mean(axis=(0, 1))
         related = _affinity(texts, affinity)
         types = TokenSteps(studies, texts.shape[1], options).types
@@ -99,7 +97,7 @@ class CellToText:
             )
         embeddings = torch.from_numpy(np.asarray(texts - center, dtype=np.float32))
 
-        def train(network: QFormer | LinearProjector, options: QFormerOptions) -> None:
+        def train(network: QFormer | LinearProjector, options: QFormerOptions, run: TrainingRun) -> None:
             loss = CellTextLoss(
                 network,
                 embeddings,
@@ -114,8 +112,7 @@ class CellToText:
                 lr=options.lr,
                 n_steps=options.n_steps,
                 warmup=_WARMUP,
-                accelerator=accelerator,
-                progress=progress,
+                run=run,
             )
 
         sizes = (studies[0].tokens.dim, texts.shape[-1], options)
@@ -124,9 +121,9 @@ class CellToText:
             network = _READERS[reader](*sizes)
             if isinstance(network, QFormer):
                 linear = LinearProjector(*sizes)
-                train(linear, replace(options, **_LINEAR))
+                train(linear, replace(options, **_LINEAR), run.part("linear"))
                 network.start_from(linear)
-            train(network, options)
+            train(network, options, run.part(reader))
         return cls(np.asarray(center, dtype=np.float32), network.cpu().eval(), options)
 
     def scores(self, tokens: "CellTokens", texts: "FloatArray", *, n_matched: int = 3) -> "FloatArray":

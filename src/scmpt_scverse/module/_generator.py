@@ -11,10 +11,12 @@ from scipy import sparse
 from torch.nn import functional
 from torch.utils.data import IterableDataset
 
+from scmpt_scverse import __version__
 from scmpt_scverse._saved_files import named, under
 from scmpt_scverse.module._generator_decoders import Condition
 from scmpt_scverse.module._generator_network import CellNetwork, CellStep, GeneratorLoss, GeneratorOptions
 from scmpt_scverse.module._training_plan import fit_steps
+from scmpt_scverse.module._training_run import TrainingRun
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,8 +114,7 @@ class CellGenerator:
         cells: CountedCells,
         options: GeneratorOptions | None = None,
         *,
-        accelerator: str = "auto",
-        progress: bool = False,
+        run: TrainingRun | None = None,
     ) -> Self:
         """Train on some cells; the same cells and seed give the same generator.
 
@@ -123,12 +124,17 @@ class CellGenerator:
             Labelled cells.
         options
             How; `None` takes the defaults.
-        accelerator
-            As in Lightning.
-        progress
-            Show a progress bar.
+        run
+            Where; `None` takes the defaults.
         """
-        options = options or GeneratorOptions()
+        options, run = options or GeneratorOptions(), run or TrainingRun()
+        run.claim(
+            stage="generate",
+            version=__version__,
+            options=asdict(options),
+            counts=[cells.counts.data, cells.counts.indices, cells.counts.indptr],
+            **{name: value for name, value in vars(cells).items() if name != "counts"},
+        )
         texts, profiles = (torch.from_numpy(np.asarray(each, np.float32)) for each in (cells.texts, cells.profiles))
         logarithms = np.log(np.asarray(cells.counts.sum(axis=1)).ravel())
         with torch.random.fork_rng():
@@ -143,8 +149,7 @@ class CellGenerator:
                 lr=options.lr,
                 n_steps=options.n_steps,
                 warmup=_WARMUP,
-                accelerator=accelerator,
-                progress=progress,
+                run=run,
             )
         return cls(network.cpu().eval(), options, losses)
 

@@ -11,6 +11,7 @@ import torch
 from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, marker_axes, ridge_weights
 from scmpt_scverse.module._standardisation import Standardisation
 from scmpt_scverse.module._tower_training import fit_tower
+from scmpt_scverse.module._training_run import TrainingRun
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
@@ -84,13 +85,12 @@ class TextAlignment:
         studies: "Sequence[LabelledStudy]" = (),
         options: TowerOptions | None = None,
         *,
-        accelerator: str = "auto",
-        progress: bool = False,
+        run: TrainingRun | None = None,
     ) -> Self:
         """From embeddings of texts `(n_types, n_wordings, dim)`, markers `(n_types, n_genes)` and labelled cells."""
         center = texts.mean(axis=(0, 1))
         centred = texts - center
-        tower, losses = fit_tower(centred, markers, studies, options, accelerator=accelerator, progress=progress)
+        tower, losses = fit_tower(centred, markers, studies, options, run=run)
         profiles = torch.from_numpy(np.asarray(markers, dtype=np.float32))
         with torch.random.fork_rng():
             torch.manual_seed(0)  # of the randomised decomposition

@@ -12,6 +12,7 @@ from torch.utils.data import IterableDataset
 
 from scmpt_scverse.module._profile_tower import ProfileTower, TowerOptions, marker_axes
 from scmpt_scverse.module._training_plan import fit_steps
+from scmpt_scverse.module._training_run import TrainingRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,8 +134,7 @@ def fit_tower(
     studies: "Sequence[LabelledStudy]",
     options: TowerOptions | None = None,
     *,
-    accelerator: str = "auto",
-    progress: bool = False,
+    run: TrainingRun | None = None,
 ) -> "tuple[ProfileTower, FloatArray]":
     """Train a tower, and give it with the loss of each step; the same inputs and seed give the same ones.
 
@@ -144,12 +144,10 @@ def fit_tower(
         As for :class:`AlignmentLoss`.
     options
         How; `None` takes the defaults.
-    accelerator
-        As in Lightning.
-    progress
-        Show a progress bar.
+    run
+        Where; `None` takes the defaults.
     """
-    options = options or TowerOptions()
+    options, run = options or TowerOptions(), run or TrainingRun()
     embeddings, profiles = (torch.from_numpy(np.asarray(each, dtype=np.float32)) for each in (texts, markers))
     has_markers = np.flatnonzero(np.asarray(markers).any(axis=1))
     with torch.random.fork_rng():
@@ -164,8 +162,7 @@ def fit_tower(
             lr=options.lr,
             n_steps=options.n_steps,
             warmup=_WARMUP,
-            accelerator=accelerator,
-            progress=progress,
+            run=run,
         )
     return tower.cpu().eval(), losses
 

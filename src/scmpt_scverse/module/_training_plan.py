@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import lightning.pytorch as pl
@@ -9,9 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from scmpt_scverse._loading_bar import no_lightning_notices
+from scmpt_scverse.module._training_run import KeepState, Losses, RandomState, StepLoader, TrainingRun, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,6 +76,22 @@ class TrainingPlan(pl.LightningModule):
         self.n_steps = n_steps
         self.n_warmup = n_warmup
 
+    @property
+    def _frozen(self) -> set[str]:
+        return {name for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is not learned: a language model of gigabytes may be part of the loss."""
+        frozen = self._frozen
+        checkpoint["state_dict"] = {
+            name: values for name, values in checkpoint["state_dict"].items() if name not in frozen
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what was left out as it is."""
+        now = self.state_dict()
+        checkpoint["state_dict"] |= {name: now[name] for name in self._frozen}
+
     def training_step(self, batch: Any, batch_idx: int) -> "Tensor":
         """The loss of one minibatch; its mean over the epoch is logged as `train_loss`."""
         loss = self.module.training_loss(batch)
@@ -91,7 +108,8 @@ class TrainingPlan(pl.LightningModule):
         """Adam, with the schedule where there is one."""
         # In mixed precision, Lightning cannot clip the gradients of a fused optimizer.
         fused = not self.trainer.gradient_clip_val
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        learned = [each for each in self.parameters() if each.requires_grad]
+        optimizer = torch.optim.Adam(learned, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         if self.n_steps is None:
             return optimizer
         factor = partial(learning_rate_factor, n_warmup=self.n_warmup, n_steps=self.n_steps)
@@ -118,8 +136,7 @@ def fit_steps(
     lr: float,
     n_steps: int,
     warmup: float,
-    accelerator: str,
-    progress: bool,
+    run: TrainingRun,
 ) -> "FloatArray":
     """Train a module for a number of steps, without validation; the loss of each, float32 of shape `(n_steps,)`.
 
@@ -128,47 +145,56 @@ def fit_steps(
     module
         What is trained, in place.
     steps
-        Endless minibatches.
+        Endless minibatches, the same ones each time.
     lr
         Highest learning rate.
     n_steps
         Steps of training.
     warmup
         Share of the steps in which the learning rate rises.
-    accelerator
-        As in Lightning.
-    progress
-        Show a progress bar.
+    run
+        Where. A state in its folder is gone on from, and gives the weights that training at one go gives.
+
+    Raises
+    ------
+    ValueError
+        The state cannot be read.
     """
-    losses = _Losses()
+    losses, loader, state = Losses(), StepLoader(steps), run.state
+    keep = [] if state is None else [KeepState(state)]
     trainer = pl.Trainer(
-        accelerator=accelerator,
-        devices=1,
+        accelerator=run.accelerator,
+        devices=run.devices,
+        precision=run.precision,
+        max_epochs=-1,
         max_steps=n_steps,
         gradient_clip_val=_MAX_GRADIENT_NORM,
-        callbacks=[losses],
+        callbacks=[losses, RandomState(), *keep],
         num_sanity_val_steps=0,
         limit_val_batches=0,
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=run.progress,
         enable_model_summary=False,
     )
     plan = TrainingPlan(module, lr=lr, n_steps=n_steps, n_warmup=max(1, round(warmup * n_steps)))
-    trainer.fit(plan, DataLoader(steps, batch_size=None), val_dataloaders=[])
+    before = state if state is not None and state.is_file() else None
+    if before is not None:
+        loader.begin_at(_step_of(before))
+    with interruptible():
+        trainer.fit(plan, loader, val_dataloaders=[], ckpt_path=before)
     return np.array([float(loss) for loss in losses.of_steps], dtype=np.float32)
 
 
-class _Losses(pl.Callback):
-    """Keeps the loss of each step, where it was computed: reading it would wait for the device."""
-
-    def __init__(self) -> None:
-        self.of_steps: list[Tensor] = []
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self.of_steps.append(outputs["loss"].detach())
+def _step_of(state: Path) -> int:
+    """The step at which training stood when a state was written."""
+    try:
+        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:  # torch and pickle raise all sorts of things for damaged files
+        raise ValueError(
+            f"Expected the state of a training in {state}; it cannot be read ({type(error).__name__}). Remove "
+            f"{state.parent} to restart."
+        ) from error
 
 
 class HeadTrainingPlan(TrainingPlan):

@@ -14,7 +14,7 @@ from scmpt_scverse.pp import GeneExpression
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.encoders import TokenEmbeddings, TokenEncoder
-    from scmpt_scverse.module import TokenReader
+    from scmpt_scverse.module import TokenReader, TrainingRun
     from scmpt_scverse.pp import ExpressionReader
     from scmpt_scverse.zero_shot._training_data import MarkerProfiles
 
@@ -79,8 +79,7 @@ def fit_cell_to_text(
     options: QFormerOptions | None = None,
     *,
     reader: "TokenReader" = "qformer",
-    accelerator: str = "auto",
-    progress: bool = False,
+    run: "TrainingRun | None" = None,
 ) -> CellToText:
     """Train on some cells of each label of each study; kinds of a type are no negatives of the type.
 
@@ -92,7 +91,7 @@ def fit_cell_to_text(
         Id of each text in the Cell Ontology, `None` where there is none, of length `n_texts`.
     studies
         Labelled cells; :func:`marker_tokens` gives one.
-    options, reader, accelerator, progress
+    options, reader, run
         As for :meth:`scmpt_scverse.module.CellToText.fit`.
     """
     capped = [
@@ -105,8 +104,7 @@ def fit_cell_to_text(
         options,
         reader=reader,
         affinity=kinship(terms),
-        accelerator=accelerator,
-        progress=progress,
+        run=run,
     )
 
 

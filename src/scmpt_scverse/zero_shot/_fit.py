@@ -1,13 +1,22 @@
 """Learn an alignment from texts, markers and labelled studies, and its scale from studies that were left out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from scmpt_scverse.module import LabelledStudy, Scale, Standardisation, TextAlignment, unit_profiles
+from scmpt_scverse import __version__
+from scmpt_scverse.module import (
+    LabelledStudy,
+    Scale,
+    Standardisation,
+    TextAlignment,
+    TowerOptions,
+    TrainingRun,
+    unit_profiles,
+)
 from scmpt_scverse.trust import fit_temperature
 from scmpt_scverse.zero_shot._annotate import REFINEMENTS, averaged, calibratable
 from scmpt_scverse.zero_shot._neighbourhood import Neighbourhood, query_components
@@ -15,7 +24,6 @@ from scmpt_scverse.zero_shot._query import BACKGROUND_SHARE
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
-    from scmpt_scverse.module import TowerOptions
     from scmpt_scverse.zero_shot._query import Query
 
 #: Cells of each label that a study teaches with, and cells of a study that the scale is learned from.
@@ -47,8 +55,7 @@ def fit_alignment(
     studies: Sequence[TrainingStudy],
     options: "TowerOptions | None" = None,
     *,
-    accelerator: str = "auto",
-    progress: bool = False,
+    run: TrainingRun | None = None,
 ) -> TextAlignment:
     """Train, and learn the scale by leaving each study out once.
 
@@ -61,20 +68,29 @@ def fit_alignment(
         Marker profiles of the registered types, shape `(n_types, n_genes)`.
     studies
         At least one.
-    options, accelerator, progress
+    options, run
         As for :meth:`scmpt_scverse.module.TextAlignment.fit`.
     """
     n_types = len(markers)
     markers = np.pad(markers, ((0, len(texts) - n_types), (0, 0)))
     labelled = [labelled_cells(study, seed=number) for number, study in enumerate(studies)]
+    options, run = options or TowerOptions(), run or TrainingRun()
+    run.claim(
+        stage="align",
+        version=__version__,
+        options=asdict(options),
+        texts=texts,
+        markers=markers,
+        studies=[vars(study) for study in labelled],
+    )
     held_out = []
     for number, study in enumerate(studies):
         others = [each for position, each in enumerate(labelled) if position != number]
-        without = TextAlignment.fit(texts, markers, others, options, accelerator=accelerator, progress=progress)
+        without = TextAlignment.fit(texts, markers, others, options, run=run.part(f"without-{number}"))
         means = [each.query.own for position, each in enumerate(studies) if position != number]
         held_out.append((without, _against(study, means)))
     scale = _scale(held_out, texts)
-    alignment = TextAlignment.fit(texts, markers, labelled, options, accelerator=accelerator, progress=progress)
+    alignment = TextAlignment.fit(texts, markers, labelled, options, run=run.part("with-all"))
     return replace(
         alignment,
         type_texts=alignment.type_texts[:n_types],

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse.knowledge import map_labels
-from scmpt_scverse.module import TextAlignment
+from scmpt_scverse.module import TextAlignment, TrainingRun
 from scmpt_scverse.zero_shot._fit import labelled_cells
 from scmpt_scverse.zero_shot._training_data import MarkerProfiles, StudySource, training_studies
 
@@ -81,7 +81,7 @@ def expected_seconds(
 
     def seconds(n_steps: int) -> float:
         start = time.perf_counter()
-        TextAlignment.fit(texts, markers, cells, replace(options, n_steps=n_steps), accelerator=accelerator)
+        TextAlignment.fit(texts, markers, cells, replace(options, n_steps=n_steps), run=TrainingRun(accelerator))
         return time.perf_counter() - start
 
     few, more = map(seconds, _TIMED_STEPS)

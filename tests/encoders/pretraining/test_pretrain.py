@@ -361,6 +361,7 @@ def test_a_damaged_record_is_refused(
     partial = shutil.copytree(interrupted, tmp_path / "mini.partial")
     if content is None:
         (partial / "run.json").unlink()
+        (partial / "last.ckpt").touch()
     else:
         (partial / "run.json").write_bytes(content)
 

@@ -1,10 +1,7 @@
 """Run the training of an encoder in Lightning, from its beginning or from where it was interrupted."""
 
-import signal
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +18,7 @@ from scmpt_scverse.encoders.pretraining._initial_network import initial_network
 from scmpt_scverse.encoders.pretraining._loss_history import LossHistory
 from scmpt_scverse.encoders.pretraining._objectives import PretrainingModule
 from scmpt_scverse.encoders.pretraining._streams import PretrainingData
-from scmpt_scverse.module import TrainingPlan
+from scmpt_scverse.module import TrainingPlan, interruptible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,7 +99,7 @@ def fit(
         module = PretrainingModule(network, settings, n_components=n_components, weights=recipe.objectives)
     plan = TrainingPlan(module, lr=recipe.lr, n_steps=n_steps, n_warmup=max(1, round(recipe.warmup * n_steps)))
     state = folder / f"{_CHECKPOINT}.ckpt"
-    with _interruptible(), warnings.catch_warnings():
+    with interruptible(), warnings.catch_warnings():
         # It holds the run's record, and the state to go on from.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(plan, datamodule=PretrainingData(batches), ckpt_path=str(state) if state.is_file() else None)
@@ -116,20 +113,6 @@ def fit(
         trainer.is_global_zero,
         trainer.strategy.barrier,
     )
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C is what it is elsewhere: Lightning makes an exit of it, and leaves the signal ignored."""
-    is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as stop:
-        raise KeyboardInterrupt from stop
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, handler)
 
 
 def _n_processes(accelerator: str, devices: int | list[int] | str) -> int:

@@ -3,15 +3,14 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scmpt_scverse import __version__
-from scmpt_scverse._checks import parsed_json
-from scmpt_scverse._folders import check_folder
+from scmpt_scverse._folders import check_folder, claim_run
 from scmpt_scverse._hardware import check_accelerator
 from scmpt_scverse.encoders._get import get
 from scmpt_scverse.encoders._scgpt import ScGPTEncoder
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 #: Where a run keeps what it needs to be resumed, next to the output folder.
 _PARTIAL_SUFFIX = ".partial"
-_RUN_FILE = "run.json"
 
 
 def pretrain(
@@ -131,7 +129,7 @@ def pretrain(
         seed=recipe.seed,
     ) as corpus:
         record = _record(corpus, settings, recipe, initial)
-        _claim(partial, record)
+        claim_run(partial, record)
         fitted = fit(
             corpus,
             settings,
@@ -176,29 +174,3 @@ def _record(
         **recipe.as_json(),
         **asdict(settings),
     }
-
-
-def _claim(partial: Path, record: Mapping[str, Any]) -> None:
-    """Begin a run in the folder, or make sure that the run in it is this one."""
-    file = partial / _RUN_FILE
-    if not partial.exists():
-        partial.mkdir()
-        file.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        return
-    try:
-        before = dict(parsed_json(file.read_text(encoding="utf-8")))
-    except (FileNotFoundError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected an interrupted run in {partial}; its {_RUN_FILE} cannot be read ({error}). Remove the folder."
-        ) from error
-    now = json.loads(json.dumps(record))
-    if now != before:
-        changes = [
-            f"{name}: {before.get(name)!r} then, {now.get(name)!r} now"
-            for name in now | before
-            if now.get(name) != before.get(name)
-        ]
-        raise ValueError(
-            f"{partial} holds an interrupted run with other data or options ({'; '.join(changes)}). Pass what it was "
-            "started with to resume it, remove the folder to restart, or choose another output."
-        )

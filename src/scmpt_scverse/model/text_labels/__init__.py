@@ -21,7 +21,9 @@ from scmpt_scverse.model.text_labels._teaching import (
     write_taught_labels as write_taught_labels,
 )
 from scmpt_scverse.model.text_labels._training import (
+    checked_run as checked_run,
     fit_own_generator as fit_own_generator,
+    fit_own_writer as fit_own_writer,
     known_markers as known_markers,
     labels_and_groups as labels_and_groups,
     loss_history as loss_history,

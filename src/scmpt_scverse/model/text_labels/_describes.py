@@ -6,22 +6,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, list_some, warn_user
+from scmpt_scverse._checks import check_choice, check_key, check_seed, list_some, warn_user
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse._slots import DescriptionKeys, Slot, check_writable, write_slots
 from scmpt_scverse._storable import storable_text
 from scmpt_scverse.description import (
+    TAUGHT,
+    WRITERS,
+    LanguageModelWriter,
     Programmes,
     Subjects,
+    TaughtWriter,
     Writer,
     described,
     description_table,
     is_description_table,
+    is_language_model,
     writer_of,
     written,
 )
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, merged_programmes
-from scmpt_scverse.llm import LLMClient
+from scmpt_scverse.llm import GivenLanguageModel, LanguageModel, LLMClient
 from scmpt_scverse.modalities import ExpressionSource
 from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
 from scmpt_scverse.zero_shot import REFINEMENTS, AnswerLimits, Labels, Query, Refine, TextModel
@@ -45,6 +50,7 @@ class DescribesMixin:
     _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _trained: Callable[[], TextModel]
+    writer: TaughtWriter | None
 
     def describe(
         self,
@@ -54,13 +60,14 @@ class DescribesMixin:
         labels: "Labels | None" = None,
         tissue: str | None = None,
         programmes: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]] | None" = None,
-        writer: "str | Writer | type[Writer] | LLMClient" = "retrieval",
+        writer: "str | Writer | type[Writer] | LLMClient | GivenLanguageModel" = "retrieval",
         refine: Refine = "self-train",
         back_off: float = 0.8,
         key_added: str = DEFAULT_TEXT_KEY_ADDED,
         layer: str | None = None,
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
+        seed: int | None = None,
     ) -> pd.DataFrame:
         """Describe groups of cells, or each cell, in a sentence or two, with the evidence.
 
@@ -79,11 +86,16 @@ class DescribesMixin:
             bundled one replaces it.
         writer
             Who writes the texts: `"retrieval"`, templates over what was found and the definitions of the Cell Ontology;
-            a client of :mod:`scmpt_scverse.llm`, which gets the evidence and nothing else; or a `Writer`.
+            a client of :mod:`scmpt_scverse.llm`, which gets the evidence and nothing else; a `Writer`; or, after
+            `train(stage="describe")`, `"language-model"`, the causal language model that was taught there, or that
+            model by its folder, hub id, or as a pair of network and tokenizer. It goes on from the term, and decides
+            no label.
         back_off
             Probability that a kind of cell has to reach to be named, in (0, 1].
         key_added
             Prefix of the slots.
+        seed
+            Of the words of a language model of transformers; `None` takes the most probable one each time.
 
         Returns
         -------
@@ -119,7 +131,8 @@ class DescribesMixin:
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`predict`; also where there are no groups or fewer than two cells, or no gene of `programmes` is in
+            As :meth:`predict`; also where a language model was not taught, or is not the one that was, `seed` is for
+            another writer, there are no groups or fewer than two cells, or no gene of `programmes` is in
             the data.
         KeyError
             The column is missing.
@@ -147,7 +160,7 @@ class DescribesMixin:
         _check_ours(cells, slots)
         check_choice(refine, REFINEMENTS, "refine")
         AnswerLimits(back_off=back_off)
-        chosen = writer_of(writer)
+        chosen = self._writer(writer, seed)
         chosen.check()
         subjects = _subjects(cells, groupby)
         table, own = merged_programmes(programmes)
@@ -168,9 +181,10 @@ class DescribesMixin:
             refine=refine,
             threshold=back_off,
             names=finder,
+            with_vectors=chosen.reads_cells,
         )
         texts, is_own = written(chosen, found.evidence, finder, cell_ontology())
-        name = writer if isinstance(writer, str) else type(getattr(chosen, "client", chosen)).__name__
+        name = writer if isinstance(writer, str) and writer in WRITERS.names() else chosen.name
         writers = [name if own_text else "retrieval" for own_text in is_own]
         result = description_table(found.evidence, texts, writers, groupby or "cell")
         if groupby is None:
@@ -179,6 +193,26 @@ class DescribesMixin:
         else:
             write_slots(cells, slots, dict(zip(slots, (result.copy(), found.genes), strict=True)))
         return result
+
+    def _writer(self, given: Any, seed: int | None) -> Writer:
+        """The writer that a user means; a language model only if it is the one that was taught."""
+        if seed is not None:
+            check_seed(seed)
+        if is_language_model(given, self.writer):
+            if self.writer is None:
+                raise RuntimeError(
+                    "The model was not taught to describe cells by a language model. Register labelled cells and call "
+                    '`train(stage="describe", language_model=...)`, or leave out `writer=`.'
+                )
+            language = LanguageModel.open(self.writer.source if given == TAUGHT else given)
+            self.writer.check(language)
+            return LanguageModelWriter(self.writer.cells, self.writer.terms, language, seed=seed)
+        if seed is not None:
+            raise ValueError(
+                f"`seed={seed!r}` is for language models of transformers; found `writer={given!r}`. Leave it out, or "
+                f"pass `writer={TAUGHT!r}`."
+            )
+        return writer_of(given)
 
     def _reads(self, groupby: str | None) -> tuple[Slot, ...]:
         return (*self._read_slots(), *([Slot("obs", groupby)] if groupby is not None else []))

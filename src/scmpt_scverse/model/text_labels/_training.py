@@ -5,20 +5,31 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
+from lightning.pytorch.accelerators import AcceleratorRegistry
 
-from scmpt_scverse._checks import check_cells, check_key, errors_named
+from scmpt_scverse._checks import check_cells, check_choice, check_key, errors_named
+from scmpt_scverse._folders import check_new_folder
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse._labels import checked_unlabeled, labels_or, warn_of_doubtful_labels
 from scmpt_scverse._slots import check_measured
+from scmpt_scverse.description import fit_writer, texts_of_cells
 from scmpt_scverse.generation import fit_generator
 from scmpt_scverse.knowledge import merge_markers
+from scmpt_scverse.llm import LanguageModel
 from scmpt_scverse.modalities import ExpressionSource
 from scmpt_scverse.model._training import seed_or_default
-from scmpt_scverse.module import GeneratorOptions, TowerOptions
+from scmpt_scverse.module import (
+    GeneratorOptions,
+    TowerOptions,
+    TrainingPrecision,
+    TrainingRun,
+    WriterOptions,
+    check_adapter,
+)
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import MarkerProfiles, StudySource, sources_of
 
@@ -26,10 +37,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import StrArray, StrPath
+    from scmpt_scverse.description import TaughtWriter
     from scmpt_scverse.generation import TextGenerator, TextReader
+    from scmpt_scverse.llm import GivenLanguageModel
     from scmpt_scverse.module import TextAlignment
+    from scmpt_scverse.zero_shot import TextModel
 
-OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions)
+OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions, WriterOptions)
 
 
 def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> "tuple[StrArray, StrArray]":
@@ -109,6 +123,27 @@ def stage_options(given: Any, kind: "type[OptionsT]", seed: int | None, stage: s
     return given
 
 
+def checked_run(
+    accelerator: str,
+    devices: int | list[int] | str,
+    precision: TrainingPrecision,
+    *,
+    progress: bool,
+    folder: "StrPath | None",
+) -> TrainingRun:
+    """Where a stage is trained; raises as :meth:`scmpt_scverse.SCMMGPT.train`, before anything is read."""
+    check_choice(accelerator, ["auto", "gpu", *AcceleratorRegistry.available_accelerators()], "accelerator")
+    check_choice(precision, get_args(TrainingPrecision), "precision")
+    numbers = devices.split(",") if isinstance(devices, str) else devices if isinstance(devices, list) else [devices]
+    if len(numbers) != 1 or (not isinstance(devices, list) and str(devices) != "1"):
+        raise ValueError(
+            f"Expected one device as `devices`; found {devices!r}. Pass 1, or the number of a device in a list, [0]."
+        )
+    if folder is not None:
+        check_new_folder(Path(folder))
+    return TrainingRun(accelerator, devices, precision, progress, None if folder is None else Path(folder))
+
+
 def fit_own_generator(
     adata: "AnnData",
     setup: Mapping[str, Any],
@@ -116,7 +151,7 @@ def fit_own_generator(
     reader: "TextReader",
     descriptions: "Mapping[str, str | Sequence[str]] | None",
     options: GeneratorOptions,
-    **how: Any,
+    run: TrainingRun,
 ) -> "TextGenerator":
     """A generator that learned from the cells that a model was set up with.
 
@@ -134,18 +169,73 @@ def fit_own_generator(
         Of labels, in the words of the user.
     options
         How it is built and trained.
-    **how
-        `accelerator` and `progress` of :func:`scmpt_scverse.generation.fit_generator`.
+    run
+        Where it is trained.
     """
     expression = ExpressionReader(adata, **source.arguments)
     return fit_generator(
-        expression, *labels_and_groups(adata, setup, ""), reader, options, descriptions=descriptions, **how
+        expression, *labels_and_groups(adata, setup, ""), reader, options, descriptions=descriptions, run=run
     )
 
 
-def loss_history(alignment: "TextAlignment", generator: "TextGenerator | None") -> dict[str, pd.DataFrame] | None:
-    """The loss of every step of both stages, as `model.history` gives it; `None` where none was kept."""
+def fit_own_writer(
+    adata: "AnnData",
+    setup: Mapping[str, Any],
+    source: ExpressionSource,
+    trained: "TextModel",
+    language_model: "GivenLanguageModel | None",
+    options: WriterOptions,
+    run: TrainingRun,
+    *,
+    descriptions: "Mapping[str, str | Sequence[str]] | None",
+    text_key: str | None,
+    share: float,
+) -> "TaughtWriter":
+    """A writer that learned from the cells that a model was set up with.
+
+    Parameters
+    ----------
+    adata
+        Labelled cells.
+    setup
+        Arguments of `setup_anndata`.
+    source
+        Where its expression is.
+    trained
+        Whose axes cells are read on.
+    language_model, descriptions, text_key
+        As `language_model`, `texts` and `text_key` of :meth:`scmpt_scverse.SCMMGPT.train`.
+    options
+        How it is built and trained.
+    run
+        Where it is trained.
+    share
+        Of the background in what cells are compared with.
+    """
+    if language_model is None:
+        raise ValueError(
+            "Expected a causal language model to teach; found `language_model=None`. Pass the folder of one as "
+            "transformers saves it, a hub id, or a pair of network and tokenizer."
+        )
+    if text_key is not None:
+        check_key(text_key, adata.obs.columns, "adata.obs")
+    check_adapter(options.lora_rank)
+    language = LanguageModel.open(language_model)
+    labels, groups = labels_and_groups(adata, setup, "")
+    reader = partial(ExpressionReader, **source.arguments)
+    own = None if text_key is None else labels_or(adata.obs[text_key], "")
+    genes = ExpressionReader(adata, **source.arguments).genes
+    texts = texts_of_cells(labels, descriptions, genes, own)
+    return fit_writer(sources_of(adata, reader, texts, groups), trained, language, options, share=share, run=run)
+
+
+def loss_history(
+    alignment: "TextAlignment", writer: "TaughtWriter | None", generator: "TextGenerator | None"
+) -> dict[str, pd.DataFrame] | None:
+    """The loss of every step of all stages, as `model.history` gives it; `None` where none was kept."""
     losses = {"train_loss": alignment.losses} if len(alignment.losses) else {}
+    if writer is not None and len(writer.cells.losses):
+        losses["writer_loss"] = writer.cells.losses
     if generator is not None:
         losses["generator_loss"] = generator.cells.losses
     steps = {name: pd.RangeIndex(len(values), name="step") for name, values in losses.items()}
