@@ -23,6 +23,7 @@ from scmpt_scverse.cli._files import (
 )
 from scmpt_scverse.cli._genes_file import read_genes
 from scmpt_scverse.cli._group import Group, is_interactive, quiet_libraries
+from scmpt_scverse.cli._joined import FILE_KEY, joined_cells
 from scmpt_scverse.cli._models import read_model
 from scmpt_scverse.cli._options import (
     Force,
@@ -89,7 +90,10 @@ for _command in (embed, pretrain, probe, cache, refine):
 
 @app.command()
 def train(
-    source: InFile,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN.h5ad...", help="Labelled cells, in any number of files.", show_default=False),
+    ],
     model_dir: ModelDir,
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
     unlabeled_category: Annotated[
@@ -124,14 +128,18 @@ def train(
     max_epochs: MaxEpochs = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
+    max_cells_per_label: Annotated[
+        int | None, typer.Option(min=1, help="Of labels with more cells, learn from so many.", show_default="all")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Learn cell types from labelled cells and save the model.
 
-    Cells without label are left out. Embeddings that the file has are used, missing ones are computed.
+    Cells without label are left out. Embeddings that the file has are used, missing ones are computed. Several files
+    are joined on disk, over the genes that all have, and are the batches unless --batch-key names others.
 
-    Examples: `scmpt train cells.h5ad my_model --labels-key cell_type`, `scmpt train cells.h5ad my_model --labels-key
-    cell_type --genes panel.h5ad`
+    Examples: `scmpt train cells.h5ad my_model --labels-key cell_type`, `scmpt train blood.h5ad marrow.h5ad my_model
+    --labels-key cell_type`, `scmpt train cells.h5ad my_model --labels-key cell_type --genes panel.h5ad`
     """
     obsm_keys = parse_obsm_keys(obsm or [])
     from scmpt_scverse.modalities import DEFAULT_PRESET, PRESETS
@@ -144,7 +152,6 @@ def train(
     encoders = choose_encoders(preset, named, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
     species = chosen_organism(organism, orthologs)
-    adata = read_cells(source)
     panel = None if genes is None else read_genes(genes, gene_symbols)
     import scvi
 
@@ -152,21 +159,28 @@ def train(
 
     quiet_libraries()
     scvi.settings.seed = seed
-    SCMPT.setup_anndata(
-        adata,
-        labels_key,
-        unlabeled_category=unlabeled_category or "Unknown",
-        layer=layer,
-        gene_symbols=gene_symbols,
-        organism=species or "human",
-        batch_key=batch_key,
-        obsm_keys=obsm_keys or None,
-    )
-    model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset, genes=panel)
-    where_read(adata, model.registry, None, None, None)
-    model.embed(progress=is_interactive())
-    model.train(max_epochs=max_epochs, accelerator=accelerator, enable_progress_bar=is_interactive())
-    save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
+    unlabeled = unlabeled_category or "Unknown"
+    with joined_cells(sources, labels_key, unlabeled) as adata:
+        SCMPT.setup_anndata(
+            adata,
+            labels_key,
+            unlabeled_category=unlabeled,
+            layer=layer,
+            gene_symbols=gene_symbols,
+            organism=species or "human",
+            batch_key=FILE_KEY if batch_key is None and len(sources) > 1 else batch_key,
+            obsm_keys=obsm_keys or None,
+        )
+        model = SCMPT(adata, encoders=encoders, fusion=fusion, preset=preset, genes=panel)
+        where_read(adata, model.registry, None, None, None)
+        model.embed(progress=is_interactive())
+        model.train(
+            max_epochs=max_epochs,
+            max_cells_per_label=max_cells_per_label,
+            accelerator=accelerator,
+            enable_progress_bar=is_interactive(),
+        )
+        save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)
     typer.echo(f"Learned {len(model.labels)} labels from {sum(model.record.label_counts.values())} cells: {model_dir}")
     typer.echo(f"Next: scmpt annotate {model_dir} QUERY.h5ad OUT.h5ad")
 

@@ -1,0 +1,109 @@
+"""Several files of cells as one, which stays on disk."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._labels import labels_or
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: Column of `.obs` that says which file a cell is from.
+FILE_KEY = "scmpt_file"
+#: Files that share a smaller part of the genes of the one with fewest are of two species, or name genes differently.
+_LEAST_SHARED = 0.1
+#: Values of a matrix that are held at a time, about a quarter of a GB.
+_MOST_VALUES = 20_000_000
+
+
+@contextmanager
+def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str]) -> Iterator["AnnData"]:
+    """The cells of one file in memory; of several, those of all on disk, with the genes that all have.
+
+    Parameters
+    ----------
+    paths
+        Files; names of genes are the names of their columns.
+    labels_key
+        Column of `.obs` with labels, which all have.
+    unlabeled
+        Labels that mean: not known.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    KeyError
+        A file has no such column.
+    ValueError
+        A file is damaged or given twice, they share hardly any gene, or their matrices are stored in different ways.
+    """
+    if len(paths) == 1:
+        yield read_cells(paths[0])
+        return
+    _check(paths, labels_key, unlabeled)
+    import anndata
+    from anndata.experimental import concat_on_disk
+
+    stems = Counter(path.stem for path in paths)
+    names = [path.stem if stems[path.stem] == 1 else str(path) for path in paths]
+    with tempfile.TemporaryDirectory(prefix="scmpt-") as folder:
+        target = Path(folder) / "joined.h5ad"
+        try:
+            concat_on_disk(
+                dict(zip(names, paths, strict=True)),
+                target,
+                join="inner",
+                merge="same",
+                label=FILE_KEY,
+                index_unique="-",
+                max_loaded_elems=_MOST_VALUES,
+            )
+        except (KeyError, NotImplementedError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Expected matrices that are stored alike, to join {list_some(names)}; found others ({error}). Write "
+                "the files again with a current anndata, all sparse or all dense, or join them with `anndata.concat`."
+            ) from error
+        adata = anndata.read_h5ad(target, backed="r")
+        try:
+            yield adata
+        finally:
+            adata.file.close()
+
+
+def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str]) -> None:
+    """Refuse files that cannot be joined, before that takes its time; say what they have and do not have in common."""
+    twice = [str(path) for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
+    if twice:
+        raise ValueError(f"Expected each file once; found {list_some(twice)} twice. Name it once.")
+    unknown = unlabeled if isinstance(unlabeled, str) else unlabeled[0]
+    genes, labels = [], []
+    for path in paths:
+        cells = read_cells(path, backed=True)
+        check_key(labels_key, cells.obs.columns, f"{path}: adata.obs")
+        genes.append(set(cells.var_names))
+        labels.append(set(labels_or(cells.obs[labels_key], unlabeled)) - {unknown})
+        if cells.isbacked:
+            cells.file.close()
+    shared = set.intersection(*genes)
+    if len(shared) < max(1, _LEAST_SHARED * min(map(len, genes))):
+        found = "; ".join(
+            f"{path.name}: {list_some(sorted(names), 3)}" for path, names in zip(paths, genes, strict=True)
+        )
+        raise ValueError(
+            f"Expected files with the same genes; found {len(shared)} that all have ({found}). Give the genes of all "
+            "files names of one kind, symbols or Ensembl ids."
+        )
+    typer.echo(f"{len(paths)} files share {len(shared)} genes, of {min(map(len, genes))} to {max(map(len, genes))}.")
+    counts = Counter(label for own in labels for label in own)
+    alone = sorted(label for label, count in counts.items() if count == 1)
+    if alone:
+        typer.echo(f"Labels in one file only: {list_some(alone, 10)}. Check that they are no other spelling.")

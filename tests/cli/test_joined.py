@@ -1,0 +1,82 @@
+"""`scmpt train` on several files: as on their cells together, without reading them whole."""
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+from typer.testing import CliRunner
+
+from scmpt_scverse import SCMPT, datasets
+from scmpt_scverse.cli import app
+from scmpt_scverse.cli._joined import FILE_KEY
+
+TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--knowledge", "none", "--expression", "none"]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two files of different cells, in part of different genes, in another order."""
+    cells = datasets.pbmc68k_reduced()
+    cells = AnnData(sparse.csr_matrix(cells.X), cells.obs[["bulk_labels", "phase"]], cells.var[[]])
+    parts = {"blood": cells[::4, 20:].copy(), "marrow": cells[1::4, ::-1][:, 30:].copy()}
+    parts["marrow"].obs["bulk_labels"] = parts["marrow"].obs["bulk_labels"].astype(str).replace({"CD34+": "cd34"})
+    for name, part in parts.items():
+        part.write_h5ad(tmp_path / f"{name}.h5ad")
+    return [tmp_path / f"{name}.h5ad" for name in parts]
+
+
+def run(runner: CliRunner, *arguments: object) -> tuple[int, str]:
+    result = runner.invoke(app, ["train", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_files_are_learned_from_as_one(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
+    code, output = run(runner, *files, tmp_path / "model", *TRAIN)
+    assert code == 0, output
+    assert "2 files share 715 genes, of 735 to 745." in output
+    assert "Labels in one file only: 'CD34+', 'cd34'" in output
+    model = SCMPT.load(str(tmp_path / "model"), adata=False)
+    assert sorted(model.record.batches) == ["blood", "marrow"]
+    joined = anndata.concat({path.stem: anndata.read_h5ad(path) for path in files}, label=FILE_KEY, index_unique="-")
+    SCMPT.setup_anndata(joined, "bulk_labels", batch_key=FILE_KEY)
+    together = SCMPT(joined, encoders={"counts": "counts"})
+    together.train(seed=0)
+    assert model.record.label_counts == together.record.label_counts
+    expected = together.predict(joined, soft=True)
+    pd.testing.assert_frame_equal(model.predict(joined, soft=True), expected, atol=1e-4)
+
+
+def test_a_cap_of_cells_and_own_batches(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
+    options = [*TRAIN, "--max-cells-per-label", "5", "--batch-key", "phase"]
+    code, output = run(runner, *files, tmp_path / "model", *options)
+    assert code == 0, output
+    model = SCMPT.load(str(tmp_path / "model"), adata=False)
+    assert max(model.record.label_counts.values()) == 5
+    assert set(model.record.batches) <= {"G1", "S", "G2M"}
+
+
+def test_files_that_cannot_be_joined(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    other = anndata.read_h5ad(files[1])
+    other.var_names = [f"ENSG{number:011d}" for number in range(other.n_vars)]
+    other.write_h5ad(tmp_path / "ids.h5ad")
+    without = other.copy()
+    del without.obs["bulk_labels"]
+    without.write_h5ad(tmp_path / "without.h5ad")
+    dense = anndata.read_h5ad(files[1])
+    dense.X = np.asarray(dense.X.todense())
+    dense.write_h5ad(tmp_path / "dense.h5ad")
+    for second, message in {
+        "blood.h5ad": "Expected each file once",
+        "none.h5ad": "Expected an .h5ad file at",
+        "ids.h5ad": "Expected files with the same genes; found 0 that all have",
+        "without.h5ad": "No 'bulk_labels' in",
+        "dense.h5ad": "Expected matrices that are stored alike",
+    }.items():
+        code, output = run(runner, files[0], tmp_path / second, out, *TRAIN)
+        assert (code, message in output) == (1, True), output
+        assert not out.exists()
