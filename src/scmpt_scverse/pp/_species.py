@@ -65,7 +65,7 @@ class SpeciesVotes:
 
     def words(self, species: str) -> str:
         """What was found of a species, for an error."""
-        names = list_some(self.examples[species], limit=3).split(", ... (")[0]
+        names = list_some(self.examples[species])
         return f"{self.counts[species]} of {self.n_names} names are of {species} genes, such as {names}"
 
 
