@@ -419,7 +419,7 @@ class TestAdvice:
     def test_types_without_their_genes_cannot_be_told_apart(self, of_all: SCMPT, cells: AnnData) -> None:
         before = cells.uns.copy()
         myeloid = ["CST3", "LYZ", "S100A8", "S100A9", "FCER1A", "CD74", "HLA-DRA", "HLA-DPB1", "CD79A", "CD79B"]
-        table = of_all.advise_panel(myeloid, n_splits=3)
+        table = of_all.advise_panel(genes=myeloid, n_splits=3)
         assert table["f1"].is_monotonic_increasing
         assert table.loc[["Dendritic", "CD19+ B"], "is_told_apart"].all()
         naive = table.loc["CD4+/CD45RA+/CD25- Naive T"]
@@ -435,7 +435,7 @@ class TestAdvice:
         some = cells[::3].copy()
         SCMPT.setup_anndata(some, LABELS_KEY)
         model = SCMPT(some, encoders={"expression": "scgpt-mini"})
-        table = model.advise_panel(cells.var_names, max_cells=200, n_splits=2)
+        table = model.advise_panel(genes=cells.var_names, max_cells=200, n_splits=2)
         for column in ("recall", "f1", "confused_with", "confused_share"):
             assert table[column].tolist() == pytest.approx(table[f"{column}_all_genes"].tolist(), nan_ok=True)
 
@@ -443,8 +443,8 @@ class TestAdvice:
         self, of_all: SCMPT, cells: AnnData, panel: list[str]
     ) -> None:
         of_panel = set_up(cells.copy(), panel)
-        expected = of_all.advise_panel(panel[:50], max_cells=200, n_splits=2)
-        pd.testing.assert_frame_equal(of_panel.advise_panel(panel[:50], max_cells=200, n_splits=2), expected)
+        expected = of_all.advise_panel(genes=panel[:50], max_cells=200, n_splits=2)
+        pd.testing.assert_frame_equal(of_panel.advise_panel(genes=panel[:50], max_cells=200, n_splits=2), expected)
 
     def test_it_is_what_then_happens(self, of_all: SCMPT, cells: AnnData, panel: list[str]) -> None:
         rows = np.random.default_rng(0).permutation(cells.n_obs)
@@ -453,7 +453,7 @@ class TestAdvice:
         trained.train(enable_progress_bar=False)
         truth = query.obs[LABELS_KEY].astype(str).to_numpy()
         happened = pd.Series(trained.predict(query) == truth).groupby(truth).mean()
-        expected = trained.advise_panel(panel)["recall"]
+        expected = trained.advise_panel(genes=panel)["recall"]
         assert expected.corr(happened[expected.index], method="spearman") > 0.7
 
     def test_rare_labels_are_there_and_those_that_no_split_tests_are_nan(
@@ -462,7 +462,7 @@ class TestAdvice:
         some = cells.copy()
         some.obs[LABELS_KEY] = some.obs[LABELS_KEY].astype(str)
         some.obs.iloc[0, some.obs.columns.get_loc(LABELS_KEY)] = "alone"
-        table = set_up(some, None).advise_panel(panel, max_cells=100, n_splits=2)
+        table = set_up(some, None).advise_panel(genes=panel, max_cells=100, n_splits=2)
         assert np.isnan(table.loc["alone", "recall"])
         assert not table.loc["alone", "is_told_apart"]
         assert table.loc["CD56+ NK", "n_cells"] == 30
@@ -470,15 +470,15 @@ class TestAdvice:
 
     def test_the_genes_are_checked_before_anything_is_embedded(self, of_all: SCMPT) -> None:
         with pytest.raises(ValueError, match="Expected at least 2 genes in `genes`"):
-            of_all.advise_panel(["FOO"])
+            of_all.advise_panel(genes=["FOO"])
         with pytest.warns(UserWarning, match=re.escape("1 of 13 are not, such as 'FOO'")):
-            of_all.advise_panel([*of_all.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
+            of_all.advise_panel(genes=[*of_all.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
 
     def test_arrays_of_the_user_change_with_no_panel(self, pbmc: AnnData, panel: list[str]) -> None:
         cells = pbmc
         SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"mine": "X_pca"})
         with pytest.raises(ValueError, match="Expected a modality that reads genes"):
-            SCMPT(cells).advise_panel(panel)
+            SCMPT(cells).advise_panel(genes=panel)
 
 
 def test_settings_are_tried_on_the_panel(reference: AnnData, panel: list[str]) -> None:
