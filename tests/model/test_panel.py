@@ -71,6 +71,18 @@ def set_up(cells: AnnData, genes: Any, **options: Any) -> SCMPT:
     return SCMPT(cells, encoders={"counts": "counts"}, genes=genes, **options)
 
 
+def panel_of(model: SCMPT) -> list[str]:
+    """The genes that it reads."""
+    assert model.modalities.source.panel is not None
+    return list(model.modalities.source.panel)
+
+
+def genes_of_expression(model: SCMPT) -> list[str]:
+    """Those whose expression is a modality."""
+    assert model.modalities.expression is not None
+    return list(model.modalities.expression.genes)
+
+
 def annotated(model: SCMPT, adata: AnnData) -> pd.DataFrame:
     model.annotate(adata)
     return pd.concat([adata.obs.filter(like="scmpt_"), adata.obsm["scmpt_contributions"]], axis=1)
@@ -162,7 +174,7 @@ def test_the_rna_of_a_mudata_is_read_on_the_panel(pbmc: AnnData, panel: list[str
     genes = [gene for gene in panel if gene in mdata["rna"].var_names]
     model = SCMPT(mdata, encoders={"counts": "counts"}, genes=genes)
     model.train(enable_progress_bar=False)
-    assert set(model.modalities.expression.genes) <= set(genes)
+    assert set(genes_of_expression(model)) <= set(genes)
     cut = mudata_of(pbmc[1::20])
     cut.mod["rna"] = cut["rna"][:, cut["rna"].var_names.isin(genes)].copy()
     pd.testing.assert_frame_equal(model.predict(query, soft=True), model.predict(cut, soft=True))
@@ -258,8 +270,8 @@ class TestNames:
         ids=["index", "series", "array", "twice", "genome", "attached id", "generator"],
     )
     def test_forms(self, reference: AnnData, panel: list[str], renamed: Callable[[list[str]], Any]) -> None:
-        read = set_up(reference.copy(), renamed(panel)).modalities.source.panel
-        assert read.tolist() == [name for name in reference.var_names if name in panel]
+        read = panel_of(set_up(reference.copy(), renamed(panel)))
+        assert read == [name for name in reference.var_names if name in panel]
 
     @pytest.mark.parametrize("where", ["var_names", "gene_ids"])
     def test_ensembl_ids_of_any_version(self, reference: AnnData, panel: list[str], where: str) -> None:
@@ -273,13 +285,13 @@ class TestNames:
         SCMPT.setup_anndata(cells, LABELS_KEY, gene_symbols=None if where == "gene_ids" else "symbol")
         genes = [f"{identifier}.7" for identifier in ids[panel]]
         model = SCMPT(cells, encoders={"counts": "counts"}, genes=genes)
-        assert set(model.modalities.source.panel) == set(panel)
+        assert set(panel_of(model)) == set(panel)
 
     def test_genes_of_one_family_keep_their_names(self, reference: AnnData, query: AnnData) -> None:
         family = [name for name in reference.var_names if name.startswith("HLA-")]
         assert len(family) == 10
         model = set_up(reference.copy(), family)
-        assert model.modalities.source.panel.tolist() == family
+        assert panel_of(model) == family
         with pytest.warns(UserWarning, match="10 of 70 cells have no expression in the genes that the model reads"):
             model.train(enable_progress_bar=False)
         query = query[np.asarray(query[:, family].X.sum(axis=1)).ravel() > 0].copy()
@@ -389,8 +401,8 @@ class TestCoverage:
         assert (coverage["n_genes"] == N_GENES).all()
         assert coverage.loc["text", "share_known"] == 1
         assert coverage.loc["text", "genes_per_cell"] == np.median((values > 0).sum(axis=1))
-        assert set(model.modalities.expression.genes) <= set(panel)
-        assert coverage.loc["counts", "n_known"] == len(model.modalities.expression.genes)
+        assert set(genes_of_expression(model)) <= set(panel)
+        assert coverage.loc["counts", "n_known"] == len(genes_of_expression(model))
 
     def test_before_training_and_without_a_panel(self, reference: AnnData) -> None:
         cells = reference.copy()
@@ -484,5 +496,5 @@ class TestAdvice:
 def test_settings_are_tried_on_the_panel(reference: AnnData, panel: list[str]) -> None:
     model = set_up(reference.copy(), panel, fusion="concat", n_hidden=16)
     model.tune({"lr": [1e-3, 1e-2]}, max_epochs=2)
-    assert set(model.modalities.expression.genes) <= set(panel)
+    assert set(genes_of_expression(model)) <= set(panel)
     assert model.module.head.modality_dims == {"counts": N_GENES}

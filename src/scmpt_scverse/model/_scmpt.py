@@ -35,9 +35,15 @@ from scmpt_scverse.modalities import (
     register_anndata,
     register_mudata,
 )
-from scmpt_scverse.model._evaluation import ModelKind, checked_search, cross_validated, truth_and_groups, tuned
+from scmpt_scverse.model._evaluation import (
+    ModelKind,
+    checked_search,
+    cross_validated,
+    panel_advice,
+    truth_and_groups,
+    tuned,
+)
 from scmpt_scverse.model._explains import ExplainsMixin
-from scmpt_scverse.model._panel_advice import panel_advice
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._scmmgpt import SCMMGPT
