@@ -131,7 +131,7 @@ def of_human(folder: Path, name: str, seed: int) -> Iterator[tuple[str, dict[str
         for predictor, labels in found.items():
             yield "rows", {**base, "n_genes": n_genes, "predictor": predictor, **scores(truth, labels)}
         if n_genes in ADVISED:
-            advice = of_all.advise_panel(panel, n_splits=3, seed=seed)
+            advice = of_all.advise_panel(genes=panel, n_splits=3, seed=seed)
             recall = pd.Series(scores(truth, on_panel)["recall"])
             both = pd.DataFrame({"estimated": advice["recall"], "true": recall}).dropna()
             yield (

@@ -20,16 +20,6 @@ N_GENES = 155
 ENCODERS: dict[str, Any] = {"text": {"encoder": "minilm", "max_genes": 10}, "counts": "counts"}
 
 
-def expression_genes(model: SCMPT) -> list[str]:
-    assert model.modalities.expression is not None
-    return [str(gene) for gene in model.modalities.expression.genes]
-
-
-def panel_of(model: SCMPT) -> list[str]:
-    assert model.modalities.source.panel is not None
-    return [str(gene) for gene in model.modalities.source.panel]
-
-
 def with_counts(cells: AnnData) -> AnnData:
     """The same cells with counts, which have many ties."""
     counts = sparse.csr_matrix(np.rint(np.expm1(cells.X.toarray())), dtype=np.float32)
@@ -79,6 +69,18 @@ def query(_pbmc: AnnData) -> AnnData:
 def set_up(cells: AnnData, genes: Any, **options: Any) -> SCMPT:
     SCMPT.setup_anndata(cells, LABELS_KEY)
     return SCMPT(cells, encoders={"counts": "counts"}, genes=genes, **options)
+
+
+def panel_of(model: SCMPT) -> list[str]:
+    """The genes that it reads."""
+    assert model.modalities.source.panel is not None
+    return list(model.modalities.source.panel)
+
+
+def genes_of_expression(model: SCMPT) -> list[str]:
+    """Those whose expression is a modality."""
+    assert model.modalities.expression is not None
+    return list(model.modalities.expression.genes)
 
 
 def annotated(model: SCMPT, adata: AnnData) -> pd.DataFrame:
@@ -172,7 +174,7 @@ def test_the_rna_of_a_mudata_is_read_on_the_panel(pbmc: AnnData, panel: list[str
     genes = [gene for gene in panel if gene in mdata["rna"].var_names]
     model = SCMPT(mdata, encoders={"counts": "counts"}, genes=genes)
     model.train(enable_progress_bar=False)
-    assert set(expression_genes(model)) <= set(genes)
+    assert set(genes_of_expression(model)) <= set(genes)
     cut = mudata_of(pbmc[1::20])
     cut.mod["rna"] = cut["rna"][:, cut["rna"].var_names.isin(genes)].copy()
     pd.testing.assert_frame_equal(model.predict(query, soft=True), model.predict(cut, soft=True))
@@ -268,9 +270,8 @@ class TestNames:
         ids=["index", "series", "array", "twice", "genome", "attached id", "generator"],
     )
     def test_forms(self, reference: AnnData, panel: list[str], renamed: Callable[[list[str]], Any]) -> None:
-        read = set_up(reference.copy(), renamed(panel)).modalities.source.panel
-        assert read is not None
-        assert read.tolist() == [name for name in reference.var_names if name in panel]
+        read = panel_of(set_up(reference.copy(), renamed(panel)))
+        assert read == [name for name in reference.var_names if name in panel]
 
     @pytest.mark.parametrize("where", ["var_names", "gene_ids"])
     def test_ensembl_ids_of_any_version(self, reference: AnnData, panel: list[str], where: str) -> None:
@@ -400,8 +401,8 @@ class TestCoverage:
         assert (coverage["n_genes"] == N_GENES).all()
         assert coverage.loc["text", "share_known"] == 1
         assert coverage.loc["text", "genes_per_cell"] == np.median((values > 0).sum(axis=1))
-        assert set(expression_genes(model)) <= set(panel)
-        assert coverage.loc["counts", "n_known"] == len(expression_genes(model))
+        assert set(genes_of_expression(model)) <= set(panel)
+        assert coverage.loc["counts", "n_known"] == len(genes_of_expression(model))
 
     def test_before_training_and_without_a_panel(self, reference: AnnData) -> None:
         cells = reference.copy()
@@ -430,7 +431,7 @@ class TestAdvice:
     def test_types_without_their_genes_cannot_be_told_apart(self, of_all: SCMPT, cells: AnnData) -> None:
         before = cells.uns.copy()
         myeloid = ["CST3", "LYZ", "S100A8", "S100A9", "FCER1A", "CD74", "HLA-DRA", "HLA-DPB1", "CD79A", "CD79B"]
-        table = of_all.advise_panel(myeloid, n_splits=3)
+        table = of_all.advise_panel(genes=myeloid, n_splits=3)
         assert table["f1"].is_monotonic_increasing
         assert table.loc[["Dendritic", "CD19+ B"], "is_told_apart"].all()
         naive = table.loc["CD4+/CD45RA+/CD25- Naive T"]
@@ -446,7 +447,7 @@ class TestAdvice:
         some = cells[::3].copy()
         SCMPT.setup_anndata(some, LABELS_KEY)
         model = SCMPT(some, encoders={"expression": "scgpt-mini"})
-        table = model.advise_panel(cells.var_names, max_cells=200, n_splits=2)
+        table = model.advise_panel(genes=cells.var_names, max_cells=200, n_splits=2)
         for column in ("recall", "f1", "confused_with", "confused_share"):
             assert table[column].tolist() == pytest.approx(table[f"{column}_all_genes"].tolist(), nan_ok=True)
 
@@ -454,8 +455,8 @@ class TestAdvice:
         self, of_all: SCMPT, cells: AnnData, panel: list[str]
     ) -> None:
         of_panel = set_up(cells.copy(), panel)
-        expected = of_all.advise_panel(panel[:50], max_cells=200, n_splits=2)
-        pd.testing.assert_frame_equal(of_panel.advise_panel(panel[:50], max_cells=200, n_splits=2), expected)
+        expected = of_all.advise_panel(genes=panel[:50], max_cells=200, n_splits=2)
+        pd.testing.assert_frame_equal(of_panel.advise_panel(genes=panel[:50], max_cells=200, n_splits=2), expected)
 
     def test_it_is_what_then_happens(self, of_all: SCMPT, cells: AnnData, panel: list[str]) -> None:
         rows = np.random.default_rng(0).permutation(cells.n_obs)
@@ -464,7 +465,7 @@ class TestAdvice:
         trained.train(enable_progress_bar=False)
         truth = query.obs[LABELS_KEY].astype(str).to_numpy()
         happened = pd.Series(trained.predict(query) == truth).groupby(truth).mean()
-        expected = trained.advise_panel(panel)["recall"]
+        expected = trained.advise_panel(genes=panel)["recall"]
         assert expected.corr(happened[expected.index], method="spearman") > 0.7
 
     def test_rare_labels_are_there_and_those_that_no_split_tests_are_nan(
@@ -473,7 +474,7 @@ class TestAdvice:
         some = cells.copy()
         some.obs[LABELS_KEY] = some.obs[LABELS_KEY].astype(str)
         some.obs.iloc[0, some.obs.columns.get_loc(LABELS_KEY)] = "alone"
-        table = set_up(some, None).advise_panel(panel, max_cells=100, n_splits=2)
+        table = set_up(some, None).advise_panel(genes=panel, max_cells=100, n_splits=2)
         assert np.isnan(table.loc["alone", "recall"])
         assert not table.loc["alone", "is_told_apart"]
         assert table.loc["CD56+ NK", "n_cells"] == 30
@@ -481,19 +482,19 @@ class TestAdvice:
 
     def test_the_genes_are_checked_before_anything_is_embedded(self, of_all: SCMPT) -> None:
         with pytest.raises(ValueError, match="Expected at least 2 genes in `genes`"):
-            of_all.advise_panel(["FOO"])
+            of_all.advise_panel(genes=["FOO"])
         with pytest.warns(UserWarning, match=re.escape("1 of 13 are not, such as 'FOO'")):
-            of_all.advise_panel([*of_all.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
+            of_all.advise_panel(genes=[*of_all.adata.var_names[:12], "FOO"], max_cells=60, n_splits=2)
 
     def test_arrays_of_the_user_change_with_no_panel(self, pbmc: AnnData, panel: list[str]) -> None:
         cells = pbmc
         SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"mine": "X_pca"})
         with pytest.raises(ValueError, match="Expected a modality that reads genes"):
-            SCMPT(cells).advise_panel(panel)
+            SCMPT(cells).advise_panel(genes=panel)
 
 
 def test_settings_are_tried_on_the_panel(reference: AnnData, panel: list[str]) -> None:
     model = set_up(reference.copy(), panel, fusion="concat", n_hidden=16)
     model.tune({"lr": [1e-3, 1e-2]}, max_epochs=2)
-    assert set(expression_genes(model)) <= set(panel)
+    assert set(genes_of_expression(model)) <= set(panel)
     assert model.module.head.modality_dims == {"counts": N_GENES}

@@ -170,7 +170,7 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
     if overlap.expression_fraction < encoder.min_expression:
         raise ValueError(
             f"{encoder.name!r} needs at least {encoder.min_expression:.0%} of a cell's expression in genes that it "
-            f"knows; found {overlap.expression_fraction:.0%} in the {overlap.n_matched} of {overlap.n_genes} genes. "
+            f"knows; found {overlap.n_matched} of {overlap.n_genes} genes with {overlap.expression_fraction:.0%}. "
             f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
         )
     if overlap.n_empty_cells:

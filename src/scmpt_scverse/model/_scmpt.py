@@ -34,9 +34,15 @@ from scmpt_scverse.modalities import (
     register_anndata,
     register_mudata,
 )
-from scmpt_scverse.model._evaluation import ModelKind, checked_search, cross_validated, truth_and_groups, tuned
+from scmpt_scverse.model._evaluation import (
+    ModelKind,
+    checked_search,
+    cross_validated,
+    panel_advice,
+    truth_and_groups,
+    tuned,
+)
 from scmpt_scverse.model._explains import ExplainsMixin
-from scmpt_scverse.model._panel_advice import panel_advice
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
 from scmpt_scverse.model._saving import load_model, save_data, save_model
 from scmpt_scverse.model._scmmgpt import SCMMGPT
@@ -751,9 +757,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
 
     def advise_panel(
         self,
-        genes: Iterable[object],
-        *,
         adata: "AnnData | None" = None,
+        *,
+        genes: Iterable[object],
         max_cells: int = 2000,
         group_key: "str | Literal[False] | None" = None,
         n_splits: int = 5,
@@ -766,12 +772,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
 
         Parameters
         ----------
-        genes
-            Names of the genes of the panel, such as `query.var_names`, as `genes` of the class. Nothing
-            else of a query is looked at.
         adata
             Labelled cells; `None` takes the data that the model was made with. Not changed; only the cells of a
             subsample are embedded, twice. The model need not be trained, and is not changed.
+        genes
+            Names of the genes of the panel, such as `query.var_names`, as `genes` of the class. Nothing else of a query
+            is looked at.
         max_cells
             Cells of the subsample, about: every label in proportion, but no fewer than 30 cells of a rare one.
         group_key, n_splits, layer, gene_symbols, organism, seed
@@ -808,7 +814,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         >>> adata = datasets.pbmc68k_reduced()
         >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels")
         >>> model = SCMPT(adata, encoders={"counts": "counts"})
-        >>> table = model.advise_panel(adata.var_names[:100], n_splits=3)
+        >>> table = model.advise_panel(genes=adata.var_names[:100], n_splits=3)
         >>> table.loc["Dendritic", "is_told_apart"]
         np.True_
         """
