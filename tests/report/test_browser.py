@@ -132,9 +132,7 @@ def test_hostile_texts_run_nothing(cells: AnnData, tmp_path: Path, tab: Browser)
     )
     assert tab.evaluate("document.images.length") == 0
     assert tab.evaluate("document.scripts.length") == 2
-    texts = tab.evaluate(
-        "[...document.querySelectorAll('#legend .entry .label')].map((each) => each.textContent)"
-    )
+    texts = tab.evaluate("[...document.querySelectorAll('#legend .entry .label')].map((each) => each.textContent)")
     assert texts == sorted(HOSTILE)
     assert tab.problems == []
 
