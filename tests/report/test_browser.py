@@ -90,6 +90,9 @@ def test_card_and_gene_lead_to_the_plot(cells: AnnData, tmp_path: Path, tab: Bro
     tab.wait_for("document.querySelector('#plot').dataset.color === 'gene:NKG7'")
     assert tab.evaluate("document.querySelector('#legend-title').textContent") == "NKG7"
     assert n_colours(tab) > 20
+    press(tab, "#legend .entry")  # by label, while the colours are those of a gene
+    assert shown(tab) == most[cells.obs["scmpt_prediction"].cat.categories[0]]
+    assert tab.evaluate("document.querySelector('#plot').dataset.color") == "gene:NKG7"
     type_gene(tab, "NOGENE")
     assert "NOGENE is not among" in tab.evaluate("document.querySelector('#status').textContent")
     assert tab.problems == []
@@ -129,9 +132,7 @@ def test_hostile_texts_run_nothing(cells: AnnData, tmp_path: Path, tab: Browser)
     )
     assert tab.evaluate("document.images.length") == 0
     assert tab.evaluate("document.scripts.length") == 2
-    texts = tab.evaluate(
-        "[...document.querySelectorAll('#legend .entry span:nth-child(2)')].map((each) => each.textContent)"
-    )
+    texts = tab.evaluate("[...document.querySelectorAll('#legend .entry .label')].map((each) => each.textContent)")
     assert texts == sorted(HOSTILE)
     assert tab.problems == []
 

@@ -77,6 +77,8 @@ def test_cards_have_the_numbers_of_all_their_cells(cells: AnnData, tmp_path: Pat
         text = page.card(label)
         assert f"{own.sum()} cell" in text
         assert f"{cells.obs['scmpt_confidence'][own].mean():.2f}" in text
+        unsure = (cells.obs["scmpt_confidence"][own] < 0.5).mean()
+        assert (f"{100 * unsure:.0f} % unsure" in text) or (f"{100 * unsure:.1f} % unsure" in text) or not unsure
         novel = (cells.obs["scmpt_novelty"][own] > 0.95).mean()
         assert (f"{100 * novel:.0f} % unlike" in text) or (f"{100 * novel:.1f} % unlike" in text)
         others = probabilities[own].drop(columns=label)

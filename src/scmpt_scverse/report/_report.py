@@ -91,10 +91,15 @@ def report(
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
     >>> from scmpt_scverse import datasets, pl
     >>> adata = datasets.pbmc68k_reduced()
     >>> adata.obs["mine_prediction"] = adata.obs["bulk_labels"]
-    >>> page = pl.report(adata, tmp_path / "report.html", key="mine")
+    >>> with TemporaryDirectory() as folder:
+    ...     page = pl.report(adata, Path(folder) / "report.html", key="mine")
+    >>> page.name
+    'report.html'
     """
     path = Path(path)
     check_suffix(path, ".html")

@@ -193,31 +193,35 @@
   }
   const plain = (number) => number.toLocaleString("en");
   function legend() {
-    const box = byId("legend"), labelling = current();
-    byId("legend-title").textContent = labelling ? labelling.name : currentScore().name;
+    const box = byId("legend");
+    byId("legend-title").textContent = current() ? current().name : currentScore().name;
     byId("legend-all").hidden = !data.labellings.some((each) => state.only[each.id].size);
-    box.replaceChildren();
-    if (!labelling) {
-      const css = [0, 64, 127, 191, 254].map((value) => `#${[0, 8, 16].map((by) => ((ramp[value] >> by) & 255).toString(16).padStart(2, "0")).join("")}`);
-      const bar = element("div", { class: "ramp", role: "img", "aria-label": "Colours from low to high" }), ends = element("div", { class: "ends" });
-      bar.style.background = `linear-gradient(90deg, ${css})`;
-      ends.append(element("span", {}, "0"), element("span", {}, String(currentScore().largest ?? 1)));
-      box.append(bar, ends);
-      if (genes.has(state.color.slice(5)) && state.color.startsWith("gene:")) box.append(element("p", {}, "log-normalised expression"));
-      return;
-    }
+    box.replaceChildren(...(current() ? [] : scale()), ...entries(current() || first));
+  }
+  function scale() {
+    const hex = (colour) => `#${[0, 8, 16].map((by) => ((colour >> by) & 255).toString(16).padStart(2, "0")).join("")}`;
+    const bar = element("div", { class: "ramp", role: "img", "aria-label": "Colours from low to high" }), ends = element("div", { class: "ends" });
+    bar.style.background = `linear-gradient(90deg, ${[0, 51, 102, 152, 203, 254].map((value) => hex(ramp[value]))})`;
+    const unit = state.color.startsWith("gene:") ? "log-normalised expression" : "";
+    ends.append(element("span", {}, "0"), element("span", {}, unit), element("span", {}, (currentScore().largest ?? 1).toLocaleString("en", { maximumFractionDigits: 2 })));
+    return [bar, ends, element("strong", { class: "only" }, `only cells of ${first.name}`)];
+  }
+  function entries(labelling) { // what can be filtered by, in the colours of the plot where it has these
     const counts = new Uint32Array(labelling.labels.length), all = new Uint32Array(labelling.labels.length);
     labelling.codes.forEach((code, cell) => { all[code] += 1; counts[code] += shown[cell]; });
-    labelling.labels.forEach((label, code) => {
+    return labelling.labels.map((label, code) => {
       const entry = element("button", { type: "button", class: "entry", "data-code": code, "aria-pressed": state.only[labelling.id].has(code) });
-      const swatch = element("span", { class: "dot", "aria-hidden": "true" });
-      swatch.style.background = labelling.colours[code];
       const n = counts[code] === all[code] ? plain(all[code]) : `${plain(counts[code])} of ${plain(all[code])}`;
-      entry.append(swatch, element("span", {}, label), element("span", { class: "n" }, n));
+      if (labelling === current()) {
+        const swatch = element("span", { class: "dot", "aria-hidden": "true" });
+        swatch.style.background = labelling.colours[code];
+        entry.append(swatch);
+        entry.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") peek(code); });
+        entry.addEventListener("pointerleave", () => peek(-1));
+      }
+      entry.append(element("span", { class: "label" }, label), element("span", { class: "n" }, n));
       entry.addEventListener("click", () => toggle(labelling.id, code));
-      entry.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") peek(code); });
-      entry.addEventListener("pointerleave", () => peek(-1));
-      box.append(entry);
+      return entry;
     });
   }
   function controls() {
