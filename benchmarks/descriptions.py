@@ -197,7 +197,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="+", choices=list(TESTS), default=list(TESTS))
     parser.add_argument("--models", type=Path, help="folder of trained models: those in it are not trained again")
-    parser.add_argument("--only-retrieval", action="store_true", help="keep the other results that are stored")
+    parser.add_argument(
+        "--only-retrieval", action="store_true", help="keep other results that are stored, and retrieval of other sets"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -220,7 +222,8 @@ def main() -> None:
         print(pd.DataFrame(rows)[shown].round(3).to_string(), flush=True)
     file = arguments.results / "descriptions.json"
     if arguments.only_retrieval:
-        record = json.loads(file.read_text()) | {"retrieval_seconds": time.perf_counter() - start}
+        record = json.loads(file.read_text())
+        retrieval = [row for row in record.get("retrieval", []) if row["set"] not in arguments.sets] + retrieval
     else:
         record = {
             "seconds": time.perf_counter() - start,

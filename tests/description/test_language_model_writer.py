@@ -193,6 +193,10 @@ def test_save_and_load(taught: SCMMGPT, language_folder: Path, query: AnnData, t
     pd.testing.assert_frame_equal(described(again, query), described(taught, query))
     assert again.writer is not None
     assert again.writer.source == str(language_folder)
+    with pytest.warns(UserWarning, match="The card says nothing of cells from elsewhere"):
+        taught.push_to_hub(str(tmp_path / "shared"), license="mit")
+    card = (tmp_path / "shared" / "README.md").read_text()
+    assert f"gpt ({again.writer.fingerprint[:12]}), not included" in card
     saved = load_file(tmp_path / "model" / "model.safetensors")
     assert {name.split(".")[1] for name in saved if name.startswith("writer.")} == {"prompt", "losses"}
     moved = tmp_path / "elsewhere"

@@ -202,6 +202,9 @@ def _text_parts(model: Any) -> tuple[dict[str, str], pd.DataFrame, _Metrics]:
         "genes": f"{len(model.genes):,}",
         "cell types that it knows": f"{len(model.types.names):,}; texts name others",
     }
+    if model.writer is not None:
+        writer = model.writer
+        facts["language model that it taught"] = f"{Path(writer.source).name} ({writer.fingerprint[:12]}), not included"
     return (
         facts,
         pd.DataFrame({"ontology id": list(model.types.terms)}, index=list(model.types.names), dtype=object),
