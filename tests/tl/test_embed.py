@@ -151,7 +151,7 @@ def test_genes_of_another_species_are_named_as_the_cause(pbmc: AnnData, tmp_path
     encoder = encoders.get(make_scgpt_folder(tmp_path / "human", pbmc.var_names))
     mouse = pbmc[:6].copy()
     mouse.var_names = [name.capitalize() for name in mouse.var_names]
-    with pytest.raises(ValueError, match='632 of 765 names are of mouse genes, .* Pass `organism="mouse"`'):
+    with pytest.raises(ValueError, match=r'\d+ of 765 names are of mouse genes, .* Pass `organism="mouse"`'):
         embed(mouse, encoder)
     with pytest.raises(ValueError, match="match in upper case .*another species"):
         embed(mouse, encoder, organism="native")
