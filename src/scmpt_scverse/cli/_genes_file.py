@@ -1,10 +1,12 @@
 """The genes of a panel, as a file names them."""
 
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from scmpt_scverse._h5ad import read_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CELLS = ".h5ad"
 
@@ -34,7 +36,7 @@ def read_genes(path: Path, gene_symbols: str | None) -> list[str]:
     return [str(name) for name in names if name != ""]
 
 
-def _genes_of_query(path: Path) -> pd.DataFrame:
+def _genes_of_query(path: Path) -> "pd.DataFrame":
     cells = read_cells(path, backed=True)
     var = cells.var.copy()
     if cells.isbacked:

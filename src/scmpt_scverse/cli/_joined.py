@@ -11,7 +11,6 @@ import typer
 
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._h5ad import read_cells
-from scmpt_scverse._labels import labels_or
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -81,6 +80,8 @@ def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequen
 
 def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str]) -> None:
     """Refuse files that cannot be joined, before that takes its time; say what they have and do not have in common."""
+    from scmpt_scverse._labels import labels_or
+
     twice = [str(path) for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise ValueError(f"Expected each file once; found {list_some(twice)} twice. Name it once.")

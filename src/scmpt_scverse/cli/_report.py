@@ -7,7 +7,8 @@ import typer
 
 from scmpt_scverse._h5ad import read_cells
 from scmpt_scverse.cli._files import check_output
-from scmpt_scverse.cli._options import Force, GeneSymbols, InFile, Layer
+from scmpt_scverse.cli._options import Force, GeneSymbols, InFile, Layer, OrthologsFile
+from scmpt_scverse.cli._species import chosen_organism
 
 
 def report(
@@ -31,6 +32,11 @@ def report(
     ] = None,
     layer: Layer = None,
     gene_symbols: GeneSymbols = None,
+    organism: Annotated[
+        str | None,
+        typer.Option(help="Whose cells these are, to name genes by human orthologs.", show_default="names as they are"),
+    ] = None,
+    orthologs: OrthologsFile = None,
     max_points: Annotated[int, typer.Option(min=1, help="Cells that are drawn at most.")] = 50_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the choice of drawn cells.")] = 0,
     force: Force = False,
@@ -42,6 +48,7 @@ def report(
     Example: `scmpt report annotated.h5ad report.html --genes CD3D --genes NKG7`
     """
     check_output(output, source=source, force=force, suffix=".html")
+    species = chosen_organism(organism, orthologs)
     adata = read_cells(source, backed=True)
     from scmpt_scverse.pl import report as write_report
 
@@ -54,6 +61,7 @@ def report(
         genes=genes or (),
         layer=layer,
         gene_symbols=gene_symbols,
+        organism=species or "native",
         title=source.name,
         max_points=max_points,
         seed=seed,

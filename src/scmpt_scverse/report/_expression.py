@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from scmpt_scverse._checks import check_key
-from scmpt_scverse.pp import CHUNK_SIZE, ExpressionReader, are_linear, log_normalised
+from scmpt_scverse.pp import CHUNK_SIZE, NATIVE, ExpressionReader, Organism, are_linear, log_normalised
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,16 +69,22 @@ class CellExpression:
     ----------
     adata
         All cells.
-    layer, gene_symbols
-        Where expression and symbols are.
+    layer, gene_symbols, organism
+        Where expression and symbols are, and of which species.
     rows
         Which cells, ascending, shape `(n_cells,)`.
     """
 
     def __init__(
-        self, adata: "AnnData", rows: "IntArray", *, layer: str | None = None, gene_symbols: str | None = None
+        self,
+        adata: "AnnData",
+        rows: "IntArray",
+        *,
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        organism: Organism = NATIVE,
     ) -> None:
-        reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols)
+        reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, organism=organism)
         self.genes = reader.genes
         self._column_names = [str(name) for name in adata.var_names]
         self._reader, self._rows = reader, rows

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scmpt_scverse.pp import NATIVE, Organism
 from scmpt_scverse.report._cards import largest_groups
 from scmpt_scverse.report._evidence import Description, Evidence, round_robin
 from scmpt_scverse.report._expression import CellExpression, GroupMoments
@@ -55,16 +56,19 @@ class GeneRequest:
         Key of `.layers`; `None` for `.X`.
     gene_symbols
         Column of `.var`; `None` for its names.
+    organism
+        Species of the cells; `"native"` shows symbols as they are.
     """
 
     genes: Sequence[str] = ()
     layer: str | None = None
     gene_symbols: str | None = None
+    organism: Organism = NATIVE
 
     @property
     def is_explicit(self) -> bool:
         """Whether the user asked for anything, so that it must not be left out in silence."""
-        return bool(self.genes) or self.layer is not None or self.gene_symbols is not None
+        return bool(self.genes) or (self.layer, self.gene_symbols, self.organism) != (None, None, NATIVE)
 
 
 def genes_of(
@@ -91,7 +95,8 @@ def genes_of(
         What models wrote, by label.
     """
     try:
-        expression = CellExpression(adata, rows, layer=request.layer, gene_symbols=request.gene_symbols)
+        where = {"layer": request.layer, "gene_symbols": request.gene_symbols}
+        expression = CellExpression(adata, rows, **where, organism=request.organism)
         asked = expression.symbols_of(request.genes)
         codes = largest_groups(labelling)
         number = np.full(len(labelling.labels), len(codes))

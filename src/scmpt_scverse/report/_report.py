@@ -11,6 +11,7 @@ from scmpt_scverse._checks import check_cells, check_positive, check_seed
 from scmpt_scverse._folders import check_folder
 from scmpt_scverse._h5ad import check_suffix, written_whole
 from scmpt_scverse._labels import given_labels
+from scmpt_scverse.pp import NATIVE
 from scmpt_scverse.report._annotation import UNSURE_BELOW, Annotation, annotation_of, checked_labelling
 from scmpt_scverse.report._cards import cards_of, mean_of
 from scmpt_scverse.report._data import page_data
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, StrPath
+    from scmpt_scverse.pp import Organism
 
 _N_BINS = 20
 
@@ -39,6 +41,7 @@ def report(
     genes: Sequence[str] = (),
     layer: str | None = None,
     gene_symbols: str | None = None,
+    organism: "Organism" = NATIVE,
     title: str = "Annotated cells",
     max_points: int = 50_000,
     seed: int = 0,
@@ -70,6 +73,9 @@ def report(
         Key of `.layers` with expression; `None` takes `.X`.
     gene_symbols
         Column of `.var` with gene symbols; `None` takes `var_names`.
+    organism
+        `"native"` shows genes under their own names; `"mouse"` or :class:`scmpt_scverse.pp.Orthologs` under those of
+        their human orthologs, which models name as evidence.
     title
         Heading of the page.
     max_points
@@ -116,7 +122,9 @@ def report(
     points = points_of(adata, basis, annotation.key, rows)
     attributed = attributed_genes(adata, annotation.key, labelling, N_EVIDENCE)
     descriptions = descriptions_of(adata, annotation.key, labelling.column)
-    found = genes_of(adata, GeneRequest(asked, layer, gene_symbols), labelling, rows, attributed, descriptions)
+    found = genes_of(
+        adata, GeneRequest(asked, layer, gene_symbols, organism), labelling, rows, attributed, descriptions
+    )
     data, n_coloured = page_data(adata, annotation, labelling, points, found, np.searchsorted(rows, points.rows))
     page = page_of(
         {

@@ -21,6 +21,7 @@ def corpus_of(*data: Any, **options: Any) -> Iterator[Corpus]:
         "special_tokens": SPECIAL_TOKENS,
         "layer": None,
         "gene_symbols": None,
+        "organism": "human",
         "vocabulary": None,
         "initial_vocabulary": None,
         "min_cells": 5,
