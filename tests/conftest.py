@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import scvi
 from anndata import AnnData
 from tests._adata import LABELS_KEY
 from tests._llm import ChatServer, make_language_model, running_chat_server
@@ -27,6 +28,12 @@ def _many_cores() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lightning.pytorch.trainer.connectors.data_connector.suggested_max_num_workers", lambda _: 15)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_seed_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sets for all of scvi-tools must not reach the next one, whichever that is."""
+    monkeypatch.setattr(scvi.settings, "_seed", None)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import rich
 from anndata import AnnData
 from tests._llm import ChatServer
 from tests._zero_shot import TYPES, WordEncoder, genes_of, markers, study
@@ -132,7 +133,7 @@ def test_align_goes_on_where_it_was_killed(
 def test_a_dry_run_shows_what_labels_are_taken_for(
     runner: CliRunner, aligned: tuple[Path, str], query: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(rich.get_console(), "_width", 1000)  # it may be there already, so `COLUMNS` is too late
     cells = anndata.read_h5ad(query)
     cells.obs["cell_type"] = cells.obs["cell_type"].astype(str).replace({LABELS[0]: "gribble"})
     odd, single, out = query.with_name("odd.h5ad"), query.with_name("single.h5ad"), query.with_name("model")
