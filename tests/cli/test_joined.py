@@ -75,8 +75,29 @@ def test_files_that_cannot_be_joined(runner: CliRunner, files: list[Path], tmp_p
         "none.h5ad": "Expected an .h5ad file at",
         "ids.h5ad": "Expected files with the same genes; found 0 that all have",
         "without.h5ad": "No 'bulk_labels' in",
-        "dense.h5ad": "Expected matrices that are stored alike",
+        "dense.h5ad": "expected matrices and columns that are stored alike",
     }.items():
         code, output = run(runner, files[0], tmp_path / second, out, *TRAIN)
         assert (code, message in output) == (1, True), output
         assert not out.exists()
+
+
+def test_symbols_in_a_column_are_those_of_all_files(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
+    for path in files:
+        cells = anndata.read_h5ad(path)
+        cells.var["symbol"] = cells.var_names
+        cells.var_names = [f"gene{number}" for number in map(hash, cells.var_names)]
+        cells.write_h5ad(path)
+    options = [*TRAIN, "--gene-symbols", "symbol"]
+    code, output = run(runner, *files, tmp_path / "model", *options)
+    assert code == 0, output
+    cells = anndata.read_h5ad(files[1])
+    cells.var["symbol"] = cells.var["symbol"].astype(str).replace({"CD3D": "CD3E", "NKG7": "GNLY"})
+    cells.obs["scmpt_file"] = "mine"
+    cells.write_h5ad(files[1])
+    code, output = run(runner, *files, tmp_path / "other", *options)
+    assert (code, "Expected no column 'scmpt_file'" in output) == (1, True), output
+    del cells.obs["scmpt_file"]
+    cells.write_h5ad(files[1])
+    code, output = run(runner, *files, tmp_path / "other", *options)
+    assert (code, "found 2 others in" in output) == (1, True), output

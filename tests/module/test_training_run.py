@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from scmpt_scverse.module import TrainingRun
 from scmpt_scverse.module._training_plan import fit_steps
+from scmpt_scverse.module._training_run import interruptible
 
 N_STEPS, STOPS_AFTER = 70, 60
 
@@ -54,6 +56,22 @@ def train(folder: Path | None, stop_after: int | None = None) -> tuple[dict[str,
         run = TrainingRun("cpu", folder=folder)
         losses = fit_steps(module, Steps(), lr=0.05, n_steps=N_STEPS, warmup=0.2, run=run)
     return module.state_dict(), losses
+
+
+def test_numbers_of_numpy_and_long_lists_are_recorded(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"seed": np.int64(3), "tokens": [[number, 1] for number in range(5000)]}
+    TrainingRun(folder=tmp_path / "run").claim(**options)
+    TrainingRun(folder=tmp_path / "run").claim(**options)
+    with pytest.raises(ValueError, match="tokens") as caught:
+        TrainingRun(folder=tmp_path / "run").claim(**{**options, "tokens": options["tokens"][1:]})
+    assert len(str(caught.value)) < 1000
+
+
+def test_the_end_of_a_process_is_no_interruption() -> None:
+    with pytest.raises(SIGTERMException), interruptible():
+        raise SIGTERMException
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        raise SystemExit
 
 
 def assert_same(one: tuple[dict[str, Tensor], np.ndarray], other: tuple[dict[str, Tensor], np.ndarray]) -> None:

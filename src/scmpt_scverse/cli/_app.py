@@ -160,7 +160,7 @@ def train(
     quiet_libraries()
     scvi.settings.seed = seed
     unlabeled = unlabeled_category or "Unknown"
-    with joined_cells(sources, labels_key, unlabeled) as adata:
+    with joined_cells(sources, labels_key, unlabeled, gene_symbols) as adata:
         SCMPT.setup_anndata(
             adata,
             labels_key,

@@ -1,5 +1,7 @@
 """Several files of cells as one, which stays on disk."""
 
+import errno
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,7 @@ from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._h5ad import read_cells
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 #: Column of `.obs` that says which file a cell is from.
@@ -24,17 +27,21 @@ _MOST_VALUES = 20_000_000
 
 
 @contextmanager
-def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str]) -> Iterator["AnnData"]:
+def joined_cells(
+    paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str], gene_symbols: str | None
+) -> Iterator["AnnData"]:
     """The cells of one file in memory; of several, those of all on disk, with the genes that all have.
 
     Parameters
     ----------
     paths
-        Files; names of genes are the names of their columns.
+        Files, joined by the names of their columns.
     labels_key
         Column of `.obs` with labels, which all have.
     unlabeled
         Labels that mean: not known.
+    gene_symbols
+        Column of `.var` with symbols, which all have; `None` for the names of the columns.
 
     Raises
     ------
@@ -43,12 +50,15 @@ def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequen
     KeyError
         A file has no such column.
     ValueError
-        A file is damaged or given twice, they share hardly any gene, or their matrices are stored in different ways.
+        A file is damaged or given twice, or they cannot be joined: they share hardly any gene, give genes different
+        symbols, or store their matrices in different ways.
+    OSError
+        The folder of temporary files has no room for all of them.
     """
     if len(paths) == 1:
         yield read_cells(paths[0])
         return
-    _check(paths, labels_key, unlabeled)
+    _check(paths, labels_key, unlabeled, gene_symbols)
     import anndata
     from anndata.experimental import concat_on_disk
 
@@ -68,8 +78,9 @@ def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequen
             )
         except (KeyError, NotImplementedError, TypeError, ValueError) as error:
             raise ValueError(
-                f"Expected matrices that are stored alike, to join {list_some(names)}; found others ({error}). Write "
-                "the files again with a current anndata, all sparse or all dense, or join them with `anndata.concat`."
+                f"Could not join {list_some(names)} ({error}): expected matrices and columns that are stored alike. "
+                "Write the files again with a current anndata, all sparse or all dense, or join them with "
+                "`anndata.concat`."
             ) from error
         adata = anndata.read_h5ad(target, backed="r")
         try:
@@ -78,7 +89,7 @@ def joined_cells(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequen
             adata.file.close()
 
 
-def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str]) -> None:
+def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str], gene_symbols: str | None) -> None:
     """Refuse files that cannot be joined, before that takes its time; say what they have and do not have in common."""
     from scmpt_scverse._labels import labels_or
 
@@ -86,14 +97,28 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
     if twice:
         raise ValueError(f"Expected each file once; found {list_some(twice)} twice. Name it once.")
     unknown = unlabeled if isinstance(unlabeled, str) else unlabeled[0]
-    genes, labels = [], []
+    n_bytes = sum(path.stat().st_size for path in paths if path.is_file())
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if free < n_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"Expected room for {n_bytes / 1e9:.1f} GB in {tempfile.gettempdir()}, where the files are joined; found "
+            f"{free / 1e9:.1f} GB. Make room, or name another folder in the environment variable TMPDIR.",
+        )
+    genes, labels, symbols = [], [], []
     for path in paths:
-        cells = read_cells(path, backed=True)
-        check_key(labels_key, cells.obs.columns, f"{path}: adata.obs")
-        genes.append(set(cells.var_names))
-        labels.append(set(labels_or(cells.obs[labels_key], unlabeled)) - {unknown})
-        if cells.isbacked:
-            cells.file.close()
+        obs, var = _tables(path)
+        check_key(labels_key, obs.columns, f"{path}: adata.obs")
+        if FILE_KEY in obs:
+            raise ValueError(
+                f"Expected no column {FILE_KEY!r} in adata.obs of {path}, in which the file of each cell is kept; "
+                "found one. Rename it, or pass the file alone."
+            )
+        if gene_symbols is not None:
+            check_key(gene_symbols, var.columns, f"{path}: adata.var")
+            symbols.append(var[gene_symbols].astype(object))
+        genes.append(set(var.index))
+        labels.append(set(labels_or(obs[labels_key], unlabeled)) - {unknown})
     shared = set.intersection(*genes)
     if len(shared) < max(1, _LEAST_SHARED * min(map(len, genes))):
         found = "; ".join(
@@ -103,8 +128,25 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
             f"Expected files with the same genes; found {len(shared)} that all have ({found}). Give the genes of all "
             "files names of one kind, symbols or Ensembl ids."
         )
+    for path, other in zip(paths[1:], symbols[1:], strict=False):
+        one, two = (each[~each.index.duplicated()].reindex(sorted(shared)) for each in (symbols[0], other))
+        if (differs := (one != two) & ~(one.isna() & two.isna())).any():
+            raise ValueError(
+                f"Expected the same symbols of a gene in adata.var[{gene_symbols!r}] of all files; found "
+                f"{differs.sum()} others in {path}, such as of {list_some(one.index[differs], 3)}. Give all files "
+                "symbols of one release, or leave `--gene-symbols` out where names of columns are symbols."
+            )
     typer.echo(f"{len(paths)} files share {len(shared)} genes, of {min(map(len, genes))} to {max(map(len, genes))}.")
     counts = Counter(label for own in labels for label in own)
     alone = sorted(label for label, count in counts.items() if count == 1)
     if alone:
         typer.echo(f"Labels in one file only: {list_some(alone, 10)}. Check that they are no other spelling.")
+
+
+def _tables(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """`.obs` and `.var` of a file, which is closed again."""
+    cells = read_cells(path, backed=True)
+    obs, var = cells.obs.copy(), cells.var.copy()
+    if cells.isbacked:
+        cells.file.close()
+    return obs, var

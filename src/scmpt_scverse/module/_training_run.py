@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader, IterableDataset
 
 from scmpt_scverse._folders import claim_run
@@ -26,6 +28,8 @@ TrainingPrecision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 _STATE = "last.ckpt"
 #: Steps between two states: after a kill, so many are repeated at most.
 _STEPS_BETWEEN = 25
+#: Of a list that a record shows; of a longer one it keeps a digest.
+_LONGEST = 100
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,8 @@ def interruptible() -> Iterator[None]:
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SIGTERMException:  # somebody ends the process: no Ctrl-C
+        raise
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
     finally:
@@ -193,7 +199,9 @@ def _has_cuda() -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it; an array as its digest."""
+    """A value as JSON holds it; an array or a long list as its digest."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, torch.Tensor):
         value = value.numpy()
     if isinstance(value, np.ndarray):
@@ -205,5 +213,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        plain = [_plain(each) for each in value]
+        return plain if len(plain) <= _LONGEST else hashlib.sha256(json.dumps(plain).encode()).hexdigest()
     return value
