@@ -1,12 +1,8 @@
 """The genes of a panel, as a file names them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from scmpt_scverse._h5ad import read_cells
-
-if TYPE_CHECKING:
-    import pandas as pd
+from scmpt_scverse.cli._joined import tables_of
 
 _CELLS = ".h5ad"
 
@@ -31,17 +27,9 @@ def read_genes(path: Path, gene_symbols: str | None) -> list[str]:
     """
     if path.suffix != _CELLS:
         return _lines(path)
-    var = _genes_of_query(path)
+    var = tables_of(path)[1]
     names = var.get(gene_symbols, var.index)
     return [str(name) for name in names if name != ""]
-
-
-def _genes_of_query(path: Path) -> "pd.DataFrame":
-    cells = read_cells(path, backed=True)
-    var = cells.var.copy()
-    if cells.isbacked:
-        cells.file.close()
-    return var
 
 
 def _lines(path: Path) -> list[str]:

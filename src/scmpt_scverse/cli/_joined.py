@@ -107,7 +107,7 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
         )
     genes, labels, symbols = [], [], []
     for path in paths:
-        obs, var = _tables(path)
+        obs, var = tables_of(path)
         check_key(labels_key, obs.columns, f"{path}: adata.obs")
         if FILE_KEY in obs:
             raise ValueError(
@@ -143,7 +143,7 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
         typer.echo(f"Labels in one file only: {list_some(alone, 10)}. Check that they are no other spelling.")
 
 
-def _tables(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
+def tables_of(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """`.obs` and `.var` of a file, which is closed again."""
     cells = read_cells(path, backed=True)
     obs, var = cells.obs.copy(), cells.var.copy()

@@ -117,6 +117,8 @@ def _loaded(source: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         try:
             AutoConfig.from_pretrained(source, **options)
         except Exception as error:  # of transformers and its hub, of many kinds
+            if is_of_machine(error):
+                raise
             raise OSError(
                 f"Expected a language model in the folder {source!r} or by that hub id on this machine; found none. "
                 "Check the name, or download it first."
