@@ -25,6 +25,7 @@ test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 docs: $(VENV)/.doc ## build the documentation, warnings as errors
+	rm -rf docs/api/generated # pages of names that are gone would stay
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
 
 numbers: $(VENV)/.offline ## fill measured numbers into README and documentation
