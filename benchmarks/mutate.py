@@ -31,7 +31,7 @@ TESTS = {
     "pp/_cell_sentence": ["tests/pp/test_cell_sentence.py", "tests/pp/test_cluster_sentence.py",
                           "tests/pp/test_wide_data.py"],
     "pp/_expression": ["tests/pp/test_expression.py", "tests/pp/test_gene_names.py", "tests/pp/test_cell_sentence.py"],
-    "pp/_gene_names": ["tests/pp/test_gene_names.py"],
+    "pp/_gene_names": ["tests/pp/test_gene_names.py", "tests/pp/test_name_forms.py"],
     "pp/_gene_tokens": ["tests/pp/test_gene_tokens.py", "tests/pp/test_wide_data.py", "tests/encoders/test_golden.py"],
     "pp/_gene_lists": ["tests/pp/test_gene_lists.py"],
     "pp/_stored_matrix": ["tests/pp/test_stored_matrix.py", "tests/pp/test_expression.py"],
@@ -55,7 +55,8 @@ TESTS = {
     "module/_linear_heads": ["tests/module/test_linear_heads.py", "tests/module/test_stacking.py"],
     "module/_stacking": ["tests/module/test_stacking.py", "tests/module/test_linear_heads.py"],
     "module/_standardiser": ["tests/module/test_fusion_classifier.py"],
-    "module/_training_plan": ["tests/module/test_training_plan.py", "tests/contracts/test_fusion_heads.py"],
+    "module/_training_plan": ["tests/module/test_training_plan.py", "tests/module/test_training_run.py",
+                              "tests/contracts/test_fusion_heads.py"],
     "module/_standardisation": ["tests/module/test_standardisation.py"],
     "module/_profile_tower": ["tests/module/test_text_alignment.py"],
     "module/_text_alignment": ["tests/module/test_text_alignment.py"],
@@ -75,6 +76,8 @@ TESTS = {
     "metrics": ["tests/metrics"],
 }  # fmt: skip
 PACKAGES = [name for name in TESTS if "/" not in name]
+#: Covers every module.
+OF_ALL = ROOT / "tests" / "test_dataclasses.py"
 #: Imported once, before forking; nothing of the package itself.
 SHARED = ["hypothesis", "pytest", "torch", "anndata", "scanpy", "scvi", "scvi.train", "sklearn.linear_model",
           "transformers", "mudata", "lightning.pytorch", "scipy.stats", "captum.attr"]  # fmt: skip
@@ -189,7 +192,7 @@ def tests_of(path: Path) -> list[str]:
     tests = TESTS.get(f"{package}/{path.stem}", TESTS[package])
     files = [file for test in tests for file in sorted((ROOT / test).glob("test_*.py")) or [ROOT / test]]
     own = ROOT / "tests" / package / f"test{path.stem}.py"
-    return [str(file.relative_to(ROOT)) for file in sorted(files, key=lambda file: file != own)]
+    return [str(file.relative_to(ROOT)) for file in [*sorted(files, key=lambda file: file != own), OF_ALL]]
 
 
 def outcome(tests: list[str], path: Path | None = None, code: str = "") -> str:

@@ -1,10 +1,14 @@
 """The generator of counts on arrays: every decoder learns, draws the same cells again, and is saved."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 from torch import Tensor
+from torch.distributions import Normal, kl_divergence
 
 from scmpt_scverse.module import (
     DECODERS,
@@ -16,6 +20,7 @@ from scmpt_scverse.module import (
     TextCondition,
     TrainingRun,
 )
+from scmpt_scverse.module._generator_network import _divergence
 
 N_GENES, N_TYPES, TEXT_DIM = 40, 3, 12
 SMALL = {"n_genes": N_GENES, "n_latent": 3, "n_hidden": 24, "n_steps": 120, "cells_per_step": 48, "lr": 1e-2}
@@ -152,3 +157,21 @@ def test_a_decoder_of_ones_own() -> None:
         GeneratorOptions(n_steps=0)
     with pytest.raises(TypeError):
         Decoder()  # type: ignore[abstract]
+
+
+def test_the_divergence_is_that_of_torch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean, log_variance, prior_mean, prior_log_variance = torch.randn(4, 5, 3, generator=generator)
+    expected = kl_divergence(
+        Normal(mean, (log_variance / 2).exp()), Normal(prior_mean, (prior_log_variance / 2).exp())
+    ).sum(dim=1)
+    torch.testing.assert_close(_divergence((mean, log_variance), (prior_mean, prior_log_variance)), expected)
+
+
+def test_a_training_of_other_cells_does_not_go_on(tmp_path: Path) -> None:
+    options = GeneratorOptions(**SMALL | {"n_steps": 2})  # type: ignore[arg-type]
+    run = TrainingRun("cpu", folder=tmp_path)
+    CellGenerator.fit(cells(), options, run=run)
+    others = replace(cells(), batches=np.zeros_like(cells().batches))
+    with pytest.raises(ValueError, match="batches"):
+        CellGenerator.fit(others, options, run=run)

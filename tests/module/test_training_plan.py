@@ -106,3 +106,7 @@ def test_the_cosine_is_that_of_transformers_and_the_first_step_counts() -> None:
     assert ours[4:] == pytest.approx([theirs(step) for step in range(4, N_STEPS + 1)], abs=1e-12)
     assert ours[:4] == pytest.approx([theirs(step + 1) for step in range(4)])
     assert (theirs(0), ours[0]) == (0, 0.25)
+
+
+def test_the_learning_rate_of_the_paper_is_the_default() -> None:
+    assert HeadTrainingPlan(Linear()).lr == TrainingPlan(HeadTrainingPlan(Linear()).module).lr == 1e-4

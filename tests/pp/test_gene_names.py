@@ -12,6 +12,7 @@ from scmpt_scverse import pp
 from scmpt_scverse.pp import looks_like_mouse
 from scmpt_scverse.pp._column_symbols import gene_symbols_of
 from scmpt_scverse.pp._expression import ExpressionReader
+from scmpt_scverse.pp._gene_names import read_gene_names
 from scmpt_scverse.pp._gene_overlap import nearest_cause
 from scmpt_scverse.pp._identifier_systems import ENSEMBL_GENES, certain_system
 
@@ -158,3 +159,9 @@ def test_a_cause_is_that_of_most_names(names: list[str], cause: str) -> None:
     symbols = np.array([*names, "known"], dtype=object)
     known = symbols == "known"
     assert re.search(cause, nearest_cause(symbols, known, frozenset({"CD3D", "MS4A1"})))
+
+
+@pytest.mark.parametrize(("n_identifiers", "has_symbols"), [(9, True), (10, False)])
+def test_a_few_spike_ins_among_identifiers_are_nothing_to_read_cells_by(n_identifiers: int, has_symbols: bool) -> None:
+    names = [f"ENSG{number:011d}" for number in range(1, n_identifiers + 1)]
+    assert read_gene_names([*names, "CD3D"]).has_symbols is has_symbols
