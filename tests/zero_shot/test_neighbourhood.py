@@ -58,8 +58,14 @@ def test_a_cell_that_cannot_be_read_is_nobody_elses_neighbour(components: np.nda
     np.testing.assert_array_equal(near.nearest[is_readable], np.flatnonzero(is_readable)[rest.nearest])
 
 
+@pytest.mark.parametrize(("n_obs", "n_others"), [(80, 1), (199, 3), (600, 14), (900, 14)])
+def test_a_small_query_is_averaged_over_few_cells(components: np.ndarray, n_obs: int, n_others: int) -> None:
+    near = Neighbourhood.in_components(components[:n_obs])
+    assert near is not None
+    assert near.nearest.shape == (n_obs, n_others)
+
+
 def test_few_cells_have_no_neighbourhood(components: np.ndarray) -> None:
-    assert Neighbourhood.in_components(components[:15]) is None
-    assert Neighbourhood.in_components(components[:16]) is not None
-    is_readable = np.arange(len(components)) < 15
+    assert Neighbourhood.in_components(components[:79]) is None
+    is_readable = np.arange(len(components)) < 79
     assert Neighbourhood.in_components(components, is_readable) is None

@@ -35,7 +35,7 @@ def test_many_labels_are_smoothed_and_refined_block_by_block(monkeypatch: pytest
     components[:, 0] += 3 * scores[:, :4].argmax(axis=1)
     near = Neighbourhood.in_components(components)
     assert near is not None
-    expected = (scores[near.nearest].sum(axis=1) + scores) / 15
+    expected = (scores[near.nearest].sum(axis=1) + scores) / (1 + near.nearest.shape[1])
     whole = refined(softmax(expected, axis=1), components)
     for name, size in {"_LABELS_AT_ONCE": 4, "_CELLS_AT_ONCE": 7}.items():
         monkeypatch.setattr(_refinement, name, size)

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray
     from scmpt_scverse.zero_shot._query import Query
 
-#: Cells that scores are averaged over, the cell itself included.
-N_NEIGHBOURS = 15
+#: Cells that scores are averaged over, the cell itself included; of a small query fewer, one for so many cells, or the
+#: mean of a cell of a rare type is one of other types. On five cells of each type of three training studies, each left
+#: out, 15 took macro F1 from .59 to .26.
+N_NEIGHBOURS, CELLS_PER_NEIGHBOUR = 15, 40
 N_COMPONENTS = 30
 #: Cells that principal axes are learned from; all are projected on them.
 _N_REFERENCES = 10_000
@@ -50,10 +52,11 @@ class Neighbourhood:
     ) -> Self | None:
         """From components `(n_obs, n_components)`; `None` where the cells that can be read are too few."""
         rows = np.arange(len(components)) if is_readable is None else np.flatnonzero(is_readable)
-        if len(rows) <= N_NEIGHBOURS:
+        n_others = min(N_NEIGHBOURS, len(rows) // CELLS_PER_NEIGHBOUR) - 1
+        if n_others < 1:
             return None
-        nearest = np.repeat(np.arange(len(components), dtype=np.int32)[:, None], N_NEIGHBOURS - 1, axis=1)
-        nearest[rows] = rows[nearest_cells(components[rows], N_NEIGHBOURS - 1, seed=seed)]
+        nearest = np.repeat(np.arange(len(components), dtype=np.int32)[:, None], n_others, axis=1)
+        nearest[rows] = rows[nearest_cells(components[rows], n_others, seed=seed)]
         return cls(components, nearest)
 
 
