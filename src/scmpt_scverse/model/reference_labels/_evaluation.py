@@ -1,237 +1,142 @@
-"""How right models are on cells that they were not trained on: the model itself, and new ones of its kind."""
+"""How right a trained model is, on cells that it was not trained on."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_key, list_some, rows_of, warn_user
-from scmpt_scverse._labels import DOUBTFUL, labels_or, warn_of_doubtful_labels
+from scmpt_scverse._labels import labels_or, warn_of_doubtful_labels
 from scmpt_scverse.evaluation import (
-    DEFAULT_GRID,
+    DEFAULT_BASELINES,
     BaselineCells,
-    cell_splits,
     check_baselines,
-    checked_grid,
     compare_baselines,
-    cross_validate,
     decode,
-    predicted_out_of_fold,
     read_expression,
     results_of,
-    search,
-    types_apart,
 )
 from scmpt_scverse.metrics import per_class_metrics
-from scmpt_scverse.modalities import COUNTS, cell_keys, content_keys
-from scmpt_scverse.pp import NOT_IN_REFERENCE
+from scmpt_scverse.modalities import cell_keys, content_keys
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
-    from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
+    from scmpt_scverse.model.reference_labels._predicts_labels import PredictsLabelsMixin
+    from scmpt_scverse.pp import Organism
 
 
 def evaluate(
-    model: "PredictsLabelsMixin",
-    adata: "AnnData",
-    modalities: "Modalities",
-    indices: "Sequence[int] | IntArray | None",
-    baselines: Sequence[str],
+    self: "PredictsLabelsMixin",
+    adata: "AnnData | None" = None,
+    indices: "Sequence[int] | IntArray | None" = None,
+    *,
+    baselines: Sequence[str] = DEFAULT_BASELINES,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    organism: "Organism | None" = None,
 ) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMPT.evaluate`; `modalities` read the cells."""
+    """Compare predictions with labels, beside simpler predictors that learned from the same cells.
+
+    Parameters
+    ----------
+    adata
+        Cells with the label column; `None` takes the data that the model was made with.
+    indices
+        Row numbers or a mask. `None` takes all cells of `adata`; for the data that the model was trained on, which
+        it knows by names and content of the cells, those held out from training (the test cells if there are any,
+        else the validation cells, on which early stopping looked).
+    baselines
+        Names as in :func:`scmpt_scverse.evaluation.baseline_probabilities`. `"knn"` and `"logistic_regression"`
+        read the embedding of each modality, the others expression. They are trained for this call, so with many
+        cells `("majority",)` is faster.
+    layer, gene_symbols, organism
+        As for :meth:`predict`.
+
+    Returns
+    -------
+    One row per predictor: `"scmpt"`, then the baselines, with the modality in parentheses where there is one.
+    Columns as in :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
+    :func:`scmpt_scverse.metrics.calibration_metrics`. Cells without a label are left out; a cell whose label
+    the model does not know, or that it leaves unlabelled, counts as wrong; a warning names those that read like
+    missing values, or differ from labels of the model only in how they are spelled.
+
+    Baselines other than `"majority"` need the cells that the model was trained on: in `adata`, or in the data that
+    the model holds. Those that read expression need it on both sides. Where that is missing, so are their rows.
+
+    Raises
+    ------
+    RuntimeError
+        The model is not trained.
+    KeyError
+        The label column is missing.
+    ValueError
+        No labelled cell was held out, or none is in `adata`, or there is no such baseline.
+    """
+    self._check_if_trained(warn=False)
     check_baselines(baselines)
-    rows, truth = _labelled(model, adata, modalities, indices)
-    predictions = {model._own_name: _soft(model, adata, modalities, rows)}
-    train, reads_train, train_rows = adata, modalities, model._trained_rows(adata, modalities)
-    own = model._training_cells()
+    adata, modalities = self._query(adata, layer, gene_symbols, organism)
+    rows, truth = _labelled(self, adata, modalities, indices)
+    predictions = {self._own_name: _soft(self, adata, modalities, rows)}
+    train, reads_train, train_rows = adata, modalities, self._trained_rows(adata, modalities)
+    own = self._training_cells()
     # Part of the training cells is not what the model learned from.
-    if len(train_rows) < len(model.record.rows):
+    if len(train_rows) < len(self.record.rows):
         train_rows = train_rows[:0]
     if not train_rows.size and own is not None:
-        train, reads_train, train_rows = own, model.modalities, model._trained_rows(own, model.modalities)
+        train, reads_train, train_rows = own, self.modalities, self._trained_rows(own, self.modalities)
     if train_rows.size:
-        labels = labels_or(train.obs[model.labels_key], model.unlabeled_category)[train_rows]
+        labels = labels_or(train.obs[self.labels_key], self.unlabeled_category)[train_rows]
         both = baseline_cells(reads_train, train, train_rows), baseline_cells(modalities, adata, rows)
         predictions |= compare_baselines(baselines, both[0], labels, both[1], seed=0)
     elif "majority" in baselines:
-        shares = pd.Series(dict(model.record.label_counts), dtype=float)
+        shares = pd.Series(dict(self.record.label_counts), dtype=float)
         predictions["majority"] = pd.DataFrame([shares / shares.sum()] * len(rows))
-    table = {name: results_of(truth, soft, model.unlabeled_category) for name, soft in predictions.items()}
+    table = {name: results_of(truth, soft, self.unlabeled_category) for name, soft in predictions.items()}
     return pd.DataFrame(table).T
 
 
 def evaluate_per_class(
-    model: "PredictsLabelsMixin",
-    adata: "AnnData",
-    modalities: "Modalities",
-    indices: "Sequence[int] | IntArray | None",
-) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMPT.evaluate_per_class`; `modalities` read the cells."""
-    rows, truth = _labelled(model, adata, modalities, indices)
-    return per_class_metrics(truth, decode(_soft(model, adata, modalities, rows), model.unlabeled_category))
-
-
-@dataclass(frozen=True)
-class ModelKind:
-    """How untrained models of one kind are made: on other cells, of fewer modalities, with another head.
-
-    Attributes
-    ----------
-    model_class
-        Their class.
-    setup
-        Arguments of its `setup_anndata`.
-    options
-        Those of the class.
-    unlabeled
-        Label of cells about which they say nothing.
-    """
-
-    model_class: Any
-    setup: Mapping[str, Any]
-    options: Mapping[str, Any]
-    unlabeled: str
-
-    def untrained(
-        self, cells: "AnnData", modalities: "Modalities", names: Sequence[str] | None = None, **changes: Any
-    ) -> Any:
-        """A model of some modalities of those that read the cells, or of all.
-
-        `changes` are options of the head.
-        """
-        names = modalities.names if names is None else names
-        modalities.source.check(cells)
-        setup = {**self.setup, **modalities.source.arguments}
-        setup.pop("modalities", None)  # cells of a MuData come as an AnnData
-        obsm_keys = {name: key for name, key in (setup["obsm_keys"] or {}).items() if name in names}
-        # Expression itself is as wide as these cells have genes, or the panel that they are read on.
-        described = {
-            name: {"encoder": COUNTS, **value["options"]} if value["encoder"] == COUNTS else value
-            for name, value in {**self.options, **changes}["encoders"].items()
-            if name in names
-        }
-        cells.uns.pop("_scvi_uuid", None)  # of the data that it is a copy of, which stay registered
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=DOUBTFUL)  # whoever has all cells warned of all labels
-            self.model_class.setup_anndata(cells, **{**setup, "obsm_keys": obsm_keys or None})
-        options = {**self.options, **changes, "encoders": described}
-        options.pop("preset", None)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=NOT_IN_REFERENCE)  # the model itself warned of that
-            new = self.model_class(cells, **options)
-        new.modalities.use(modalities.built)
-        if modalities.is_quiet:
-            new.modalities = new.modalities.quiet()
-        return new
-
-
-def truth_and_groups(
-    adata: "AnnData", labels_key: str, group_key: str | None, unlabeled: Sequence[str], *, warn: bool
-) -> "tuple[StrArray, FloatArray | None]":
-    """Label of each cell, and the group that it belongs to, where cells are not split one by one.
-
-    `warn` of doubtful labels.
-    """
-    for key in (labels_key, *([] if group_key is None else [group_key])):
-        check_key(key, adata.obs.columns, "adata.obs")
-    if warn:
-        where = f"adata.obs[{labels_key!r}]"
-        warn_of_doubtful_labels(labels_or(adata.obs[labels_key], ""), where, unlabeled=unlabeled)
-    truth = labels_or(adata.obs[labels_key], unlabeled)
-    return truth, None if group_key is None else adata.obs[group_key].to_numpy()
-
-
-def cross_validated(
-    kind: ModelKind,
-    adata: "AnnData",
-    modalities: "Modalities",
-    truth: "StrArray",
-    groups: "FloatArray | None",
+    self: "PredictsLabelsMixin",
+    adata: "AnnData | None" = None,
+    indices: "Sequence[int] | IntArray | None" = None,
     *,
-    n_splits: int,
-    n_repeats: int,
-    seed: int,
-    **options: Any,
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    organism: "Organism | None" = None,
 ) -> pd.DataFrame:
-    """See :meth:`scmpt_scverse.SCMPT.cross_validate`; `options` of :func:`scmpt_scverse.evaluation.cross_validate`."""
-    labelled = np.flatnonzero(truth != kind.unlabeled)
-    groups = None if groups is None else groups[labelled]
-    splits = cell_splits(truth[labelled], groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed)
-    modalities.read(adata)  # computes missing embeddings, once for all splits
-    quiet = modalities.quiet()  # it has warned of cells that cannot be read
-    return cross_validate(
-        lambda cells, names: kind.untrained(cells, quiet, names),
-        lambda cells: baseline_cells(quiet, cells),
-        adata[labelled],
-        truth[labelled],
-        splits,
-        modalities.names,
-        unlabeled=kind.unlabeled,
-        seed=seed,
-        **options,
-    )
+    """Precision, recall, F1 and support of every label; arguments and errors as for :meth:`evaluate`.
+
+    Returns
+    -------
+    One row per label: `precision`, `recall`, `f1` and `support`.
+    """
+    self._check_if_trained(warn=False)
+    adata, modalities = self._query(adata, layer, gene_symbols, organism)
+    rows, truth = _labelled(self, adata, modalities, indices)
+    return per_class_metrics(truth, decode(_soft(self, adata, modalities, rows), self.unlabeled_category))
 
 
-def panel_advice(
-    kind: ModelKind,
-    cells: "AnnData",
-    modalities: "Modalities",
-    panel: "StrArray",
-    truth: "StrArray",
-    groups: "FloatArray | None",
+def is_training_cell(
+    self: "PredictsLabelsMixin",
+    adata: "AnnData | None" = None,
     *,
-    n_splits: int,
-    seed: int,
-) -> "pd.DataFrame":
-    """See :meth:`scmpt_scverse.SCMPT.advise_panel`; of labelled cells, in whose `.obsm` embeddings are written."""
-    names = [*modalities.of_encoders, *modalities.of_genes]
-    if not names:
-        raise ValueError(
-            "Expected a modality that reads genes; found only arrays that you brought, which no panel changes. Pass "
-            "`encoders=` or `preset=` to the model."
-        )
-    splits = cell_splits(truth, groups, n_splits=n_splits, seed=seed)
+    layer: str | None = None,
+    gene_symbols: str | None = None,
+    organism: "Organism | None" = None,
+) -> "BoolArray":
+    """Which cells the model was trained on, shape `(n_obs,)`.
 
-    def predicted(genes: "list[str] | None") -> "StrArray":
-        options = {"fusion": "stacked", "genes": genes}
-        whole = kind.untrained(cells, modalities, names, **options)
-        whole.embed(progress=False)  # replaces embeddings of other genes
-        quiet = whole.modalities.quiet()
-        return predicted_out_of_fold(lambda some: kind.untrained(some, quiet, names, **options), cells, splits)
-
-    return types_apart(truth, {"": predicted(panel.tolist()), "_all_genes": predicted(None)})
-
-
-def checked_search(
-    grid: Mapping[str, Sequence[Any]] | None, fusion: str, train_options: dict[str, Any]
-) -> dict[str, list[Any]]:
-    """Settings to try, of a model with such a head; `train_options` then leave cells to compare on."""
-    settings = checked_grid(DEFAULT_GRID if grid is None else grid)
-    if fusion == "stacked" and "fusion" not in settings:
-        raise ValueError("A stacked head finds its settings itself. Call `train`, or pass `fusion` in the grid.")
-    if train_options.setdefault("train_size", 0.9) == 1:
-        raise ValueError("Expected validation cells to compare on; found `train_size=1`. Pass less, such as 0.9.")
-    return settings
-
-
-def tuned(
-    kind: ModelKind,
-    adata: "AnnData",
-    modalities: "Modalities",
-    truth: "StrArray",
-    settings: Mapping[str, Sequence[Any]],
-    **train_options: Any,
-) -> tuple[pd.DataFrame, Any]:
-    """The table of :meth:`scmpt_scverse.SCMPT.tune`, and the model of its first row."""
-    modalities.read(adata)  # computes missing embeddings, once for all
-    cells = adata[np.arange(adata.n_obs)].copy()
-    return search(lambda **options: kind.untrained(cells, modalities, **options), truth, settings, **train_options)
+    Cells are recognised by their names and what they express, in any order and among any others; arguments as for
+    :meth:`predict`.
+    """
+    adata, modalities = self._query(adata, layer, gene_symbols, organism)
+    is_training_cell = np.zeros(adata.n_obs, dtype=bool)
+    is_training_cell[self._trained_rows(adata, modalities)] = True
+    return is_training_cell
 
 
 def baseline_cells(modalities: "Modalities", adata: "AnnData", rows: "IntArray | None" = None) -> BaselineCells:
