@@ -12,6 +12,7 @@ from scmpt_scverse._slots._keys import (
     BY_MODALITY as BY_MODALITY,
     DEFAULT_ATTRIBUTIONS_KEY as DEFAULT_ATTRIBUTIONS_KEY,
     DEFAULT_KEY_ADDED as DEFAULT_KEY_ADDED,
+    DEFAULT_TEXT_KEY_ADDED as DEFAULT_TEXT_KEY_ADDED,
     UNS_KEYS as UNS_KEYS,
     AttributionKeys as AttributionKeys,
     DescriptionKeys as DescriptionKeys,

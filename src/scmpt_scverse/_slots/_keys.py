@@ -180,7 +180,9 @@ class UnsKeys:
 
 
 UNS_KEYS = UnsKeys()
+#: Prefix of what the two model classes write.
 DEFAULT_KEY_ADDED = "scmpt"
+DEFAULT_TEXT_KEY_ADDED = "scmmgpt"
 
 
 def embedding_key(encoder_name: str) -> str:

@@ -1,9 +1,21 @@
-"""Sizes of a sentence-transformers model, read from the files of its folder without loading weights."""
+"""The folder of a sentence-transformers model: sizes, read without loading weights, the files that count, the model."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scmpt_scverse._checks import parsed_json, type_name
+from scmpt_scverse._hashing import file_sha256
+from scmpt_scverse._loading_bar import no_loading_bar
+from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+#: Files that determine what the model computes: weights, settings, tokenizer.
+_FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
+#: Copies of the same weights for other programs, and what downloads leave behind.
+_UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
 
 
 def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, int]:
@@ -30,6 +42,65 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
     limit = _read_json(folder, name).get("max_seq_length") if (folder / name).exists() else None
     max_seq_length = int(limit or description.get("max_position_embeddings", 512))
     return hidden_size, max_seq_length, _embedding_dim(folder, hidden_size, pools_as_saved)
+
+
+def files_that_decide(folder: Path) -> list[Path]:
+    """All files that determine what the model computes, for its fingerprint."""
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _FINGERPRINTED and _UNUSED_FOLDERS.isdisjoint(path.relative_to(folder).parts)
+    ]
+    if not any(path.suffix in {".safetensors", ".bin"} for path in files):
+        raise FileNotFoundError(f"No weights (`*.safetensors` or `*.bin`) in {folder}.")
+    return files
+
+
+def check_weights(folder: Path, name: str, expected: str) -> None:
+    """Raise `ValueError` where the weights of the encoder of this name have another sha256."""
+    found = file_sha256(folder / "model.safetensors")
+    if found != expected:
+        raise ValueError(
+            f"The weights of {name!r} are not the published ones: expected sha256 {expected}, found {found} in "
+            f"{folder / 'model.safetensors'}. Delete the file and download it again."
+        )
+
+
+def opened_folder(
+    folder: Path,
+    dtype: "torch.dtype",
+    device: "torch.device",
+    *,
+    pooling: "Literal['cls', 'mean', 'max'] | None",
+    hidden_size: int,
+) -> "SentenceTransformer":
+    """The model, on a device. `pooling` replaces what the folder says; `hidden_size` is the width of the network."""
+    from sentence_transformers import SentenceTransformer
+
+    options: dict[str, Any] = {"dtype": dtype}
+    if device.type == "cpu":
+        # On sentences of a few hundred tokens, torch's fused attention is a tenth slower there.
+        options["attn_implementation"] = "eager"
+    with no_loading_bar():
+        model = SentenceTransformer(str(folder), device=str(device), local_files_only=True, model_kwargs=options)
+    if pooling is not None:
+        from sentence_transformers.sentence_transformer.modules import Pooling
+
+        places = [index for index, module in enumerate(model) if isinstance(module, Pooling)]
+        if not places:
+            raise ValueError(f"`pooling={pooling!r}` was asked for, but {folder} has no pooling module.")
+        model[places[0]] = Pooling(hidden_size, pooling)
+    return model.eval()
+
+
+def sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | None:
+    """Tokenises sentences as they are; `None` where a model adds prompts and the like, which the library then does."""
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    first, max_length = model[0], model.max_seq_length
+    if not isinstance(first, Transformer) or first.do_lower_case or max_length is None or model.default_prompt_name:
+        return None
+    return SentenceTokenizer(model.tokenizer, max_length)
 
 
 def _embedding_dim(folder: Path, dim: int, pools_as_saved: bool) -> int:

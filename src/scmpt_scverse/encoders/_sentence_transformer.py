@@ -9,11 +9,16 @@ import numpy as np
 from scmpt_scverse._checks import check_choice, check_positive, check_share
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse._hashing import file_sha256, fingerprint_of
-from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._base import Encoder
 from scmpt_scverse.encoders._get import slug
 from scmpt_scverse.encoders._packed_layers import length_batches, packs_tokens
-from scmpt_scverse.encoders._sentence_folder import described_sizes
+from scmpt_scverse.encoders._sentence_folder import (
+    check_weights,
+    described_sizes,
+    files_that_decide,
+    opened_folder,
+    sentence_tokenizer,
+)
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 from scmpt_scverse.pp import TABLE_OF, CellSentences, check_form, read_table, sentences_in_form
 
@@ -31,11 +36,6 @@ _LIBRARY_BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
 #: Raise when prepared sentences change, so that embeddings of both versions are told apart.
 _PREPROCESSING_VERSION = 1
-#: Files that determine what the model computes: weights, settings, tokenizer.
-_FINGERPRINTED = frozenset({".safetensors", ".bin", ".json", ".txt", ".model"})
-#: Copies of the same weights for other programs, and what downloads leave behind.
-_UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
-
 #: The loaded model; and tokenizer and network, where sentences can be tokenised gene by gene.
 _Loaded: TypeAlias = (
     "tuple[torch.device, torch.dtype, bool, SentenceTransformer, SentenceTokenizer | None, SentenceNetwork | None]"
@@ -226,53 +226,18 @@ class SentenceTransformerEncoder(Encoder):
 
         if self._loaded is None or self._loaded[:3] != (device, dtype, packs):
             self._loaded = None  # frees the other copy first
-            model = self._load(dtype, device)
-            tokenizer = _sentence_tokenizer(model)
+            if self._weights_sha256 is not None:
+                check_weights(self.folder, self.name, self._weights_sha256)
+            model = opened_folder(self.folder, dtype, device, pooling=self.pooling, hidden_size=self._hidden_size)
+            tokenizer = sentence_tokenizer(model)
             with torch.inference_mode():
                 network = None if tokenizer is None else SentenceNetwork(model, tokenizer, packs=packs)
             self._loaded = (device, dtype, packs, model, tokenizer, network)
         return self._loaded[3:]
 
-    def _load(self, dtype: "torch.dtype", device: "torch.device") -> "SentenceTransformer":
-        from sentence_transformers import SentenceTransformer
-
-        self._check_weights()
-        options: dict[str, Any] = {"dtype": dtype}
-        if device.type == "cpu":
-            # On sentences of a few hundred tokens, torch's fused attention is a tenth slower there.
-            options["attn_implementation"] = "eager"
-        with no_loading_bar():
-            model = SentenceTransformer(
-                str(self.folder), device=str(device), local_files_only=True, model_kwargs=options
-            )
-        if self.pooling is not None:
-            from sentence_transformers.sentence_transformer.modules import Pooling
-
-            places = [index for index, module in enumerate(model) if isinstance(module, Pooling)]
-            if not places:
-                raise ValueError(f"`pooling={self.pooling!r}` was asked for, but {self.folder} has no pooling module.")
-            model[places[0]] = Pooling(self._hidden_size, self.pooling)
-        return model.eval()
-
-    def _check_weights(self) -> None:
-        if self._weights_sha256 is None:
-            return
-        found = file_sha256(self.folder / "model.safetensors")
-        if found != self._weights_sha256:
-            raise ValueError(
-                f"The weights of {self.name!r} are not the published ones: expected sha256 {self._weights_sha256}, "
-                f"found {found} in {self.folder / 'model.safetensors'}. Delete the file and download it again."
-            )
-
     def _compute_fingerprint(self) -> str:
-        files = [
-            path
-            for path in sorted(self.folder.rglob("*"))
-            if path.suffix in _FINGERPRINTED and _UNUSED_FOLDERS.isdisjoint(path.relative_to(self.folder).parts)
-        ]
-        if not any(path.suffix in {".safetensors", ".bin"} for path in files):
-            raise FileNotFoundError(f"No weights (`*.safetensors` or `*.bin`) in {self.folder}.")
-        return fingerprint_of(files, self.folder, {**self.options, "preprocessing": _PREPROCESSING_VERSION})
+        options = {**self.options, "preprocessing": _PREPROCESSING_VERSION}
+        return fingerprint_of(files_that_decide(self.folder), self.folder, options)
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker loads the weights itself: cheaper and safer than sending them.
@@ -292,13 +257,3 @@ def _checked_lengths(max_genes: int | Sequence[int] | None, max_seq_length: int)
             f"model reads count as one; found {max_genes!r}."
         )
     return lengths
-
-
-def _sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | None:
-    """Tokenises sentences as they are; `None` where a model adds prompts and the like, which the library then does."""
-    from sentence_transformers.sentence_transformer.modules import Transformer
-
-    first, max_length = model[0], model.max_seq_length
-    if not isinstance(first, Transformer) or first.do_lower_case or max_length is None or model.default_prompt_name:
-        return None
-    return SentenceTokenizer(model.tokenizer, max_length)

@@ -1,35 +1,19 @@
-"""What a model fuses: embeddings are found or computed, checked for where they come from, and read by row."""
+"""What a model fuses, read by row: embeddings that are found or computed, and expression itself."""
 
 import copy
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 
 from scmpt_scverse import encoders
 from scmpt_scverse._checks import warn_user
-from scmpt_scverse._slots import (
-    Slot,
-    check_records,
-    check_writable,
-    embedding_key,
-    provenance,
-    write_embedding,
-)
-from scmpt_scverse.encoders import is_local
-from scmpt_scverse.modalities._compute import check_enough_known, compute_embedding
+from scmpt_scverse._slots import Slot, check_records, check_writable, write_embedding
+from scmpt_scverse.modalities._embedded_rows import completed, computed, embedded
 from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
-from scmpt_scverse.modalities._obsm import finite_embedding
-from scmpt_scverse.modalities._origin import (
-    check_of_genes,
-    check_same,
-    identity,
-    is_of_genes,
-    is_same,
-    other_source,
-    own_record,
-)
-from scmpt_scverse.modalities._rows import Unread, embeddable, finite_rows, missing_rows, not_embedded
+from scmpt_scverse.modalities._modality_encoders import ModalityEncoders
+from scmpt_scverse.modalities._rows import Unread, finite_rows
 from scmpt_scverse.modalities._source import ExpressionSource
 
 if TYPE_CHECKING:
@@ -62,9 +46,8 @@ class Modalities:
 
     Attributes
     ----------
-    trained_with
-        Which encoder the training embeddings come from, `{modality: {"encoder", "fingerprint"}}`; empty before
-        training.
+    source
+        Where expression is read.
     expression
         How expression itself is read; `None` before training, and for a model without it.
     is_quiet
@@ -78,9 +61,8 @@ class Modalities:
         built: "Mapping[str, Encoder] | None" = None,
     ) -> None:
         self._modalities = dict(modalities)
-        self._encoders: dict[str, Encoder] = dict(built or {})
+        self._encoders = ModalityEncoders(self._modalities, built or {})
         self.source = source
-        self.trained_with: dict[str, dict[str, str]] = {}
         self.expression: ExpressionFeatures | None = None
         self.is_quiet = False
 
@@ -112,11 +94,19 @@ class Modalities:
     @property
     def built(self) -> "dict[str, Encoder]":
         """The encoders that exist already, by modality."""
-        return dict(self._encoders)
+        return dict(self._encoders.built)
+
+    @property
+    def trained_with(self) -> dict[str, dict[str, str]]:
+        """Which encoder the training embeddings come from, `{modality: {"encoder", "fingerprint"}}`.
+
+        Empty before training.
+        """
+        return self._encoders.trained_with
 
     def use(self, built: "Mapping[str, Encoder]") -> None:
         """Use encoders that exist already, for the modalities that there are."""
-        self._encoders |= {name: encoder for name, encoder in built.items() if name in self._modalities}
+        self._encoders.use(built)
 
     def reading(
         self, adata: "AnnData", layer: str | None, gene_symbols: str | None, organism: "Organism | None"
@@ -140,9 +130,10 @@ class Modalities:
         `options` are those of :func:`scmpt_scverse.tl.embed`.
         """
         self._check_writable(adata, self.of_encoders)
-        missing, stored = self._missing_and_stored(adata, self.of_encoders, replaces=True)
+        missing, stored = self._encoders.missing_and_stored(adata, self.of_encoders, self.source, replaces=True)
         for name, encoder in missing.items():
-            write_embedding(adata, self._modalities[name].obsm_key, *self._compute(adata, encoder, **options))
+            key = self._modalities[name].obsm_key
+            write_embedding(adata, key, *computed(adata, encoder, self.source, **options))
         for name, values in stored.items():
             self._completed(adata, name, values, None, **options)
 
@@ -169,13 +160,14 @@ class Modalities:
         if rows is not None and np.array_equal(rows, np.arange(adata.n_obs)):
             rows = None
         present = [name for name in self._modalities if not missing_ok or self._check_present(adata, name)]
-        missing, stored = self._missing_and_stored(adata, present, replaces=False)
+        missing, stored = self._encoders.missing_and_stored(adata, present, self.source, replaces=False)
         if rows is None and not adata.is_view:
             self._check_writable(adata, missing)
         inputs: dict[str, Rows] = {}
         for name in present:
             if name in missing:
-                inputs[name] = self._embedded(adata, name, missing[name], rows, progress=progress)
+                key = self._modalities[name].obsm_key
+                inputs[name] = embedded(adata, key, missing[name], self.source, rows, progress=progress)
             elif name in stored:
                 inputs[name] = self._completed(adata, name, stored[name], rows, progress=progress)
         for name in self.of_genes if self.expression is not None else ():
@@ -208,14 +200,11 @@ class Modalities:
 
     def record_encoders(self, adata: "AnnData") -> None:
         """Remember which encoders the embeddings of the training data come from."""
-        for name, modality in self._modalities.items():
-            record = provenance(adata, modality.obsm_key)
-            if record is not None:
-                self.trained_with[name] = {"encoder": record["encoder"], "fingerprint": record["fingerprint"]}
+        self._encoders.record(adata)
 
     def encoder(self, name: str) -> "Encoder":
         """The encoder of a modality of :attr:`of_encoders`."""
-        return self._encoder(name, self._modalities[name].encoder)
+        return self._encoders.encoder(name)
 
     def gene_encoders(self, reader: "ExpressionReader") -> "dict[str, GeneEncoder]":
         """Of the modalities that can be traced to genes, expression itself among them."""
@@ -232,40 +221,8 @@ class Modalities:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
-        self.trained_with = {name: dict(record) for name, record in state["trained_with"].items()}
+        self._encoders.trained_with = {name: dict(record) for name, record in state["trained_with"].items()}
         self.expression = None if state["expression"] is None else ExpressionFeatures.from_state(state["expression"])
-
-    def _missing_and_stored(
-        self, adata: "AnnData", names: "Iterable[str]", *, replaces: bool
-    ) -> "tuple[dict[str, Encoder], dict[str, FloatArray]]":
-        """The encoders of embeddings that are missing, and the others as they are stored.
-
-        With `replaces`, an embedding of another encoder counts as missing; otherwise it is refused. Everything that can
-        be refused is, before anything is computed.
-        """
-        missing, kept = {}, []
-        for name in names:
-            modality = self._modalities[name]
-            key, encoder = modality.obsm_key, modality.encoder
-            if modality.is_counts:
-                continue
-            record = None if encoder is None else own_record(adata, key)
-            is_kept = encoder is None or (record is not None and not replaces)
-            if encoder is not None and record is not None and replaces:
-                is_own = is_same(record, self._expected(name, encoder), key)
-                is_kept = is_own and is_of_genes(record, self.source, adata)
-            if is_kept:
-                kept.append(name)
-            else:
-                missing[name] = encoder
-        if missing:
-            self.source.check(adata)
-        loaded = {name: self._encoder(name, encoder) for name, encoder in missing.items()}
-        if loaded:
-            reader = self.source.reader(adata)
-            for each in loaded.values():  # of all, before the first of them takes its time
-                check_enough_known(reader, each)
-        return loaded, {name: self._stored(adata, name) for name in kept}
 
     def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:
         """Refuse data that the embeddings of these modalities cannot be written to."""
@@ -295,49 +252,12 @@ class Modalities:
         modality = self._modalities[name]
         return modality.encoder is not None or modality.obsm_key in adata.obsm
 
-    def _embedded(
-        self, adata: "AnnData", name: str, encoder: "Encoder", rows: "IntArray | None", **options: Any
-    ) -> "FloatArray":
-        """An embedding that is missing."""
-        if rows is None:
-            values, record = self._compute(adata, encoder, **options)
-            if not adata.is_view:  # writing would turn the user's view into a copy
-                write_embedding(adata, self._modalities[name].obsm_key, values, record)
-            return values
-        if not len(rows):
-            return np.empty((0, encoder.embedding_dim), dtype=np.float32)
-        ascending, places = np.unique(rows, return_inverse=True)
-        some = adata[ascending]
-        some = some.to_memory() if some.isbacked else some.copy()
-        return self._compute(some, encoder, **options)[0][places]
-
     def _completed(
         self, adata: "AnnData", name: str, values: "FloatArray", rows: "IntArray | None", **options: Any
     ) -> "FloatArray":
-        """An embedding that is there, with the rows of cells that it is missing for, as far as these can be read."""
-        modality = self._modalities[name]
-        key, some = modality.obsm_key, values if rows is None else values[rows]
-        missing = missing_rows(some, zeros=modality.encoder is not None)
-        if not len(missing):
-            return some
-        if modality.encoder is None:
-            self._warn_of_unread(len(some), Unread(len(missing), f"have no values in `adata.obsm[{key!r}]`"))
-            return some
-        where = missing if rows is None else np.asarray(rows)[missing]
-        encoder_name = key.removeprefix(embedding_key(""))
-        found, unread = embeddable(
-            self.source, adata, where, encoder_name, lambda: self._encoder(name, modality.encoder)
-        )
-        some = some.copy()
-        some[missing] = np.nan
-        if found.any():
-            encoder = self._encoder(name, modality.encoder)
-            try:
-                some[missing[found]] = self._embedded(adata, name, encoder, where[found], **options)
-            except ValueError as error:  # the encoder knows too little of these cells
-                unread.append(not_embedded(int(found.sum()), encoder_name, error))
-            if rows is None and not adata.is_view:
-                adata.obsm[key] = some
+        """An embedding that is there, with rows for the cells that it is missing for; warns of those that stay so."""
+        modality, load = self._modalities[name], partial(self._encoders.encoder, name)
+        some, unread = completed(adata, modality, load, self.source, values, rows, **options)
         self._warn_of_unread(len(some), *unread)
         return some
 
@@ -351,74 +271,6 @@ class Modalities:
     def _warn_of_unread(self, n_cells: int, *unread: Unread) -> None:
         for each in () if self.is_quiet else unread:
             warn_user(each.sentence(n_cells))
-
-    def _stored(self, adata: "AnnData", name: str) -> "FloatArray":
-        """An embedding in `.obsm`, refused where it is not what the model was trained on."""
-        modality = self._modalities[name]
-        key = modality.obsm_key
-        if modality.encoder is None:
-            values = finite_embedding(adata, key, modality.columns)
-            self._check_own(adata, name)
-            if self.source.panel is not None and (record := provenance(adata, key)) is not None:
-                check_of_genes(record, self.source, adata, key)
-            return values
-        record = own_record(adata, key)
-        assert record is not None  # the caller looked
-        check_same(record, self._expected(name, modality.encoder), key, name, modality.encoder)
-        check_of_genes(record, self.source, adata, key)
-        if warning := other_source(record, self.source.names, key):
-            warn_user(warning)
-        stored = adata.obsm[key]
-        values = np.asarray(stored.toarray() if hasattr(stored, "toarray") else stored, dtype=np.float32)
-        if values.shape[1] != modality.embedding_dim:
-            raise ValueError(
-                f"`adata.obsm[{key!r}]` has {values.shape[1]} columns; its encoder gives {modality.embedding_dim}. "
-                "Remove it and run `model.embed(adata)`."
-            )
-        return values
-
-    def _compute(self, adata: "AnnData", encoder: "Encoder", **options: Any) -> "tuple[FloatArray, dict[str, Any]]":
-        return compute_embedding(
-            adata,
-            encoder,
-            **self.source.arguments,
-            reference_genes=self.source.genes,
-            only_genes=self.source.panel,
-            **options,
-        )
-
-    def _encoder(self, name: str, encoder: str | None) -> "Encoder":
-        """The encoder of a modality; refused if it is not the one that the model was trained on."""
-        if name not in self._encoders:
-            assert encoder is not None  # the user's own modalities have none, and are not asked for one
-            loaded = encoders.get(encoder, **self._modalities[name].options)
-            self._encoders[name] = loaded
-        if name in self.trained_with:
-            key = self._modalities[name].obsm_key
-            check_same(identity(self._encoders[name]), self.trained_with[name], key, name, encoder)
-        return self._encoders[name]
-
-    def _expected(self, name: str, encoder: str) -> dict[str, str] | None:
-        """Which encoder the embeddings of a modality must come from; `None` where this machine cannot tell."""
-        if name in self.trained_with:
-            return self.trained_with[name]
-        # Embeddings made elsewhere can be trained on without fetching the encoder just to compare.
-        return identity(self._encoder(name, encoder)) if name in self._encoders or is_local(encoder) else None
-
-    def _check_own(self, adata: "AnnData", name: str) -> None:
-        """Of an embedding that the user brought: refuse another encoder, as far as there is a record."""
-        trained = self.trained_with.get(name)
-        if trained is None:
-            return
-        key = self._modalities[name].obsm_key
-        record = provenance(adata, key)
-        if record is not None:
-            check_same(record, trained, key, name, None)
-            return
-        warn_user(
-            f"The model was trained on the {name!r} modality from {trained['encoder']!r}; nothing is recorded of "
-            f"`adata.obsm[{key!r}]`. Make sure that it comes from the same encoder."
-        )
 
 
 def _finite(inputs: "Mapping[str, Rows]", n_cells: int) -> "BoolArray":

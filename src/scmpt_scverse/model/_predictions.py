@@ -1,6 +1,6 @@
 """What is written of every cell: computed from the parts of a model, and put into AnnData."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from scmpt_scverse._checks import warn_user
 from scmpt_scverse._labels import as_categorical
 from scmpt_scverse._slots import PredictionKeys, Slot, TextLabelKeys, write_slots
 from scmpt_scverse._storable import storable_names
@@ -18,9 +19,9 @@ from scmpt_scverse.zero_shot import UNKNOWN
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, StrArray
     from scmpt_scverse.module import FusionClassifier, Rows
-    from scmpt_scverse.trust import Novelty
+    from scmpt_scverse.trust import Calibration, Novelty
     from scmpt_scverse.zero_shot import Answers, Candidates
 
 
@@ -70,10 +71,40 @@ def predictions_of(module: "FusionClassifier", novelty: "Novelty | None", inputs
         # Nothing can be said of a cell that cannot be read; that is so for NaN everywhere but in the arg max.
         return soft, torch.where(soft.isnan().any(dim=-1, keepdim=True), torch.nan, torch.cat(trust, dim=-1))
 
-    module.eval()
-    soft, trust = in_batches(ask, inputs, module.temperature.device)
+    soft, trust = batched(module, ask, inputs)
     n = len(names)
     return Predictions(soft, trust[:, n + 1], trust[:, :n], trust[:, n], names)
+
+
+def batched(
+    module: "FusionClassifier",
+    function: "Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]",
+    inputs: "Mapping[str, Rows]",
+    batch_size: int | None = None,
+) -> "list[FloatArray]":
+    """What a function of the classifier gives of cells, which are asked about in batches."""
+    module.eval()
+    return in_batches(function, inputs, module.temperature.device, batch_size)
+
+
+def label_sets(
+    module: "FusionClassifier",
+    calibration: "Calibration",
+    inputs: "Mapping[str, Rows]",
+    names: pd.Index,
+    alpha: float,
+    *,
+    allow_empty: bool | None,
+) -> "BoolArray":
+    """See :meth:`scmpt_scverse.SCMPT.predict_sets`; `names` are those of the cells."""
+    states = list(calibration.fold_states)
+    logits = batched(module, lambda tensors: (module.logits_by_fold(tensors, states),), inputs)[0]
+    sets = calibration.label_sets(torch.from_numpy(logits), alpha, draws_of(names))
+    if allow_empty is None:
+        _warn_of_empty_sets(sets)
+    elif not allow_empty:
+        sets[np.arange(len(sets)), module.logits(inputs).argmax(axis=1)] = True
+    return sets
 
 
 def write_predictions(
@@ -123,3 +154,13 @@ def draws_of(names: pd.Index) -> "FloatArray":
     hashes = pd.util.hash_array(np.asarray(names, dtype=object), categorize=False)
     draws: FloatArray = (hashes >> np.uint64(11)) / 2.0**53  # as many bits as a double holds
     return draws
+
+
+def _warn_of_empty_sets(sets: "BoolArray") -> None:
+    n_empty = int((~sets.any(axis=1)).sum())
+    if n_empty:
+        warn_user(
+            f"{n_empty} of {len(sets)} label sets ({n_empty / len(sets):.0%}) are empty: no label scores as high as "
+            "true labels mostly do. Pass `allow_empty=False` for sets that hold at least the most probable label, or "
+            "`allow_empty=True` to expect empty ones."
+        )

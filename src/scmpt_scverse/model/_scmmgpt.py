@@ -5,31 +5,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-import pandas as pd
 import rich.pretty  # noqa: F401  (scvi-tools 1.4 prints setup arguments with it but forgets to import it)
 from scvi.model.base import BaseModelClass
 
-from scmpt_scverse import __version__, sharing
+from scmpt_scverse import sharing
 from scmpt_scverse._checks import check_cells, check_choice, check_seed, check_share
 from scmpt_scverse._labels import checked_unlabeled
 from scmpt_scverse._slots import Slot
-from scmpt_scverse.generation import TextGenerator, TextReader, generated_cells
+from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.modalities import ExpressionSource, register_anndata
 from scmpt_scverse.model._saving import checked_pretrained, load_text_model, save_data, save_text_model
-from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.model.text_labels import (
     AnnotatesByTextMixin,
-    AsksAboutTextLabelsMixin,
     DescribesMixin,
     ExplainsScoresMixin,
+    FindsCellsMixin,
+    OwnCells,
     TextEmbeddings,
     checked_run,
     fit_own_generator,
+    fit_own_tower,
     fit_own_writer,
-    known_markers,
+    learned_labels,
     loss_history,
+    refine_text_labels,
     stage_options,
-    training_sources,
+    training_seconds,
 )
 from scmpt_scverse.module import GeneratorOptions, TextAlignment, TowerOptions, TrainingPrecision, WriterOptions
 from scmpt_scverse.pp import HUMAN
@@ -39,25 +40,22 @@ from scmpt_scverse.zero_shot import (
     Query,
     RegisteredTypes,
     TextModel,
-    expected_seconds,
-    fit_alignment,
-    label_report,
-    training_studies,
 )
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, StrArray, StrPath
+    from scmpt_scverse._types import StrArray, StrPath
     from scmpt_scverse.description import TaughtWriter
     from scmpt_scverse.encoders import TextEncoder
     from scmpt_scverse.llm import GivenLanguageModel
+    from scmpt_scverse.model.text_labels import Markers
     from scmpt_scverse.pp import Organism
 
 _STAGES = ("align", "describe", "generate")
 
 
-class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAboutTextLabelsMixin, BaseModelClass):
+class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCellsMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
     Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a
@@ -185,7 +183,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         self,
         stage: Literal["align", "describe", "generate"] = "align",
         *,
-        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]] | None" = None,
+        markers: "Markers | None" = None,
         studies: "Iterable[StrPath | AnnData]" = (),
         marker_organism: str = "human",
         texts: "Mapping[str, str | Sequence[str]] | None" = None,
@@ -265,19 +263,13 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
             check_seed(seed)
         run = checked_run(accelerator, devices, precision, progress=progress, folder=checkpoints)
         if stage == "generate":
-            reader, chosen = self._text_reader(), stage_options(options, GeneratorOptions, seed, stage)
-            self.generator = fit_own_generator(
-                self._cells(None), self._setup_args, self._set_up, reader, texts, chosen, run
-            )
-            self._become_trained()
-            return
-        if stage == "describe":
+            reader, for_generator = self._text_reader(), stage_options(options, GeneratorOptions, seed, stage)
+            self.generator = fit_own_generator(self._own_cells(), reader, texts, for_generator, run)
+        elif stage == "describe":
             trained, for_writer = self._trained(), stage_options(options, WriterOptions, seed, stage)
             check_share(self.background, "background")
             self.writer = fit_own_writer(
-                self._cells(None),
-                self._setup_args,
-                self._set_up,
+                self._own_cells(),
                 trained,
                 language_model,
                 for_writer,
@@ -286,151 +278,23 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
                 text_key=text_key,
                 share=self.background,
             )
-            self._become_trained()
-            return
-        tower = stage_options(options, TowerOptions, seed, stage)
-        if markers is None:
-            raise ValueError(
-                "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
-                'or take the tower of a pretrained model: `SCMMGPT.from_pretrained("scmmgpt-mini", adata)`.'
-            )
-        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
-        known = known_markers(markers, marker_organism, sources)
-        learned_from, wordings = training_studies(sources, known, self._encode)
-        self.alignment = fit_alignment(wordings, known.values, learned_from, tower, run=run)
-        self.types, self.genes = known.types, known.genes
-        self.generator = self.writer = None  # they read what the former tower wrote
+        else:
+            for_tower = stage_options(options, TowerOptions, seed, stage)
+            if markers is None:
+                raise ValueError(
+                    "Expected tables of marker genes to align texts with genes; found `markers=None`. Pass `markers=`, "
+                    'or take the tower of a pretrained model: `SCMMGPT.from_pretrained("scmmgpt-mini", adata)`.'
+                )
+            own = self._own_cells()
+            fitted = fit_own_tower(own, studies, markers, marker_organism, self._encode, for_tower, run)
+            self.alignment, self.types, self.genes = fitted.alignment, fitted.types, fitted.genes
+            self.generator = self.writer = None  # they read what the former tower wrote
         self._become_trained()
-
-    def label_report(
-        self,
-        *,
-        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
-        studies: "Iterable[StrPath | AnnData]" = (),
-        marker_organism: str = "human",
-    ) -> pd.DataFrame:
-        """What :meth:`train` would take each label of each study for. Reads no expression.
-
-        Parameters
-        ----------
-        markers, studies, marker_organism
-            As for :meth:`train`.
-
-        Returns
-        -------
-        One row per study and label, with columns `study`, `label`, `n_cells`; `ontology_id`, `ontology_term`, `match`
-        and `suggestions` as of :func:`scmpt_scverse.knowledge.map_labels`; `registered_type`, the type with markers
-        that it is, missing where there is none; `n_markers`, those that the study has; and `is_learned`, false where a
-        study has one label only.
-        """
-        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
-        return label_report(sources, known_markers(markers, marker_organism, sources))
-
-    def expected_seconds(
-        self,
-        *,
-        markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
-        studies: "Iterable[StrPath | AnnData]" = (),
-        marker_organism: str = "human",
-        options: TowerOptions | None = None,
-        accelerator: str = "auto",
-    ) -> float:
-        """About how long :meth:`train` would take on this machine, in seconds: data are read, and a few steps timed.
-
-        Parameters
-        ----------
-        markers, studies, marker_organism, options, accelerator
-            As for :meth:`train`.
-        """
-        sources = training_sources(self._cells(None), studies, self._setup_args, self._set_up)
-        known = known_markers(markers, marker_organism, sources)
-        return expected_seconds(sources, known, self._encode, options or TowerOptions(), accelerator=accelerator)
-
-    def generate(
-        self,
-        texts: "str | Iterable[str] | Mapping[str, str | Sequence[str]]",
-        n_cells: "int | Sequence[int]" = 100,
-        *,
-        genes: "Iterable[str] | None" = None,
-        library_size: "float | Sequence[float] | None" = None,
-        batch: str | None = None,
-        seed: int | None = None,
-    ) -> "AnnData":
-        """Pseudo-cells of types that texts name: counts drawn from what the model learned, never cells it saw.
-
-        Parameters
-        ----------
-        texts
-            Names of cell types or descriptions; or a mapping of names to a description or to a list of markers.
-        n_cells
-            Cells per text, one number or one for each text.
-        genes
-            Symbols of the columns to return, in this order; `None` returns all genes that were learned.
-        library_size
-            Expected counts of a cell, one number or one for each cell; `None` draws what is usual for the type.
-        batch
-            Batch of training to imitate; `None` mixes those that the type was in, as often as it was in each.
-        seed
-            Of all draws; `None` takes `scvi.settings.seed`, or 0. Cell number `i` of a text is the same whatever other
-            texts, genes and numbers of cells are asked for.
-
-        Returns
-        -------
-        Counts in `.X` (int32, CSR). `.obs` has `label` and `text`; `nearest_type` and `text_distance`, the type of
-        training that the text is nearest to, and one minus their cosine; `is_low_confidence`, whether it is none of
-        these types; `batch`, where batches were registered; and `is_synthetic`. `.uns["scmpt"]["synthetic"]` says
-        which model made them.
-
-        Raises
-        ------
-        RuntimeError
-            The model has no generator.
-        ValueError
-            A text is blank or there is none, `n_cells` or `library_size` is no possible number, or the generator knows
-            none of `genes`, or not the `batch`.
-
-        Warns
-        -----
-        UserWarning
-            A text is far from all that was trained on: its cells are the mean of the nearest types, shifted towards the
-            markers that the text tower writes.
-
-        Notes
-        -----
-        :meth:`setup_anndata` and :meth:`SCMPT.setup_anndata <scmpt_scverse.SCMPT.setup_anndata>` refuse these cells, by
-        `.obs["is_synthetic"]` and by their names, unless they are told `allow_synthetic=True`.
-        """
-        if self.generator is None:
-            raise RuntimeError(
-                "The model has no generator: it was not trained to write cells. Register labelled cells and call "
-                '`train(stage="generate")`.'
-            )
-        return generated_cells(
-            self.generator,
-            self._text_reader(),
-            texts,
-            n_cells,
-            genes=genes,
-            library_size=library_size,
-            batch=batch,
-            seed=seed_or_default(seed),
-            record={"model": type(self).__name__, "version": __version__, **self._encode.origin},
-        )
-
-    def _text_reader(self) -> TextReader:
-        return TextReader(self._trained().alignment, self.genes, self._encode)
 
     @property
     def text_encoder(self) -> "TextEncoder":
         """What reads texts."""
         return self._encode.encoder
-
-    def embed_text(self, texts: "Sequence[str]") -> "FloatArray":
-        """Embeddings of texts by the text encoder, float32 of shape `(n_texts, dim)`."""
-        given = list(texts)
-        if isinstance(texts, str) or not given or not all(isinstance(text, str) for text in given):
-            raise TypeError(f"Expected a list of texts; found {texts!r}. Pass `[text]` for a single one.")
-        return self._encode(given)
 
     def save(
         self,
@@ -468,6 +332,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         if save_anndata and self.adata is not None:
             save_data(self.adata, Path(dir_path), prefix or "", **anndata_write_kwargs)
 
+    refine = refine_text_labels
+    label_report = learned_labels
+    expected_seconds = training_seconds
     _shared_kind: ClassVar[sharing.SharedKind] = sharing.TEXT_MODEL
     push_to_hub = sharing.push_to_hub
     from_hub = classmethod(sharing.from_hub)
@@ -552,6 +419,9 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
     def _set_up(self) -> ExpressionSource:
         """Where the expression of the training data is."""
         return ExpressionSource.registered(self.registry, self.genes)
+
+    def _own_cells(self) -> OwnCells:
+        return OwnCells(self._cells(None), self._setup_args, self._set_up)
 
     def _own_data(self) -> "AnnData | None":
         return self.adata

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -13,10 +12,9 @@ import torch
 from scvi.model.base import BaseModelClass
 
 from scmpt_scverse import sharing
-from scmpt_scverse._checks import check_key, check_seed, list_some
+from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import checked_unlabeled, labels_or
 from scmpt_scverse._slots import Slot
-from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_baselines, sample_of_types, subsample
 from scmpt_scverse.modalities import (
     DEFAULT_PRESET,
     ExpressionSource,
@@ -27,32 +25,25 @@ from scmpt_scverse.modalities import (
     check_data,
     describe_encoders,
     embedding_field,
-    gene_coverage,
     modalities_of,
     one_or_all,
     preset_of,
     register_anndata,
     register_mudata,
 )
-from scmpt_scverse.model._evaluation import (
-    ModelKind,
-    checked_search,
-    cross_validated,
-    panel_advice,
-    truth_and_groups,
-    tuned,
-)
-from scmpt_scverse.model._explains import ExplainsMixin
-from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
+from scmpt_scverse.model._from_text import model_from_text
 from scmpt_scverse.model._saving import load_model, save_data, save_model
-from scmpt_scverse.model._scmmgpt import SCMMGPT
-from scmpt_scverse.model._second_opinion import SecondOpinionMixin
 from scmpt_scverse.model._training import TrainingRequest, appended, learn, seed_or_default
-from scmpt_scverse.model.text_labels import check_teaching, write_taught_labels
+from scmpt_scverse.model.reference_labels import (
+    AdvisesMixin,
+    ExplainsMixin,
+    ModelKind,
+    PredictsLabelsMixin,
+    refine_reference_labels,
+)
 from scmpt_scverse.module import FusionClassifier, HeadOptions, fusion_name
-from scmpt_scverse.pp import HUMAN, organism_of
+from scmpt_scverse.pp import HUMAN
 from scmpt_scverse.trust import TrainingRecord
-from scmpt_scverse.zero_shot import UNKNOWN
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -63,10 +54,9 @@ if TYPE_CHECKING:
     from scmpt_scverse.module import FusionHead
     from scmpt_scverse.pp import Organism
     from scmpt_scverse.trust import Calibration, Novelty
-    from scmpt_scverse.zero_shot import Labels, Refine
 
 
-class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelClass):
+class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
     """Annotate cells by fusing frozen embeddings of text and expression :cite:p:`palayew2025scmpt`.
 
     Parameters
@@ -311,97 +301,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         method_args["setup_args"].update(unlabeled_category=one_or_all(unlabeled_category))
         cls.register_manager(register_mudata(mdata, method_args, **kwargs))
 
-    @classmethod
-    def from_text(
-        cls,
-        adata: "AnnData",
-        labels: "Labels | None" = None,
-        *,
-        tissue: str | None = None,
-        model: "StrPath | SCMMGPT" = "scmmgpt-mini",
-        refine: "Refine" = "smooth",
-        share: float = 0.5,
-        key_added: str = "scmpt_text_label",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism" = HUMAN,
-        batch_key: str | None = None,
-        seed: int | None = None,
-        **options: Any,
-    ) -> Self:
-        """A model trained without labelled cells, on the surest labels that a text model gives to these cells.
-
-        It annotates, explains, saves and calls cells out-of-distribution as any other model, and can annotate cells of
-        other data.
-
-        Parameters
-        ----------
-        adata
-            Cells of several types, all of a study; not a view.
-        labels, tissue
-            Types to choose from, as for :meth:`scmpt_scverse.SCMMGPT.predict`.
-        model
-            Name or folder of a text model, or a :class:`scmpt_scverse.SCMMGPT`.
-        refine
-            How that model labels cells: see :meth:`scmpt_scverse.SCMMGPT.predict`.
-        share
-            Of the cells of each predicted label, the share that teaches, the surest first; five cells teach in any
-            case. Above 0 and at most 1.
-        key_added
-            Column of `.obs` with the labels of the cells that teach.
-        layer, gene_symbols, organism, batch_key
-            As for :meth:`setup_anndata`.
-        seed
-            As for :meth:`train`.
-        **options
-            Of the model: `encoders`, `fusion`, `preset` and the others.
-
-        Returns
-        -------
-        The trained model. Writes `adata.obs[key_added]`, categorical, `"Unknown"` for the cells that do not teach, and
-        the embeddings of its encoders as :meth:`embed` does.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such text model.
-        ValueError
-            Fewer than two types were found, a share is out of range, or as :meth:`scmpt_scverse.SCMMGPT.predict`,
-            :meth:`setup_anndata` and :meth:`train`.
-
-        Notes
-        -----
-        Labels are those of the text model, not the truth. Confidence, label sets and rejection are calibrated on its
-        surest cells: they say how far the model repeats these labels, so more cells are wrong than they promise. What
-        the text model confuses throughout, this model confuses with confidence. Check labels by their marker genes.
-
-        Examples
-        --------
-        >>> from scmpt_scverse import SCMPT, datasets
-        >>> adata = datasets.pbmc68k_reduced()
-        >>> labels = ["B cell", "monocyte", "natural killer cell", "T cell"]
-        >>> model = SCMPT.from_text(adata, labels, encoders={"expression": "scgpt-mini", "counts": "counts"})
-        >>> model.annotate(adata)
-        >>> sorted(adata.obs["scmpt_prediction"].unique())
-        ['B cell', 'T cell', 'monocyte', 'natural killer cell']
-        """
-        check_anndata(adata)
-        check_teaching(adata, key_added, batch_key, share)
-        if seed is not None:
-            check_seed(seed)
-        unknown = set(options) - set(signature(cls).parameters)
-        if unknown:
-            raise TypeError(
-                f"Expected options of `{cls.__name__}`; found {list_some(sorted(unknown))}. See its parameters."
-            )
-        text_model = model if isinstance(model, SCMMGPT) else SCMMGPT.from_pretrained(model)
-        organism = organism_of(adata, gene_symbols, organism)
-        source: dict[str, Any] = {"layer": layer, "gene_symbols": gene_symbols, "organism": organism}
-        write_taught_labels(adata, key_added, text_model, share, labels=labels, tissue=tissue, refine=refine, **source)
-        cls.setup_anndata(adata, key_added, unlabeled_category=UNKNOWN, batch_key=batch_key, **source)
-        trained = cls(adata, **options)
-        trained.train(seed=seed)
-        return trained
+    from_text = classmethod(model_from_text)
+    refine = refine_reference_labels
 
     @property
     def labels(self) -> "StrArray":  # type: ignore[override]
@@ -583,281 +484,6 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         classifier.fit(inputs, codes, request.split(codes, np.flatnonzero(codes >= 0)), request.options)
         return classifier
 
-    def cross_validate(
-        self,
-        adata: "AnnData | None" = None,
-        *,
-        group_key: "str | Literal[False] | None" = None,
-        n_splits: int = 5,
-        n_repeats: int = 1,
-        baselines: Sequence[str] = DEFAULT_BASELINES,
-        modalities_alone: bool = True,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-        seed: int = 0,
-        **train_kwargs: Any,
-    ) -> pd.DataFrame:
-        """Train a new head of the same kind on every split, beside its parts and simpler predictors.
-
-        Parameters
-        ----------
-        adata
-            Labelled cells; `None` takes the data that the model was made with. The model itself need not be trained,
-            and is not changed.
-        group_key
-            Column of `.obs` with donors, batches or studies; none of them is on both sides of a split. `None` takes the
-            `batch_key` of :meth:`setup_anndata`, and splits by cell where there is none; `False` splits by cell in any
-            case.
-        n_splits, n_repeats, seed
-            As in :func:`scmpt_scverse.evaluation.cell_splits`.
-        baselines
-            As in :meth:`evaluate`.
-        modalities_alone
-            Also train a head on each modality alone, where there are several.
-        layer, gene_symbols, organism
-            As for :meth:`predict`.
-        **train_kwargs
-            Options of :meth:`train`, such as `max_epochs`.
-
-        Returns
-        -------
-        One row per split and predictor: columns `replicate`, `predictor`, then those of :meth:`evaluate`.
-        :func:`scmpt_scverse.metrics.replicate_summary` makes means with intervals of it, and
-        :func:`scmpt_scverse.metrics.paired_differences` compares two predictors.
-
-        Raises
-        ------
-        KeyError
-            `group_key` or the label column is missing.
-        ValueError
-            As :meth:`train` and :func:`scmpt_scverse.evaluation.cell_splits`; before anything is embedded or trained.
-
-        Notes
-        -----
-        Embeddings are computed once, since no encoder sees a label. Everything that learns sees the training cells of
-        the split alone. As far as cells with few labels go, see :func:`scmpt_scverse.evaluation.cell_splits`.
-
-        Examples
-        --------
-        >>> from scmpt_scverse import SCMPT, datasets, metrics
-        >>> adata = datasets.pbmc68k_reduced()
-        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
-        >>> table = SCMPT(adata).cross_validate(n_splits=3)
-        >>> summary = metrics.replicate_summary(table)
-        """
-        check_baselines(baselines)
-        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
-        return cross_validated(
-            self._kind,
-            adata,
-            modalities,
-            truth,
-            groups,
-            n_splits=n_splits,
-            n_repeats=n_repeats,
-            own_name=self._own_name,
-            baselines=baselines,
-            modalities_alone=modalities_alone,
-            seed=seed,
-            **train_kwargs,
-        )
-
-    def tune(self, grid: Mapping[str, Sequence[Any]] | None = None, **train_kwargs: Any) -> pd.DataFrame:
-        """Train a head for every combination of settings, and become the best of them.
-
-        Parameters
-        ----------
-        grid
-            Settings to the values to try: `fusion`, `n_hidden`, `n_layers`, `dropout_rate`, `lr`, `weight_decay`,
-            `batch_size`, `max_epochs`, `class_weight`. `None` takes the learning rates 1e-5, 1e-4 and 1e-3 with
-            batches of 64 and 256 cells.
-        **train_kwargs
-            Options of :meth:`train` that all have in common.
-
-        Returns
-        -------
-        One row per combination, the best first: the settings, then `validation_loss`, `validation_accuracy` and
-        `validation_macro_f1`. The model is then the one of the first row, trained, as if it had been made that way.
-
-        Raises
-        ------
-        ValueError
-            A setting is unknown or has no values, there would be no validation cells, or the head is a stacked one,
-            which finds its settings itself.
-
-        Notes
-        -----
-        All combinations see the same training and validation cells, and the least cross-entropy on the latter decides.
-        Metrics on these cells are therefore a little too good: judge the result on others. Embeddings are computed
-        once.
-
-        Examples
-        --------
-        >>> from scmpt_scverse import SCMPT, datasets
-        >>> adata = datasets.pbmc68k_reduced()
-        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels", obsm_keys={"expression": "X_pca"})
-        >>> model = SCMPT(adata, fusion="concat", n_hidden=32)
-        >>> table = model.tune({"lr": [1e-3, 1e-2]}, max_epochs=3)
-        >>> model.is_trained
-        True
-        """
-        settings = checked_search(grid, self.init_params_["non_kwargs"]["fusion"], train_kwargs)
-        adata = self._cells(None)
-        truth, _ = truth_and_groups(adata, self.labels_key, None, self._unlabeled_names, warn=False)
-        table, best = tuned(self._kind, adata, self.modalities, truth, settings, **train_kwargs)
-        self._become(best)
-        return table
-
-    def advise(
-        self,
-        adata: "AnnData | None" = None,
-        *,
-        max_cells: int = 2000,
-        group_key: "str | Literal[False] | None" = None,
-        n_splits: int = 5,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Estimate from a subsample which modality will do best, and whether fusing helps, before the full run.
-
-        Parameters
-        ----------
-        adata
-            Labelled cells; `None` takes the data that the model was made with. Not changed; only the cells of the
-            subsample are embedded. The model need not be trained, and is not changed.
-        max_cells
-            Cells of the subsample, every label in proportion.
-        group_key, n_splits, layer, gene_symbols, organism, seed
-            As in :meth:`cross_validate`.
-
-        Returns
-        -------
-        One row per choice, the best first, index `choice`: `"all modalities"`, or one alone. Columns `macro_f1` with
-        `lower` and `upper`, its 95 % interval over splits; `difference` to all modalities on the same splits, with
-        `difference_lower` and `difference_upper`. Where the interval of a difference holds 0, the data do not decide.
-
-        Raises
-        ------
-        KeyError, ValueError
-            As :meth:`cross_validate`.
-
-        Notes
-        -----
-        By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
-        """
-        adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
-        cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
-        modalities.read(cells)  # computes missing embeddings, with ties between genes broken as for the model
-        stacked: Self = self._kind.untrained(cells, modalities.quiet(), fusion="stacked")
-        table = stacked.cross_validate(cells, group_key=group_key, n_splits=n_splits, seed=seed, baselines=())
-        return advice_from(table, self._own_name, self.modalities.names)
-
-    def advise_panel(
-        self,
-        adata: "AnnData | None" = None,
-        *,
-        genes: Iterable[object],
-        max_cells: int = 2000,
-        group_key: "str | Literal[False] | None" = None,
-        n_splits: int = 5,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-        seed: int = 0,
-    ) -> pd.DataFrame:
-        """Estimate from labelled cells how well each type can be told apart on a panel of genes, before using it.
-
-        Parameters
-        ----------
-        adata
-            Labelled cells; `None` takes the data that the model was made with. Not changed; only the cells of a
-            subsample are embedded, twice. The model need not be trained, and is not changed.
-        genes
-            Names of the genes of the panel, such as `query.var_names`, as `genes` of the class. Nothing else of a query
-            is looked at.
-        max_cells
-            Cells of the subsample, about: every label in proportion, but no fewer than 30 cells of a rare one.
-        group_key, n_splits, layer, gene_symbols, organism, seed
-            As in :meth:`cross_validate`.
-
-        Returns
-        -------
-        One row per label, the worst first, index `label`. Columns `n_cells` of the subsample; `is_told_apart`, whether
-        `f1` is at least 0.5, so that the label is more often right than wrong or missed; `recall` and `f1` on the genes
-        of the panel; `confused_with`, the label that its cells get most often by mistake, blank for none, and
-        `confused_share`, the share of its cells that do; then the same four on all genes, with the suffix
-        `_all_genes`. NaN for a label on fewer cells than splits.
-
-        Raises
-        ------
-        KeyError, ValueError
-            As :meth:`cross_validate`; also where fewer than two of the genes are in the data, where an encoder knows
-            too few of them, or where no modality reads genes.
-
-        Warns
-        -----
-        UserWarning
-            Some of the genes are not in the data.
-
-        Notes
-        -----
-        Out of fold, by stacked heads on the modalities that read genes, whatever the head of the model. Arrays that you
-        brought are left out: no panel changes them. The estimate holds for a query that differs from these cells in
-        nothing but the genes; another technology or donor costs more.
-
-        Examples
-        --------
-        >>> from scmpt_scverse import SCMPT, datasets
-        >>> adata = datasets.pbmc68k_reduced()
-        >>> SCMPT.setup_anndata(adata, labels_key="bulk_labels")
-        >>> model = SCMPT(adata, encoders={"counts": "counts"})
-        >>> table = model.advise_panel(genes=adata.var_names[:100], n_splits=3)
-        >>> table.loc["Dendritic", "is_told_apart"]
-        np.True_
-        """
-        adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
-        panel = modalities.source.found(genes, adata)
-        rows = sample_of_types(truth, self.unlabeled_category, max_cells, seed)
-        groups = None if groups is None else groups[rows]
-        return panel_advice(
-            self._kind, adata[rows].copy(), modalities, panel, truth[rows], groups, n_splits=n_splits, seed=seed
-        )
-
-    def gene_coverage(
-        self,
-        adata: "AnnData | None" = None,
-        *,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> pd.DataFrame:
-        """What each modality can read of the genes of some cells; nothing is embedded.
-
-        Parameters
-        ----------
-        adata, layer, gene_symbols, organism
-            As for :meth:`predict`; labels are not needed, nor a trained model.
-
-        Returns
-        -------
-        One row per modality that reads genes, index `modality`. Columns `n_genes` that the data have, of those that the
-        model reads; `n_known` and `share_known`, those that it knows; `n_needed`, the fewest that it must know;
-        `genes_per_cell`, the known genes that the median cell expresses; `share_of_expression`, the share of the
-        expression of the median cell that they have; `n_empty_cells`, cells without any; and `can_read`, whether
-        these cells would be embedded rather than refused: for too few genes, or for values that are no counts where an
-        encoder needs some.
-
-        Raises
-        ------
-        KeyError, ValueError
-            There is no expression, or no gene that the model reads.
-        """
-        adata, modalities = self._query(adata, layer, gene_symbols, organism)
-        return gene_coverage(modalities, adata)
-
     def save(
         self,
         dir_path: str,
@@ -979,24 +605,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         codes = category_codes(adata, self.labels_key, self._categories)
         return np.where(codes == len(self.labels), -1, codes)
 
-    def _labelled_query(
-        self,
-        adata: "AnnData | None",
-        layer: str | None,
-        gene_symbols: str | None,
-        organism: "Organism | None",
-        group_key: "str | Literal[False] | None",
-    ) -> "tuple[AnnData, Modalities, StrArray, FloatArray | None]":
-        """Cells, the modalities that read them, their labels, and the groups that splits keep together, if any."""
-        # Of doubtful labels, those that the model was set up with were warned of then.
-        is_new = adata is not None and adata is not self.adata
-        adata, modalities = self._query(adata, layer, gene_symbols, organism)
-        group_key = self.batch_key if group_key is None else group_key
-        truth, groups = truth_and_groups(adata, self.labels_key, group_key or None, self._unlabeled_names, warn=is_new)
-        return adata, modalities, truth, groups
-
     @property
-    def _kind(self) -> ModelKind:
+    def _kind(self) -> ModelKind:  # type: ignore[override]
         """How untrained models of the same kind are made."""
         options = {**self.init_params_["non_kwargs"], "fusion": self._fusion}
         return ModelKind(type(self), self.registry["setup_args"], options, self.unlabeled_category)

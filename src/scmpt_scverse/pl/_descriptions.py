@@ -11,14 +11,13 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_cells, check_key, check_positive, check_table, list_some
 from scmpt_scverse._labels import given_labels
-from scmpt_scverse._slots import DescriptionKeys
+from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, DescriptionKeys
 from scmpt_scverse.pl._figure import distinct_handles, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
 
-_DEFAULT_KEY = "scmmgpt"
 _HINT = " Run `model.describe(adata, groupby)` first."
 _TEXTS = ("term", "path", "label", "definition", "genes_for", "genes_against", "states", "unusual")
 _NUMBERS = ("n_cells", "probability", "label_probability")
@@ -36,7 +35,7 @@ def descriptions(
     adata: "AnnData",
     groups: Sequence[str] | None = None,
     *,
-    key: str = _DEFAULT_KEY,
+    key: str = DEFAULT_TEXT_KEY_ADDED,
     show: bool | None = None,
 ) -> "list[Axes]":
     """A card for each group: its type, how probable it is, genes, states, and what is unusual.
@@ -91,7 +90,7 @@ def profiles(
     groups: Sequence[str] | None = None,
     *,
     n_genes: int = 8,
-    key: str = _DEFAULT_KEY,
+    key: str = DEFAULT_TEXT_KEY_ADDED,
     show: bool | None = None,
 ) -> "list[Axes]":
     """The gene profile of the type of each group beside what was observed, one panel per group.

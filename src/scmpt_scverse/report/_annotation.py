@@ -9,7 +9,7 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._labels import label_text
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, TextLabelKeys
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED, PredictionKeys, TextLabelKeys
 from scmpt_scverse.report._labelling import Labelling
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
 
 #: Prefixes that are looked for where the user names none: of reference models, and of text models.
-KEYS = (DEFAULT_KEY_ADDED, "scmmgpt")
+KEYS = (DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED)
 #: Below this confidence a label is more likely wrong than right.
 UNSURE_BELOW = 0.5
 #: Of cells like the reference, one in twenty has a novelty above this.

@@ -1,7 +1,6 @@
 """What a text model says of cells: labels, how right they are, and why."""
 
 from scmpt_scverse.model.text_labels._annotates import (
-    DEFAULT_TEXT_KEY_ADDED as DEFAULT_TEXT_KEY_ADDED,
     AnnotatesByTextMixin as AnnotatesByTextMixin,
 )
 from scmpt_scverse.model.text_labels._describes import (
@@ -10,23 +9,26 @@ from scmpt_scverse.model.text_labels._describes import (
 from scmpt_scverse.model.text_labels._embeddings import (
     TextEmbeddings as TextEmbeddings,
 )
+from scmpt_scverse.model.text_labels._expectations import (
+    learned_labels as learned_labels,
+    training_seconds as training_seconds,
+)
 from scmpt_scverse.model.text_labels._explains import (
     ExplainsScoresMixin as ExplainsScoresMixin,
 )
-from scmpt_scverse.model.text_labels._second_opinion import (
-    AsksAboutTextLabelsMixin as AsksAboutTextLabelsMixin,
+from scmpt_scverse.model.text_labels._finds_cells import (
+    FindsCellsMixin as FindsCellsMixin,
 )
-from scmpt_scverse.model.text_labels._teaching import (
-    check_teaching as check_teaching,
-    write_taught_labels as write_taught_labels,
+from scmpt_scverse.model.text_labels._second_opinion import (
+    refine_text_labels as refine_text_labels,
 )
 from scmpt_scverse.model.text_labels._training import (
+    Markers as Markers,
+    OwnCells as OwnCells,
     checked_run as checked_run,
     fit_own_generator as fit_own_generator,
+    fit_own_tower as fit_own_tower,
     fit_own_writer as fit_own_writer,
-    known_markers as known_markers,
-    labels_and_groups as labels_and_groups,
     loss_history as loss_history,
     stage_options as stage_options,
-    training_sources as training_sources,
 )

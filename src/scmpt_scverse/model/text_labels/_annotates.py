@@ -1,32 +1,27 @@
-"""Labels of cells from texts: which, how sure, at what level, and how right."""
+"""Labels of cells from texts: which, how sure, and at what level."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, rows_of, warn_user
-from scmpt_scverse._labels import checked_unlabeled, distinct_labels, labels_or, warn_of_doubtful_labels
-from scmpt_scverse._slots import Slot, TextLabelKeys, check_writable, write_slots
+from scmpt_scverse._checks import check_choice, rows_of
+from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, Slot, TextLabelKeys, check_writable, write_slots
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
-from scmpt_scverse.knowledge import cell_ontology
 from scmpt_scverse.model._predictions import text_label_values
+from scmpt_scverse.model.text_labels._evaluation import evaluate_text_labels
 from scmpt_scverse.trust import check_alpha, cumulative_sets
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,
     UNKNOWN,
     AnswerLimits,
     Labels,
-    Neighbourhood,
     Query,
     Refine,
     TextModel,
     answers_of,
     checked_others,
-    evaluated,
-    marker_probabilities,
 )
 
 if TYPE_CHECKING:
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.pp import Organism
-
-DEFAULT_TEXT_KEY_ADDED = "scmmgpt"
 
 
 class AnnotatesByTextMixin:
@@ -253,162 +246,7 @@ class AnnotatesByTextMixin:
         )
         write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
 
-    def resolve_labels(self, labels: "Labels | None" = None, *, tissue: str | None = None) -> pd.DataFrame:
-        """What the model takes each label for; no cell is needed.
-
-        Parameters
-        ----------
-        labels, tissue
-            As for :meth:`predict`.
-
-        Returns
-        -------
-        One row per label, in the order in which they are columns of probabilities: `ontology_id` and `ontology_term`,
-        missing where the label is no term of the Cell Ontology; `has_markers`, whether genes are known of it, from you
-        or from the tables that the model was trained on; and `reads_text`, whether its words count, too.
-
-        Raises
-        ------
-        RuntimeError, ValueError
-            As :meth:`predict`.
-
-        Warns
-        -----
-        UserWarning
-            Labels mean the same, or nothing is known of one.
-        """
-        candidates = self._trained().candidates(labels, tissue)
-        known = cell_ontology().terms
-        table = pd.DataFrame(
-            {
-                "ontology_id": candidates.terms,
-                "ontology_term": [None if term is None else known[term].name for term in candidates.terms],
-            },
-            index=pd.Index(candidates.names, name="label"),
-            dtype=object,  # pandas 3 would make NaN of None in a column of text
-        )
-        return table.assign(has_markers=candidates.markers.any(axis=1), reads_text=candidates.texts.any(axis=1))
-
-    def search(
-        self,
-        adata: "AnnData | None",
-        text: str,
-        *,
-        key_added: str = "scmmgpt_search",
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> None:
-        """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
-
-        Parameters
-        ----------
-        adata
-            Cells, as for :meth:`predict`.
-        text
-            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. Where a text says
-            nothing beside genes, the genes alone decide.
-        key_added
-            Column of `.obs`.
-        layer, gene_symbols, organism
-            As for :meth:`predict`.
-
-        Returns
-        -------
-        Nothing; writes `adata.obs[key_added]`, in [0, 1]: the share of the cell types that the model knows whose text
-        fits the cell less well. Near 1 for cells that the text describes; if no cell is near 1, there is none.
-
-        Raises
-        ------
-        RuntimeError, ValueError
-            As :meth:`annotate`; also for an empty text.
-
-        Warns
-        -----
-        UserWarning
-            The text names genes that the model does not know, or that are not in the data.
-        """
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"Expected a text to search for; found {text!r}.")
-        cells, slot = self._cells(adata), Slot("obs", key_added)
-        check_writable(cells, key_added, [slot], reads=self._read_slots())
-        trained = self._trained()
-        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
-
-    def evaluate(
-        self,
-        adata: "AnnData | None" = None,
-        labels_key: str | None = None,
-        *,
-        labels: "Labels | None" = None,
-        tissue: str | None = None,
-        refine: Refine = "self-train",
-        unlabeled_category: "str | Sequence[str] | None" = None,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> pd.DataFrame:
-        """Compare predictions with labels that are known, beside the majority and plain marker scoring.
-
-        Parameters
-        ----------
-        adata
-            Labelled cells, which the model was not trained on.
-        labels_key
-            Column of `.obs` with the true labels, in any words; `None` takes that of :meth:`setup_anndata`.
-        labels, tissue
-            The candidates, as for :meth:`predict`. Without both, the true labels are the candidates, so the model is
-            told which types there are.
-        refine, layer, gene_symbols, organism
-            As for :meth:`predict`; the scores of the markers are refined alike.
-        unlabeled_category
-            The label that stands for "no label", or several; `None` takes that of :meth:`setup_anndata`.
-
-        Returns
-        -------
-        One row per predictor: `"scmmgpt"`; `"marker scoring"`, the mean standardised expression of the markers that
-        the model knows of each candidate; and `"majority"`, the most frequent true label. Columns as in
-        :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
-        :func:`scmpt_scverse.metrics.calibration_metrics`, missing for marker scoring, whose scores are no
-        probabilities.
-
-        A prediction is right if it is the true label in other words: the same name in any spelling or the same term of
-        the Cell Ontology; where no candidate is, the nearest of which the true label is a kind; else a kind of it.
-        Cells whose label matches no candidate count as wrong, and a warning says which labels these are. Cells without
-        a label are left out.
-
-        Raises
-        ------
-        RuntimeError, ValueError
-            As :meth:`predict`; also where no cell has a label.
-        KeyError
-            The column is missing.
-        """
-        check_choice(refine, REFINEMENTS, "refine")
-        cells, trained = self._cells(adata), self._trained()
-        labels_key = self._setup_args["labels_key"] if labels_key is None else labels_key
-        check_key(labels_key, cells.obs.columns, "adata.obs", hint=" Pass `labels_key=`.")
-        given = self._unlabeled_names if unlabeled_category is None else unlabeled_category
-        unlabeled = checked_unlabeled(given)
-        truth = labels_or(cells.obs[labels_key], unlabeled)
-        warn_of_doubtful_labels(truth, f"adata.obs[{labels_key!r}]", unlabeled=unlabeled)
-        rows = np.flatnonzero(truth != unlabeled[0])
-        if not rows.size:
-            raise ValueError(f"Expected labels in `adata.obs[{labels_key!r}]` to compare with; found none.")
-        if cells is self._own_data():
-            warn_user("The model was made with these cells; metrics on them say little about other cells.")
-        if labels is None and tissue is None:
-            labels = [name for name in distinct_labels(cells.obs[labels_key]) if name not in unlabeled]
-        candidates = trained.candidates(labels, tissue)
-        query = self._query(adata, layer, gene_symbols, organism)
-        near = None if refine == "none" else Neighbourhood.of(query)
-        predictions = {
-            DEFAULT_TEXT_KEY_ADDED: trained.probabilities(query, candidates, refine, near),
-            "marker scoring": marker_probabilities(query, candidates, refine, near),
-        }
-        table = evaluated(truth[rows], {name: each[rows] for name, each in predictions.items()}, candidates, UNKNOWN)
-        table.loc["marker scoring", ["ece", "brier", "nll"]] = np.nan
-        return table
+    evaluate = evaluate_text_labels
 
     def get_latent_representation(
         self,

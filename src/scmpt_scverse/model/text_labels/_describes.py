@@ -8,7 +8,7 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_choice, check_key, check_seed, list_some, warn_user
 from scmpt_scverse._labels import distinct_labels, labels_or
-from scmpt_scverse._slots import DescriptionKeys, Slot, check_writable, write_slots
+from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, DescriptionKeys, Slot, check_writable, write_slots
 from scmpt_scverse._storable import storable_text
 from scmpt_scverse.description import (
     TAUGHT,
@@ -28,7 +28,6 @@ from scmpt_scverse.description import (
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, merged_programmes
 from scmpt_scverse.llm import GivenLanguageModel, LanguageModel, LLMClient
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
 from scmpt_scverse.zero_shot import REFINEMENTS, AnswerLimits, Labels, Query, Refine, TextModel
 
 if TYPE_CHECKING:

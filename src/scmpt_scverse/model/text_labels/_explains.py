@@ -1,4 +1,4 @@
-"""Which genes a score comes from: of one cell, and ranked per label."""
+"""What labels from texts are taken for, and which genes a score comes from: of one cell, and ranked per label."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,13 @@ import numpy as np
 import pandas as pd
 
 from scmpt_scverse._checks import check_choice, check_positive, check_seed
-from scmpt_scverse._slots import AttributionKeys, TextLabelKeys, check_ranking_is_ours, check_writable
+from scmpt_scverse._slots import (
+    DEFAULT_TEXT_KEY_ADDED,
+    AttributionKeys,
+    TextLabelKeys,
+    check_ranking_is_ours,
+    check_writable,
+)
 from scmpt_scverse.explain import (
     CellAttributions,
     checked_groupby,
@@ -16,8 +22,8 @@ from scmpt_scverse.explain import (
     wanted_groups,
     write_attributions,
 )
+from scmpt_scverse.knowledge import cell_ontology
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model.text_labels._annotates import DEFAULT_TEXT_KEY_ADDED
 from scmpt_scverse.zero_shot import (
     REFINEMENTS,
     UNKNOWN,
@@ -46,6 +52,42 @@ class ExplainsScoresMixin:
     _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
     _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _trained: Callable[[], TextModel]
+
+    def resolve_labels(self, labels: "Labels | None" = None, *, tissue: str | None = None) -> pd.DataFrame:
+        """What the model takes each label for; no cell is needed.
+
+        Parameters
+        ----------
+        labels, tissue
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        One row per label, in the order in which they are columns of probabilities: `ontology_id` and `ontology_term`,
+        missing where the label is no term of the Cell Ontology; `has_markers`, whether genes are known of it, from you
+        or from the tables that the model was trained on; and `reads_text`, whether its words count, too.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`predict`.
+
+        Warns
+        -----
+        UserWarning
+            Labels mean the same, or nothing is known of one.
+        """
+        candidates = self._trained().candidates(labels, tissue)
+        known = cell_ontology().terms
+        table = pd.DataFrame(
+            {
+                "ontology_id": candidates.terms,
+                "ontology_term": [None if term is None else known[term].name for term in candidates.terms],
+            },
+            index=pd.Index(candidates.names, name="label"),
+            dtype=object,  # pandas 3 would make NaN of None in a column of text
+        )
+        return table.assign(has_markers=candidates.markers.any(axis=1), reads_text=candidates.texts.any(axis=1))
 
     def explain_cell(
         self,

@@ -1,11 +1,11 @@
 """What a text model learns from, its own labelled cells, further studies and tables of markers, and its stages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import pandas as pd
@@ -31,7 +31,14 @@ from scmpt_scverse.module import (
     check_adapter,
 )
 from scmpt_scverse.pp import ExpressionReader
-from scmpt_scverse.zero_shot import MarkerProfiles, StudySource, sources_of
+from scmpt_scverse.zero_shot import (
+    MarkerProfiles,
+    StudySource,
+    TextModel,
+    fit_alignment,
+    sources_of,
+    training_studies,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -40,13 +47,43 @@ if TYPE_CHECKING:
     from scmpt_scverse.description import TaughtWriter
     from scmpt_scverse.generation import TextGenerator, TextReader
     from scmpt_scverse.llm import GivenLanguageModel
+    from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
     from scmpt_scverse.module import TextAlignment
-    from scmpt_scverse.zero_shot import TextModel
 
 OptionsT = TypeVar("OptionsT", TowerOptions, GeneratorOptions, WriterOptions)
+#: Tables of marker genes as :meth:`scmpt_scverse.SCMMGPT.train` takes them.
+Markers: TypeAlias = "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]"
 
 
-def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> "tuple[StrArray, StrArray]":
+@dataclass(frozen=True)
+class OwnCells:
+    """The labelled cells that a model was set up with.
+
+    Attributes
+    ----------
+    adata
+        The cells.
+    setup
+        Arguments of `setup_anndata`.
+    source
+        Where their expression is.
+    """
+
+    adata: "AnnData"
+    setup: Mapping[str, Any]
+    source: ExpressionSource
+
+    def labels_and_groups(self, name: str) -> "tuple[StrArray, StrArray]":
+        """See :func:`_labels_and_groups`."""
+        return _labels_and_groups(self.adata, self.setup, name)
+
+    @property
+    def reader(self) -> "Callable[[AnnData], ExpressionReader]":
+        """What reads the expression of these cells, and of others that are organised alike."""
+        return partial(ExpressionReader, **self.source.arguments)
+
+
+def _labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> "tuple[StrArray, StrArray]":
     """Label of each cell, `None` for none, and its study, which is `name` where no column says it.
 
     Parameters
@@ -67,9 +104,7 @@ def labels_and_groups(adata: "AnnData", setup: Mapping[str, Any], name: str) -> 
     return labels, np.full(len(labels), name, dtype=object) if is_one else labels_or(adata.obs[batch_key], "")
 
 
-def training_sources(
-    own: "AnnData", studies: "Iterable[StrPath | AnnData]", setup: Mapping[str, Any], source: ExpressionSource
-) -> list[StudySource]:
+def training_sources(own: OwnCells, studies: "Iterable[StrPath | AnnData]") -> list[StudySource]:
     """The cells that a model was set up with, then further ones, study by study; files stay on disk.
 
     Warns
@@ -77,12 +112,12 @@ def training_sources(
     UserWarning
         Labels of further studies read like missing values, or are spelled otherwise than those before.
     """
-    reader = partial(ExpressionReader, **source.arguments)
-    sources = sources_of(own, reader, *labels_and_groups(own, setup, "adata"))
+    reader, setup = own.reader, own.setup
+    sources = sources_of(own.adata, reader, *own.labels_and_groups("adata"))
     for name, cells in _named_cells(studies):
         with errors_named(name):
             check_measured(cells, allow_synthetic=setup.get("allow_synthetic", False))
-            labels, groups = labels_and_groups(cells, setup, name)
+            labels, groups = _labels_and_groups(cells, setup, name)
             known = {label for source in sources for label in source.labels if label is not None}
             named = np.array([label or "" for label in labels], dtype=object)
             unlabeled = checked_unlabeled(setup["unlabeled_category"])
@@ -101,11 +136,7 @@ def _named_cells(studies: "Iterable[StrPath | AnnData]") -> "Iterator[tuple[str,
             yield "`studies`", study
 
 
-def known_markers(
-    markers: "pd.DataFrame | Iterable[StrPath | pd.DataFrame | Mapping[str, Sequence[str]]]",
-    organism: str,
-    sources: Sequence[StudySource],
-) -> MarkerProfiles:
+def known_markers(markers: "Markers", organism: str, sources: Sequence[StudySource]) -> MarkerProfiles:
     """Tables of markers as profiles; merged with the genes of the studies, unless they were merged before."""
     is_merged = isinstance(markers, pd.DataFrame) and "term" in markers
     if not is_merged:
@@ -144,10 +175,28 @@ def checked_run(
     return TrainingRun(accelerator, devices, precision, progress, None if folder is None else Path(folder))
 
 
+def fit_own_tower(
+    own: OwnCells,
+    studies: "Iterable[StrPath | AnnData]",
+    markers: "Markers",
+    marker_organism: str,
+    encode: "TextEmbeddings",
+    options: TowerOptions,
+    run: TrainingRun,
+) -> TextModel:
+    """A text model that learned from cells and tables of markers; arguments as of :meth:`scmpt_scverse.SCMMGPT.train`.
+
+    `encode` reads the texts of labels.
+    """
+    sources = training_sources(own, studies)
+    known = known_markers(markers, marker_organism, sources)
+    learned_from, wordings = training_studies(sources, known, encode)
+    alignment = fit_alignment(wordings, known.values, learned_from, options, run=run)
+    return TextModel(alignment, known.types, known.genes, encode)
+
+
 def fit_own_generator(
-    adata: "AnnData",
-    setup: Mapping[str, Any],
-    source: ExpressionSource,
+    own: OwnCells,
     reader: "TextReader",
     descriptions: "Mapping[str, str | Sequence[str]] | None",
     options: GeneratorOptions,
@@ -157,12 +206,8 @@ def fit_own_generator(
 
     Parameters
     ----------
-    adata
-        Labelled cells.
-    setup
-        Arguments of `setup_anndata`.
-    source
-        Where its expression is.
+    own
+        The cells.
     reader
         Reads texts of labels.
     descriptions
@@ -172,17 +217,14 @@ def fit_own_generator(
     run
         Where it is trained.
     """
-    expression = ExpressionReader(adata, **source.arguments)
     return fit_generator(
-        expression, *labels_and_groups(adata, setup, ""), reader, options, descriptions=descriptions, run=run
+        own.reader(own.adata), *own.labels_and_groups(""), reader, options, descriptions=descriptions, run=run
     )
 
 
 def fit_own_writer(
-    adata: "AnnData",
-    setup: Mapping[str, Any],
-    source: ExpressionSource,
-    trained: "TextModel",
+    own: OwnCells,
+    trained: TextModel,
     language_model: "GivenLanguageModel | None",
     options: WriterOptions,
     run: TrainingRun,
@@ -195,12 +237,8 @@ def fit_own_writer(
 
     Parameters
     ----------
-    adata
-        Labelled cells.
-    setup
-        Arguments of `setup_anndata`.
-    source
-        Where its expression is.
+    own
+        The cells.
     trained
         Whose axes cells are read on.
     language_model, descriptions, text_key
@@ -218,15 +256,14 @@ def fit_own_writer(
             "transformers saves it, a hub id, or a pair of network and tokenizer."
         )
     if text_key is not None:
-        check_key(text_key, adata.obs.columns, "adata.obs")
+        check_key(text_key, own.adata.obs.columns, "adata.obs")
     check_adapter(options.lora_rank)
     language = LanguageModel.open(language_model)
-    labels, groups = labels_and_groups(adata, setup, "")
-    reader = partial(ExpressionReader, **source.arguments)
-    own = None if text_key is None else labels_or(adata.obs[text_key], "")
-    genes = ExpressionReader(adata, **source.arguments).genes
-    texts = texts_of_cells(labels, descriptions, genes, own)
-    return fit_writer(sources_of(adata, reader, texts, groups), trained, language, options, share=share, run=run)
+    labels, groups = own.labels_and_groups("")
+    written = None if text_key is None else labels_or(own.adata.obs[text_key], "")
+    texts = texts_of_cells(labels, descriptions, own.reader(own.adata).genes, written)
+    studies = sources_of(own.adata, own.reader, texts, groups)
+    return fit_writer(studies, trained, language, options, share=share, run=run)
 
 
 def loss_history(

@@ -1,29 +1,27 @@
 """What a trained model says about cells: labels, how far they can be trusted, and how right they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, overload
 
-import numpy as np
 import pandas as pd
 import torch
 
-from scmpt_scverse._checks import check_positive, rows_of, warn_user
+from scmpt_scverse._checks import check_positive, rows_of
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
 from scmpt_scverse._storable import check_columns_fit
-from scmpt_scverse.evaluation import DEFAULT_BASELINES, decode
+from scmpt_scverse.evaluation import decode
 from scmpt_scverse.modalities import cell_keys
-from scmpt_scverse.model._evaluation import evaluate, evaluate_per_class
-from scmpt_scverse.model._predictions import draws_of, predictions_of, write_predictions
-from scmpt_scverse.module import in_batches
+from scmpt_scverse.model._predictions import batched, label_sets, predictions_of, write_predictions
+from scmpt_scverse.model.reference_labels import _evaluation
 from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._slots import Slot
-    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
-    from scmpt_scverse.module import FusionClassifier, Rows
+    from scmpt_scverse.module import FusionClassifier
     from scmpt_scverse.pp import Organism
     from scmpt_scverse.trust import Calibration, Novelty, Reject
 
@@ -213,15 +211,8 @@ class PredictsLabelsMixin:
         calibration = self._calibrated()
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         rows = rows_of(adata, indices)
-        names = adata.obs_names[rows]
-        states = list(calibration.fold_states)
-        inputs = modalities.read(adata, rows, missing_ok=True)
-        logits = self._batched(lambda tensors: (self.module.logits_by_fold(tensors, states),), inputs)[0]
-        sets = calibration.label_sets(torch.from_numpy(logits), alpha, draws_of(names))
-        if allow_empty is None:
-            _warn_of_empty_sets(sets)
-        elif not allow_empty:
-            sets[np.arange(len(sets)), self.module.logits(inputs).argmax(axis=1)] = True
+        inputs, names = modalities.read(adata, rows, missing_ok=True), adata.obs_names[rows]
+        sets = label_sets(self.module, calibration, inputs, names, alpha, allow_empty=allow_empty)
         return pd.DataFrame(sets, index=names, columns=pd.Index(self.labels))
 
     def annotate(
@@ -311,77 +302,11 @@ class PredictsLabelsMixin:
         _check_batch_size(batch_size)
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         inputs = modalities.read(adata, rows_of(adata, indices), missing_ok=True)
-        return self._batched(lambda tensors: (self.module.represent(tensors),), inputs, batch_size)[0]
+        return batched(self.module, lambda tensors: (self.module.represent(tensors),), inputs, batch_size)[0]
 
-    def evaluate(
-        self,
-        adata: "AnnData | None" = None,
-        indices: "Sequence[int] | IntArray | None" = None,
-        *,
-        baselines: Sequence[str] = DEFAULT_BASELINES,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> pd.DataFrame:
-        """Compare predictions with labels, beside simpler predictors that learned from the same cells.
-
-        Parameters
-        ----------
-        adata
-            Cells with the label column; `None` takes the data that the model was made with.
-        indices
-            Row numbers or a mask. `None` takes all cells of `adata`; for the data that the model was trained on, which
-            it knows by names and content of the cells, those held out from training (the test cells if there are any,
-            else the validation cells, on which early stopping looked).
-        baselines
-            Names as in :func:`scmpt_scverse.evaluation.baseline_probabilities`. `"knn"` and `"logistic_regression"`
-            read the embedding of each modality, the others expression. They are trained for this call, so with many
-            cells `("majority",)` is faster.
-        layer, gene_symbols, organism
-            As for :meth:`predict`.
-
-        Returns
-        -------
-        One row per predictor: `"scmpt"`, then the baselines, with the modality in parentheses where there is one.
-        Columns as in :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
-        :func:`scmpt_scverse.metrics.calibration_metrics`. Cells without a label are left out; a cell whose label
-        the model does not know, or that it leaves unlabelled, counts as wrong; a warning names those that read like
-        missing values, or differ from labels of the model only in how they are spelled.
-
-        Baselines other than `"majority"` need the cells that the model was trained on: in `adata`, or in the data that
-        the model holds. Those that read expression need it on both sides. Where that is missing, so are their rows.
-
-        Raises
-        ------
-        RuntimeError
-            The model is not trained.
-        KeyError
-            The label column is missing.
-        ValueError
-            No labelled cell was held out, or none is in `adata`, or there is no such baseline.
-        """
-        self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols, organism)
-        return evaluate(self, adata, modalities, indices, baselines)
-
-    def evaluate_per_class(
-        self,
-        adata: "AnnData | None" = None,
-        indices: "Sequence[int] | IntArray | None" = None,
-        *,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> pd.DataFrame:
-        """Precision, recall, F1 and support of every label; arguments and errors as for :meth:`evaluate`.
-
-        Returns
-        -------
-        One row per label: `precision`, `recall`, `f1` and `support`.
-        """
-        self._check_if_trained(warn=False)
-        adata, modalities = self._query(adata, layer, gene_symbols, organism)
-        return evaluate_per_class(self, adata, modalities, indices)
+    evaluate = _evaluation.evaluate
+    evaluate_per_class = _evaluation.evaluate_per_class
+    is_training_cell = _evaluation.is_training_cell
 
     def _probabilities(
         self, adata: "AnnData", modalities: "Modalities", rows: "IntArray", batch_size: int | None = None
@@ -389,15 +314,6 @@ class PredictsLabelsMixin:
         """Calibrated probabilities of some cells, shape `(n_rows, n_labels)`; NaN where nothing can be said."""
         inputs = modalities.read(adata, rows, missing_ok=True)
         return torch.from_numpy(self.module.logits(inputs, batch_size=batch_size)).softmax(dim=-1).numpy()
-
-    def _batched(
-        self,
-        function: "Callable[[dict[str, torch.Tensor]], tuple[torch.Tensor, ...]]",
-        inputs: "Mapping[str, Rows]",
-        batch_size: int | None = None,
-    ) -> "list[FloatArray]":
-        self.module.eval()
-        return in_batches(function, inputs, self.module.temperature.device, batch_size)
 
     def _calibrated(self) -> "Calibration":
         if self.calibration is None:
@@ -419,35 +335,7 @@ class PredictsLabelsMixin:
         """The cells of some data that the model was trained on; the one place that tells."""
         return self.record.rows_in(cell_keys(adata, modalities.source))
 
-    def is_training_cell(
-        self,
-        adata: "AnnData | None" = None,
-        *,
-        layer: str | None = None,
-        gene_symbols: str | None = None,
-        organism: "Organism | None" = None,
-    ) -> "BoolArray":
-        """Which cells the model was trained on, shape `(n_obs,)`.
-
-        Cells are recognised by their names and what they express, in any order and among any others; arguments as for
-        :meth:`predict`.
-        """
-        adata, modalities = self._query(adata, layer, gene_symbols, organism)
-        is_training_cell = np.zeros(adata.n_obs, dtype=bool)
-        is_training_cell[self._trained_rows(adata, modalities)] = True
-        return is_training_cell
-
 
 def _check_batch_size(batch_size: int | None) -> None:
     if batch_size is not None:
         check_positive(batch_size, "batch_size")
-
-
-def _warn_of_empty_sets(sets: "BoolArray") -> None:
-    n_empty = int((~sets.any(axis=1)).sum())
-    if n_empty:
-        warn_user(
-            f"{n_empty} of {len(sets)} label sets ({n_empty / len(sets):.0%}) are empty: no label scores as high as "
-            "true labels mostly do. Pass `allow_empty=False` for sets that hold at least the most probable label, or "
-            "`allow_empty=True` to expect empty ones."
-        )
