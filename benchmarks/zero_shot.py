@@ -303,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help=f"folder, or ${DATA_VARIABLE}")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sets", nargs="*", choices=[*TESTS, *DEVELOPMENT], help="test sets; stores nothing")
+    parser.add_argument("--sets", nargs="*", choices=[*TESTS, *DEVELOPMENT], help="score these only; others are kept")
     parser.add_argument("--development", action="store_true", help="score the development sets, and store nothing")
     parser.add_argument("--save", type=Path, help="folder for the model of the first training sets and seed 0")
     parser.add_argument("--models", type=Path, help="folder of trained models: those in it are not trained again")
@@ -348,9 +348,12 @@ def main() -> None:
     trust = ["accuracy", "accuracy_at_80", "ece", "error_auroc", "recall_at_3", "set_coverage", "set_size"]
     trust += ["missing_by_novelty", "missing_by_confidence", "leaf_right", "level_right", "level_is_any_cell"]
     print(own.groupby("refine")[trust].mean().round(3).to_string())
-    if not arguments.development and not arguments.sets:
+    if not arguments.development:
+        file = arguments.results / "zero_shot.json"
+        kept = json.loads(file.read_text())["rows"] if arguments.sets and file.exists() else []
+        rows = [row for row in kept if row["set"] not in tests] + rows
         record = {"rows": rows, "seconds": time.perf_counter() - start, **machine_record(("scmpt-scverse", "torch"))}
-        (arguments.results / "zero_shot.json").write_text(json.dumps(record, indent=1) + "\n")
+        file.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
