@@ -160,7 +160,7 @@ def test_the_query_is_read_where_the_model_was_set_up_to_read(query: AnnData) ->
     SCMMGPT.setup_anndata(cells, "cell_type", batch_key="study", layer="counts")
     model = SCMMGPT(cells, text_encoder=WordEncoder())
     model.train(markers=[markers()], options=OPTIONS, accelerator="cpu", progress=False)
-    predicted = model.predict(labels=SEEN)
+    predicted = model.predict(labels=SEEN, refine="none")
     assert (predicted == cells.obs["cell_type"].to_numpy()).mean() > 0.8
     with pytest.raises(KeyError, match="The model was set up with layer='counts'"):
         model.predict(query, labels=LABELS)

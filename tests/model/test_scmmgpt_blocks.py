@@ -48,7 +48,7 @@ def test_all_that_is_written(text_model: SCMMGPT, text_query: AnnData, refine: R
     assert near is not None
     if refine != "none":
         rows = np.searchsorted(kept, near.nearest[kept])
-        own, other = ((each[rows].sum(axis=1) + each) / 15 for each in (own, other))
+        own, other = ((each[rows].sum(axis=1) + each) / (1 + near.nearest.shape[1]) for each in (own, other))
         temperature = scale.smoothed
     probabilities = softmax(own / temperature, axis=1)
     if refine == "self-train":
