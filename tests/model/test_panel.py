@@ -412,22 +412,6 @@ class TestCoverage:
         assert coverage.loc["expression", "n_known"] < coverage.loc["counts", "n_known"] == 765
         assert not [key for key in cells.obsm if key.startswith("X_")]
 
-    @pytest.mark.parametrize("needs_counts", [True, False])
-    def test_it_says_what_annotate_does_with_fractions(
-        self, model: SCMPT, query: AnnData, monkeypatch: pytest.MonkeyPatch, needs_counts: bool
-    ) -> None:
-        monkeypatch.setattr(type(model.modalities.encoder("text")), "needs_counts", needs_counts)
-        assert model.gene_coverage(query)["can_read"].all()
-        query.layers["shares"] = query.X / 7
-        can_read = model.gene_coverage(query, layer="shares")["can_read"]
-        assert can_read.to_dict() == {"text": not needs_counts, "counts": True}
-        if needs_counts:
-            with pytest.raises(ValueError, match="needs raw counts; found fractions"):
-                model.annotate(query, layer="shares")
-            model.annotate(query)
-        else:
-            model.annotate(query, layer="shares")
-
     def test_of_small_panels_half_must_be_known(self) -> None:
         encoder = encoders.get("minilm")
         assert [encoder.fewest_genes(n) for n in (5, 20, 61, 155, 20_000)] == [10, 10, 31, 50, 50]

@@ -1,7 +1,5 @@
 """Mouse genes as human ones: known traps, ids before symbols, and what is refused."""
 
-import copy
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -161,27 +159,3 @@ def test_the_report_says_what_is_kept_of_genes_expression_and_markers() -> None:
     assert np.isnan(pp.map_orthologs(mouse())["share_of_markers"])
     with pytest.raises(ValueError, match="Expected gene symbols in `markers`; found Ensembl ids"):
         pp.map_orthologs(cells, markers=["ENSG00000167286"])
-
-
-def test_equal_orthologs_have_one_hash_and_one_label() -> None:
-    table = pd.DataFrame({"gene": ["CD3D", "CD8B"], "human_gene": ["CD3D", "CD8B"]})
-    for made in (pp.Orthologs.of("mouse"), pp.Orthologs.of("mouse", table), pp.Orthologs.of("pig", table)):
-        for other in (copy.deepcopy(made), pickle.loads(pickle.dumps(made)), pp.Orthologs.from_state(made.state())):
-            fresh = pp.Orthologs(other.organism, other.by_id, other.by_symbol, other.aliases, other.ambiguous)
-            assert fresh == made
-            assert hash(fresh) == hash(made)
-            assert fresh.label == made.label
-            assert fresh.state() == made.state()
-            assert {made: "found"}[fresh] == "found"
-
-
-def test_other_orthologs_are_not_equal() -> None:
-    table = pd.DataFrame({"gene": ["CD3D", "CD8B"], "human_gene": ["CD3D", "CD8B"]})
-    pig = pp.Orthologs.of("pig", table)
-    others = [
-        pp.Orthologs.of("sheep", table),
-        pp.Orthologs.of("pig", table, ambiguous="best"),
-        pp.Orthologs.of("pig", table.assign(human_gene=["CD3D", "CD8A"])),
-    ]
-    assert len({pig, *others}) == 4
-    assert len({other.label for other in (pig, *others)}) == 4

@@ -131,11 +131,6 @@ def check_enough_known(reader: ExpressionReader, encoder: "Encoder") -> None:
         )
 
 
-def holds_counts(reader: ExpressionReader) -> bool:
-    """Whether all values are whole numbers; reads them."""
-    return all(not _is_fraction(chunk.matrix.data).any() for chunk in reader.chunks())
-
-
 def gene_overlap(reader: ExpressionReader, known: "BoolArray", of_counts: str | None = None) -> GeneOverlap:
     """How much of the data an encoder can read that knows some of its genes; reads and checks all values.
 
@@ -197,15 +192,10 @@ def _cause(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray") -> 
 
 def _check_counts(values: "FloatArray", encoder_name: str, where: str) -> None:
     """Raise `ValueError` where an encoder that needs counts is given fractions."""
-    is_fraction = _is_fraction(values)
+    is_fraction = values != np.rint(values)
     if is_fraction.any():
         raise ValueError(
             f"The encoder {encoder_name!r} needs raw counts; found fractions such as {values[is_fraction][0]:.4g} in "
             f"`{where}`, as after normalisation. Pass `layer=` with counts, or choose an encoder that reads any "
             "non-negative values."
         )
-
-
-def _is_fraction(values: "FloatArray") -> "BoolArray":
-    found: BoolArray = values != np.rint(values)
-    return found

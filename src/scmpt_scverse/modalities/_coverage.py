@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse.modalities._compute import gene_overlap, holds_counts
+from scmpt_scverse.modalities._compute import gene_overlap
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,13 +20,15 @@ def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
     for name in modalities.names:
         if name in modalities.of_encoders:
             encoder = modalities.encoder(name)
-            known = encoder.known_genes(reader.genes)
-            fewest, share = encoder.fewest_genes(len(reader.genes)), encoder.min_expression
-            fits = not encoder.needs_counts or holds_counts(reader)
+            known, fewest, share = (
+                encoder.known_genes(reader.genes),
+                encoder.fewest_genes(len(reader.genes)),
+                encoder.min_expression,
+            )
         elif name in modalities.of_genes:
             features = modalities.expression  # chosen by training
             known = np.isin(reader.genes, reader.genes if features is None else features.genes)
-            fewest, share, fits = 1, 0.0, True  # any scale is brought to that of the training cells
+            fewest, share = 1, 0.0
         else:
             continue
         overlap = gene_overlap(reader, known)
@@ -38,6 +40,6 @@ def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
             "genes_per_cell": overlap.n_expressed,
             "share_of_expression": overlap.expression_fraction,
             "n_empty_cells": overlap.n_empty_cells,
-            "can_read": fits and overlap.n_matched >= fewest and overlap.expression_fraction >= share,
+            "can_read": overlap.n_matched >= fewest and overlap.expression_fraction >= share,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")

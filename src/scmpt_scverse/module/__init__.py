@@ -72,5 +72,4 @@ from scmpt_scverse.module._training_run import (
     TrainingPrecision as TrainingPrecision,
     TrainingRun as TrainingRun,
     interruptible as interruptible,
-    read_state as read_state,
 )

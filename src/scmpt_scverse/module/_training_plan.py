@@ -12,15 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from scmpt_scverse._loading_bar import no_lightning_notices
-from scmpt_scverse.module._training_run import (
-    KeepState,
-    Losses,
-    RandomState,
-    StepLoader,
-    TrainingRun,
-    interruptible,
-    read_state,
-)
+from scmpt_scverse.module._training_run import KeepState, Losses, RandomState, StepLoader, TrainingRun, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +188,13 @@ def fit_steps(
 
 def _step_of(state: Path) -> int:
     """The step at which training stood when a state was written."""
-    return int(read_state(state)["global_step"])
+    try:
+        return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+    except Exception as error:  # torch and pickle raise all sorts of things for damaged files
+        raise ValueError(
+            f"Expected the state of a training in {state}; it cannot be read ({type(error).__name__}). Remove "
+            f"{state.parent} to restart."
+        ) from error
 
 
 class HeadTrainingPlan(TrainingPlan):

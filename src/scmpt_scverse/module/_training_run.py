@@ -178,27 +178,6 @@ class _From(IterableDataset[Any]):
         return itertools.islice(iter(self._steps), self.start, None)
 
 
-def read_state(file: Path) -> dict[str, Any]:
-    """The state of an interrupted training; a file that could run code when it is opened is refused.
-
-    Lightning opens the file again, and whether it does so safely depends on its version and on the environment.
-
-    Raises
-    ------
-    ValueError
-        The file is damaged, holds more than tensors and plain values, or is no state of a training.
-    """
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        int(state["global_step"])
-    except Exception as error:  # torch and pickle raise all sorts of things for damaged files
-        raise ValueError(
-            f"Expected the state of a training in {file}; it cannot be read ({type(error).__name__}). Remove "
-            f"{file.parent} to restart."
-        ) from error
-    return state
-
-
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Ctrl-C is what it is elsewhere: Lightning makes an exit of it, and leaves the signal ignored."""

@@ -32,7 +32,7 @@ _FEW = 0.5
 
 @dataclass(frozen=True)
 class Orthologs:
-    """The human genes of the genes of a species; made by :meth:`of`. Equal where species, tables and choice are.
+    """The human genes of the genes of a species; made by :meth:`of`.
 
     Attributes
     ----------
@@ -107,23 +107,11 @@ class Orthologs:
             )
         return cls(organism, *_maps(_read(table)), ambiguous)
 
-    def __hash__(self) -> int:
-        # Equal orthologs have equal tables, so that their sizes do for a hash; tables themselves have none.
-        return hash((self.organism, self.ambiguous, len(self.by_id), len(self.by_symbol), len(self.aliases)))
-
-    @cached_property
-    def _is_bundled(self) -> bool:
-        """Whether the tables are those of this package, also where they were copied or unpickled."""
-        if self.organism not in organisms():
-            return False
-        ours = _bundled(self.organism)
-        return (self.by_id, self.by_symbol, self.aliases) == (ours.by_id, ours.by_symbol, ours.aliases)
-
     @cached_property
     def label(self) -> str:
         """Tells these orthologs from others, for provenance: the species, and what is not as in this package."""
         parts = [self.organism]
-        if not self._is_bundled:
+        if self.organism not in organisms() or self.by_symbol is not _bundled(self.organism).by_symbol:
             content = repr((sorted(self.by_id.items()), sorted(self.by_symbol.items()), sorted(self.aliases.items())))
             parts.append(hashlib.sha256(content.encode()).hexdigest()[:12])
         return " ".join([*parts, *([] if self.ambiguous == "drop" else [self.ambiguous])])
@@ -139,7 +127,7 @@ class Orthologs:
     def state(self) -> dict[str, Any]:
         """As plain values; of a table that comes with this package, only its name."""
         plain: dict[str, Any] = {"organism": self.organism, "ambiguous": self.ambiguous}
-        if self._is_bundled:
+        if self.organism in organisms() and self.by_symbol is _bundled(self.organism).by_symbol:
             return plain
         maps = {"by_id": self.by_id, "by_symbol": self.by_symbol}
         tables = {name: {key: list(humans) for key, humans in each.items()} for name, each in maps.items()}

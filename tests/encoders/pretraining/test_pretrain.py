@@ -15,7 +15,6 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 from tests._adata import snapshot
-from tests._malicious import Malicious
 from torch import Tensor
 
 from scmpt_scverse import encoders
@@ -369,18 +368,6 @@ def test_a_damaged_record_is_refused(
     words = f"Expected an interrupted run in {re.escape(str(partial))}; its run.json cannot be read .*Remove the folder"
     with pytest.raises(ValueError, match=words):
         train(files, tmp_path / "mini")
-
-
-def test_a_state_that_would_run_code_is_refused(
-    files: list[Path], interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # with which Lightning opens such files
-    partial = shutil.copytree(interrupted, tmp_path / "mini.partial")
-    ran, file = tmp_path / "ran", partial / "last.ckpt"
-    torch.save({"global_step": 1, "callbacks": Malicious(ran)}, file)
-    with pytest.raises(ValueError, match=r"state of a training in .*last.ckpt.*UnpicklingError"):
-        train(files, tmp_path / "mini")
-    assert not ran.exists()
 
 
 # Continuing from a checkpoint

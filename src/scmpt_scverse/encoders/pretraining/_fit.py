@@ -18,7 +18,7 @@ from scmpt_scverse.encoders.pretraining._initial_network import initial_network
 from scmpt_scverse.encoders.pretraining._loss_history import LossHistory
 from scmpt_scverse.encoders.pretraining._objectives import PretrainingModule
 from scmpt_scverse.encoders.pretraining._streams import PretrainingData
-from scmpt_scverse.module import TrainingPlan, interruptible, read_state
+from scmpt_scverse.module import TrainingPlan, interruptible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,13 +99,10 @@ def fit(
         module = PretrainingModule(network, settings, n_components=n_components, weights=recipe.objectives)
     plan = TrainingPlan(module, lr=recipe.lr, n_steps=n_steps, n_warmup=max(1, round(recipe.warmup * n_steps)))
     state = folder / f"{_CHECKPOINT}.ckpt"
-    before = state if state.is_file() else None
-    if before is not None:
-        read_state(before)  # refuses a file that Lightning might run code from
     with interruptible(), warnings.catch_warnings():
         # It holds the run's record, and the state to go on from.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-        trainer.fit(plan, datamodule=PretrainingData(batches), ckpt_path=before)
+        trainer.fit(plan, datamodule=PretrainingData(batches), ckpt_path=str(state) if state.is_file() else None)
     if trainer.global_step < n_steps:
         raise RuntimeError(f"Training stopped at step {trainer.global_step} of {n_steps}. Call again to resume.")
     weights = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
