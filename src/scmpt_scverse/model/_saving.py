@@ -111,6 +111,7 @@ def load_model(
     with undamaged(folder):
         model = model_class(data, **options) if has_data else model_class(registry=registry, **options)
         model.modalities.restore(content["modalities"])
+    model._loaded_from = str(folder)
     model.modalities.use(encoders or {})
     with undamaged(folder, ValueError):
         _restore(model, content, arrays)
@@ -189,6 +190,7 @@ def load_text_model(
     else:
         model_class.setup_anndata(data, **setup_options)
         model = model_class(data, **options)
+    model._loaded_from = str(folder)
     model._encode.check_fingerprint(content["text_encoder_fingerprint"])
     with undamaged(folder, ValueError):
         trained = TextModel.from_saved(arrays, content, model._encode)

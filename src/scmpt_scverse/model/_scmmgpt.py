@@ -373,9 +373,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCe
         ValueError
             The files are damaged, from another class or version, or the text encoder is not the one trained with.
         """
-        model: Self = load_text_model(cls, Path(dir_path), prefix or "", adata, text_encoder=text_encoder)
-        model._loaded_from = str(dir_path)
-        return model
+        return load_text_model(cls, Path(dir_path), prefix or "", adata, text_encoder=text_encoder)
 
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:

@@ -563,11 +563,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         ValueError
             The files are damaged, or from another class or version.
         """
-        model = load_model(
+        return load_model(
             cls, Path(dir_path), prefix or "", adata, accelerator, device, encoders=encoders, fusion=fusion
         )
-        model._loaded_from = str(dir_path)
-        return model
 
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
