@@ -3,13 +3,17 @@
 After a change that is meant, and stands in the changelog: `python -m tests.test_public_api > tests/public_api.txt`.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 import scmpt_scverse
+from scmpt_scverse import encoders, llm, pp
 
 STORED = Path(__file__).parent / "public_api.txt"
 PACKAGES = sorted(path.parent.name for path in Path(scmpt_scverse.__file__).parent.glob("[!_]*/__init__.py"))
@@ -52,6 +56,22 @@ def test_the_public_api_is_as_stored() -> None:
     assert len(stored) > 100
     gone, new = [line for line in stored if line not in found], [line for line in found if line not in stored]
     assert (gone, new) == ([], []), "the public API changed: see the first lines of this file"
+
+
+def test_frozen_objects_of_users_can_be_compared_and_be_keys() -> None:
+    numbers = {field.name: 0 for field in dataclasses.fields(llm.Report)}
+    made: list[Any] = [
+        pp.Orthologs.of("mouse"),
+        encoders.PretrainingRecipe(),
+        llm.Report(**{**numbers, "scores": pd.DataFrame({"macro_f1": [0.5, 0.6]})}),
+    ]
+    modules = [import_module(f"scmpt_scverse.{package}") for package in PACKAGES]
+    public = [getattr(module, name) for module in modules for name in getattr(module, "__all__", [])]
+    assert {type(each) for each in made} == {each for each in public if dataclasses.is_dataclass(each)}
+    numbered = {each: number for number, each in enumerate(made)}
+    for number, each in enumerate(made):
+        assert numbered[each] == number
+        assert isinstance(each == dataclasses.replace(each), bool)
 
 
 if __name__ == "__main__":

@@ -238,6 +238,19 @@ def parsed_json(text: str | bytes) -> Any:
         raise ValueError(f"brackets are nested {deepest} deep") from error
 
 
+def downloaded_json(file: Path, kind: type = dict) -> Any:
+    """What a downloaded file of JSON holds, of a kind; `ValueError` where it is none."""
+    try:
+        content = parsed_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:  # malformed JSON, or bytes that are not text
+        raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
+    if not isinstance(content, kind):
+        raise ValueError(
+            f"Expected a {kind.__name__} in {str(file)!r}; found {type_name(content)}. Download the folder again."
+        )
+    return content
+
+
 def is_of_machine(error: BaseException) -> bool:
     """Whether an error is about the memory or the depth of calls, so that no file that is being read is at fault."""
     if isinstance(error, MemoryError | RecursionError) or type(error).__name__ == "OutOfMemoryError":

@@ -60,6 +60,8 @@ def test_train_annotate_and_evaluate_files(runner: CliRunner, cells_file: Path, 
     assert result.exit_code == 0, result.output
     assert "Annotated 700 cells" in result.output
     written = anndata.read_h5ad(annotated)
+    record = written.uns["scmpt"]["annotations"]["scmpt"]
+    assert (record["model"], record["loaded_from"]) == ("SCMPT", str(model_dir))
     truth = anndata.read_h5ad(cells_file).obs["bulk_labels"]
     accuracy = np.mean(written.obs["scmpt_prediction"].astype(str) == truth.astype(str))
     assert accuracy > 0.7

@@ -373,6 +373,7 @@ class TestWhatCannotBeRead:
         assert coverage["can_read"].to_dict() == {"text": True, "expression": False}
         assert coverage["n_known"].to_dict() == {"text": 155, "expression": 40}
         assert coverage["n_needed"].tolist() == [50, 50]
+        assert coverage.loc["expression", "reason"].startswith("'few' needs at least 50 genes that it knows; found 40")
 
     def test_a_query_without_a_gene_of_the_panel(self, model: SCMPT, query: AnnData, panel: list[str]) -> None:
         others = query[:, ~query.var_names.isin(panel)].copy()
@@ -411,6 +412,27 @@ class TestCoverage:
         assert (coverage["n_genes"] == 765).all()
         assert coverage.loc["expression", "n_known"] < coverage.loc["counts", "n_known"] == 765
         assert not [key for key in cells.obsm if key.startswith("X_")]
+
+    def test_values_that_an_encoder_refuses_cannot_be_read(self, reference: AnnData) -> None:
+        encoder = encoders.get("scgpt-mini")
+        encoder.needs_counts = True
+        cells, fractions = reference.copy(), reference.copy()
+        cells.X, fractions.X = sparse.csr_matrix(cells.X).ceil(), sparse.csr_matrix(cells.X) * 0.37
+        SCMPT.setup_anndata(cells, LABELS_KEY)
+        model = SCMPT(cells, encoders={"expression": encoder, "counts": "counts"})
+        coverage = model.gene_coverage()
+        assert coverage["can_read"].all()
+        assert (coverage["reason"] == "").all()
+        refused = model.gene_coverage(fractions)
+        assert refused["can_read"].to_dict() == {"expression": False, "counts": True}
+        assert (
+            (refused.drop(columns=["can_read", "reason"]) == coverage.drop(columns=["can_read", "reason"]))
+            .loc[:, ["n_genes", "n_known", "n_needed"]]
+            .all(axis=None)
+        )
+        with pytest.raises(ValueError, match="needs raw counts; found fractions") as error:
+            model.embed(fractions)
+        assert refused.loc["expression", "reason"] == str(error.value)
 
     def test_of_small_panels_half_must_be_known(self) -> None:
         encoder = encoders.get("minilm")

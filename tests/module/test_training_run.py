@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from tests._malicious import Malicious
 from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
@@ -97,6 +98,16 @@ def test_it_did_go_on_and_not_start_again(tmp_path: Path) -> None:
     with pytest.raises(InterruptedError):
         train(tmp_path, stop_after=STOPS_AFTER)
     train(tmp_path, stop_after=N_STEPS - 50)  # the state is that of step 50
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    witness = tmp_path / "witness"
+    torch.save({"global_step": 1, "callbacks": Malicious(witness)}, tmp_path / "last.ckpt")
+    with pytest.raises(ValueError, match=r"state of a training in .*last.ckpt.* Remove .* to restart"):
+        train(tmp_path)
+    assert not witness.exists()
+    torch.load(tmp_path / "last.ckpt", weights_only=False)
+    assert witness.exists(), "nothing was tested"
 
 
 def test_a_damaged_state_and_another_training_are_refused(tmp_path: Path) -> None:

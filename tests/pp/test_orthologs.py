@@ -1,5 +1,8 @@
 """Mouse genes as human ones: known traps, ids before symbols, and what is refused."""
 
+import copy
+import dataclasses
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,30 @@ def test_a_table_of_another_species(tmp_path: Path) -> None:
         pp.map_orthologs(fish, "zebrafish")
     with pytest.raises(KeyError, match="human_gene"):
         pp.Orthologs.of("zebrafish", table[["gene"]])
+
+
+def test_orthologs_are_equal_and_of_one_hash_where_all_that_they_say_is_equal() -> None:
+    table = pd.DataFrame({"gene": ["cd3d", "il2"], "human_gene": ["CD3D", "IL2"]})
+    fish = pp.Orthologs.of("zebrafish", table)
+    same = [pp.Orthologs.of("zebrafish", table.iloc[::-1]), copy.deepcopy(fish), pickle.loads(pickle.dumps(fish))]
+    others = [
+        pp.Orthologs.of("zebrafish", table, ambiguous="best"),
+        pp.Orthologs.of("zebrafish", table.iloc[:1]),
+        pp.Orthologs.of("medaka", table),
+    ]
+    assert {fish, *same} == {fish}
+    assert len({fish, *others}) == 4
+
+
+def test_a_copy_of_the_orthologs_of_this_package_is_theirs() -> None:
+    mouse_genes = pp.Orthologs.of("mouse")
+    for same in (copy.deepcopy(mouse_genes), pickle.loads(pickle.dumps(mouse_genes))):
+        assert {same: 1}[mouse_genes] == 1
+        assert same.label == "mouse"
+        assert same.state() == mouse_genes.state() == {"organism": "mouse", "ambiguous": "drop"}
+    changed = dataclasses.replace(mouse_genes, aliases={})
+    assert changed != mouse_genes
+    assert changed.label != "mouse"
 
 
 def test_what_is_refused_before_anything_is_written() -> None:

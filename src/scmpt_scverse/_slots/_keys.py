@@ -168,12 +168,14 @@ DEFAULT_ATTRIBUTIONS_KEY = "scmpt_attributions"
 class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 
-    `["embeddings"][<obsm key>]` is the provenance of an embedding, `["llm"][<key_added>]` the record of a second
-    opinion, `["smoothing"][<key_added>]` how probabilities were smoothed, `["synthetic"]` how pseudo-cells came about.
+    `["embeddings"][<obsm key>]` is the provenance of an embedding, `["annotations"][<key_added>]` which model gave
+    labels, `["llm"][<key_added>]` the record of a second opinion, `["smoothing"][<key_added>]` how probabilities were
+    smoothed, `["synthetic"]` how pseudo-cells came about.
     """
 
     root: str = "scmpt"
     embeddings: str = "embeddings"
+    annotations: str = "annotations"
     llm: str = "llm"
     smoothing: str = "smoothing"
     synthetic: str = "synthetic"

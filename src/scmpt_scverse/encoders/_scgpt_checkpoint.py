@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import is_of_machine, list_some, parsed_json
+from scmpt_scverse._checks import downloaded_json, is_of_machine, list_some
 from scmpt_scverse._hashing import fingerprint_of
 
 if TYPE_CHECKING:
@@ -132,8 +132,8 @@ def open_folder(path: "StrPath") -> ScGPTFolder:
             raise _missing_file(file.name, folder)
     if not weight_files:
         raise _missing_file(" or ".join(WEIGHT_FILES), folder)
-    settings = _parse_settings(_read_json(settings_file), settings_file)
-    vocabulary = _parse_vocabulary(_read_json(vocabulary_file), vocabulary_file)
+    settings = _parse_settings(downloaded_json(settings_file), settings_file)
+    vocabulary = _parse_vocabulary(downloaded_json(vocabulary_file), vocabulary_file)
     if settings.pad_token not in vocabulary:
         raise ValueError(
             f"Expected the padding token {settings.pad_token!r} of {SETTINGS_FILE} in {str(vocabulary_file)!r}; it is "
@@ -148,16 +148,6 @@ def _missing_file(name: str, folder: Path) -> FileNotFoundError:
         f"Expected {name} in the scGPT folder {str(folder)!r}; found {found}. Pass a folder as in scGPT's model zoo: "
         f"{SETTINGS_FILE}, {VOCABULARY_FILE}, and {' or '.join(WEIGHT_FILES)}."
     )
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        content = parsed_json(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # malformed JSON, or bytes that are not text
-        raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"Expected a JSON object in {str(file)!r}; found a {type(content).__name__}.")
-    return content
 
 
 def _parse_settings(args: dict[str, Any], file: Path) -> ScGPTSettings:

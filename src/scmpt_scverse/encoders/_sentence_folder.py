@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scmpt_scverse._checks import parsed_json, type_name
+from scmpt_scverse._checks import downloaded_json
 from scmpt_scverse._hashing import file_sha256
 from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
@@ -124,10 +124,4 @@ def _read_json(folder: Path, name: str, kind: type = dict) -> Any:
             f"Expected a sentence-transformers folder at {folder}; found no {name} in it. Pass a registered name, "
             "or a folder with modules.json, config.json, tokenizer files and model.safetensors."
         )
-    try:
-        content = parsed_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # malformed JSON, or bytes that are not text
-        raise ValueError(f"{path} is not valid JSON ({error}). Download the folder again.") from error
-    if not isinstance(content, kind):
-        raise ValueError(f"Expected a {kind.__name__} in {path}; found {type_name(content)}. Download it again.")
-    return content
+    return downloaded_json(path, kind)

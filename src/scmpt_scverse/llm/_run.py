@@ -82,7 +82,7 @@ class AskOptions:
         return {"n_genes": self.n_genes, "context": self.context, "markers": self.markers, "seed": self.seed}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
 class Report:
     """What a run asked and what it cost, or would ask and cost if it is a dry run.
 

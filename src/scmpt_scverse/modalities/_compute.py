@@ -25,6 +25,10 @@ _ADVICE = (
 )
 
 
+class NoCountsError(ValueError):
+    """An encoder needs counts, and the values are none."""
+
+
 def compute_embedding(
     adata: "AnnData",
     encoder: "Encoder",
@@ -122,13 +126,29 @@ def stream_embedding(
 
 def check_enough_known(reader: ExpressionReader, encoder: "Encoder") -> None:
     """Raise `ValueError` where an encoder knows too few of the genes that are read; only names are looked at."""
-    known = encoder.known_genes(reader.genes)
+    _refuse(too_few_known(reader, encoder, encoder.known_genes(reader.genes)))
+
+
+def too_few_known(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray") -> str:
+    """Why an encoder cannot read data of which it knows too few genes; nothing where it can."""
     fewest = encoder.fewest_genes(len(known))
-    if known.sum() < fewest:
-        raise ValueError(
-            f"{encoder.name!r} needs at least {fewest} genes that it knows; found {known.sum()} of {len(known)}. "
-            f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
-        )
+    if known.sum() >= fewest:
+        return ""
+    return (
+        f"{encoder.name!r} needs at least {fewest} genes that it knows; found {known.sum()} of {len(known)}. "
+        f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
+    )
+
+
+def too_little_expressed(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray", overlap: GeneOverlap) -> str:
+    """Why an encoder cannot read data whose expression is in genes that it does not know; nothing where it can."""
+    if overlap.expression_fraction >= encoder.min_expression:
+        return ""
+    return (
+        f"{encoder.name!r} needs at least {encoder.min_expression:.0%} of a cell's expression in genes that it "
+        f"knows; found {overlap.n_matched} of {overlap.n_genes} genes with {overlap.expression_fraction:.0%}. "
+        f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
+    )
 
 
 def gene_overlap(reader: ExpressionReader, known: "BoolArray", of_counts: str | None = None) -> GeneOverlap:
@@ -167,18 +187,18 @@ def _checked_overlap(reader: ExpressionReader, encoder: "Encoder") -> GeneOverla
     check_enough_known(reader, encoder)
     known = encoder.known_genes(reader.genes)
     overlap = gene_overlap(reader, known, of_counts=encoder.name if encoder.needs_counts else None)
-    if overlap.expression_fraction < encoder.min_expression:
-        raise ValueError(
-            f"{encoder.name!r} needs at least {encoder.min_expression:.0%} of a cell's expression in genes that it "
-            f"knows; found {overlap.n_matched} of {overlap.n_genes} genes with {overlap.expression_fraction:.0%}. "
-            f"Nearest cause: {_cause(reader, encoder, known)}. {_ADVICE}"
-        )
+    _refuse(too_little_expressed(reader, encoder, known, overlap))
     if overlap.n_empty_cells:
         warn_user(
             f"{overlap.n_empty_cells} of {reader.n_obs} cells have no expression in any gene that {encoder.name!r} "
             "knows; their embedding is NaN, so they are not trained on and stay unlabelled."
         )
     return overlap
+
+
+def _refuse(reason: str) -> None:
+    if reason:
+        raise ValueError(reason)
 
 
 def _cause(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray") -> str:
@@ -191,10 +211,10 @@ def _cause(reader: ExpressionReader, encoder: "Encoder", known: "BoolArray") -> 
 
 
 def _check_counts(values: "FloatArray", encoder_name: str, where: str) -> None:
-    """Raise `ValueError` where an encoder that needs counts is given fractions."""
+    """Raise :class:`NoCountsError` where an encoder that needs counts is given fractions."""
     is_fraction = values != np.rint(values)
     if is_fraction.any():
-        raise ValueError(
+        raise NoCountsError(
             f"The encoder {encoder_name!r} needs raw counts; found fractions such as {values[is_fraction][0]:.4g} in "
             f"`{where}`, as after normalisation. Pass `layer=` with counts, or choose an encoder that reads any "
             "non-negative values."

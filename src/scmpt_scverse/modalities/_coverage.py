@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse.modalities._compute import gene_overlap
+from scmpt_scverse.modalities._compute import NoCountsError, gene_overlap, too_few_known, too_little_expressed
+from scmpt_scverse.modalities._expression import ExpressionFeatures, GeneValues
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+    from scmpt_scverse._types import BoolArray
+    from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.modalities._modalities import Modalities
+    from scmpt_scverse.pp import ExpressionReader, GeneOverlap
 
 
 def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
@@ -20,18 +24,15 @@ def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
     for name in modalities.names:
         if name in modalities.of_encoders:
             encoder = modalities.encoder(name)
-            known, fewest, share = (
-                encoder.known_genes(reader.genes),
-                encoder.fewest_genes(len(reader.genes)),
-                encoder.min_expression,
-            )
+            known, fewest = encoder.known_genes(reader.genes), encoder.fewest_genes(len(reader.genes))
+            overlap, reason = _read_by(encoder, reader, known)
         elif name in modalities.of_genes:
             features = modalities.expression  # chosen by training
             known = np.isin(reader.genes, reader.genes if features is None else features.genes)
-            fewest, share = 1, 0.0
+            overlap, fewest = gene_overlap(reader, known), 1
+            reason = "" if features is None else _refused_values(features, reader)
         else:
             continue
-        overlap = gene_overlap(reader, known)
         rows[name] = {
             "n_genes": overlap.n_genes,
             "n_known": overlap.n_matched,
@@ -40,6 +41,27 @@ def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
             "genes_per_cell": overlap.n_expressed,
             "share_of_expression": overlap.expression_fraction,
             "n_empty_cells": overlap.n_empty_cells,
-            "can_read": overlap.n_matched >= fewest and overlap.expression_fraction >= share,
+            "can_read": not reason,
+            "reason": reason,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("modality")
+
+
+def _read_by(encoder: "Encoder", reader: "ExpressionReader", known: "BoolArray") -> "tuple[GeneOverlap, str]":
+    """How much an encoder can read, and why it refuses the data, in the words in which it does; blank where not."""
+    no_counts = ""
+    try:
+        overlap = gene_overlap(reader, known, of_counts=encoder.name if encoder.needs_counts else None)
+    except NoCountsError as error:
+        overlap, no_counts = gene_overlap(reader, known), str(error)
+    few = too_few_known(reader, encoder, known)
+    return overlap, few or no_counts or too_little_expressed(reader, encoder, known, overlap)
+
+
+def _refused_values(features: ExpressionFeatures, reader: "ExpressionReader") -> str:
+    """Why expression itself cannot be read of the data; blank where it can."""
+    try:
+        GeneValues(reader, features, len(features.genes))
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -111,6 +111,7 @@ def load_model(
     with undamaged(folder):
         model = model_class(data, **options) if has_data else model_class(registry=registry, **options)
         model.modalities.restore(content["modalities"])
+    model._loaded_from = str(folder)
     model.modalities.use(encoders or {})
     with undamaged(folder, ValueError):
         _restore(model, content, arrays)
@@ -162,6 +163,7 @@ def save_text_model(
         "is_trained": model.is_trained_,
         **trained.state(),
         "text_encoder_fingerprint": model.text_encoder.fingerprint,
+        "trained_on": model._trained_on,
         "generator": None if model.generator is None else model.generator.state(),
         "writer": None if model.writer is None else model.writer.state(),
     }
@@ -188,10 +190,12 @@ def load_text_model(
     else:
         model_class.setup_anndata(data, **setup_options)
         model = model_class(data, **options)
+    model._loaded_from = str(folder)
     model._encode.check_fingerprint(content["text_encoder_fingerprint"])
     with undamaged(folder, ValueError):
         trained = TextModel.from_saved(arrays, content, model._encode)
         model.alignment, model.types, model.genes = trained.alignment, trained.types, trained.genes
+        model._trained_on = str(content.get("trained_on", ""))
         ExpressionSource.registered(registry, model.genes)  # raises where its orthologs are none
         if content.get("generator") is not None:
             model.generator = TextGenerator.from_saved(under(arrays, "generator"), content["generator"])

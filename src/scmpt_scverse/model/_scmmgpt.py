@@ -14,6 +14,7 @@ from scmpt_scverse._labels import checked_unlabeled
 from scmpt_scverse._slots import Slot
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.modalities import ExpressionSource, register_anndata
+from scmpt_scverse.model._annotation_record import today
 from scmpt_scverse.model._saving import checked_pretrained, load_text_model, save_data, save_text_model
 from scmpt_scverse.model.text_labels import (
     AnnotatesByTextMixin,
@@ -101,6 +102,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCe
         self.writer: TaughtWriter | None = None
         self.types: RegisteredTypes | None = None
         self.genes: StrArray = np.empty(0, dtype=object)
+        self._trained_on = self._loaded_from = ""
         self._model_summary_string = f"SCMMGPT reading texts by {self.text_encoder.name!r}"
         self.init_params_ = self._get_init_params(locals())
 
@@ -121,12 +123,14 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCe
             There is no such model.
         """
         opened = cls.load(str(checked_pretrained(name)), adata=False)
+        opened._loaded_from = str(name)
         if adata is None:
             return opened
         model = cls(adata, text_encoder=opened.text_encoder, background=opened.background)
         model.init_params_ = opened.init_params_
         model.alignment, model.types, model.genes = opened.alignment, opened.types, opened.genes
         model.generator, model.writer = opened.generator, opened.writer
+        model._trained_on, model._loaded_from = opened._trained_on, opened._loaded_from
         model._become_trained()
         return model
 
@@ -289,6 +293,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCe
             fitted = fit_own_tower(own, studies, markers, marker_organism, self._encode, for_tower, run)
             self.alignment, self.types, self.genes = fitted.alignment, fitted.types, fitted.genes
             self.generator = self.writer = None  # they read what the former tower wrote
+            self._trained_on, self._loaded_from = today(), ""
         self._become_trained()
 
     @property

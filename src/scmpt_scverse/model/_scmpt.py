@@ -164,6 +164,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         self.calibration: Calibration | None = None
         self.novelty: Novelty | None = None
         self._fusion = fusion
+        self._loaded_from = ""
         fusion = fusion_name(fusion)
         fused = ", ".join(f"{name}: {key}" for name, key in self.modalities.keys.items())
         self._model_summary_string = (
@@ -464,7 +465,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         self.train_indices, self.validation_indices, self.test_indices = split.train, split.validation, split.test
         self.record, self.calibration, self.novelty = learned.record, learned.calibration, learned.novelty
         self.history_ = appended(self.history_, learned.history) if is_further else learned.history
-        self.is_trained_ = True
+        self.is_trained_, self._loaded_from = True, ""
 
     def fit_new(self, inputs: "Mapping[str, FloatArray]", labels: "StrArray", **train_options: Any) -> FusionClassifier:
         """A new classifier of the same kind, fitted on arrays; the model does not change.
@@ -630,5 +631,6 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         for name in (
             *("module", "modalities", "record", "calibration", "novelty", "history_", "is_trained_", "init_params_"),
             *("train_indices", "validation_indices", "test_indices", "_model_summary_string", "_fusion"),
+            "_loaded_from",
         ):
             setattr(self, name, getattr(other, name))

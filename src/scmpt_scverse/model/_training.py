@@ -17,6 +17,7 @@ from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, li
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
+from scmpt_scverse.model._annotation_record import today
 from scmpt_scverse.module import CellSplit, FitOptions, capped, checked_validation_size, split_cells
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty, TrainingRecord
 
@@ -187,6 +188,7 @@ def learn(
         np.where(codes >= 0, labels[codes], ""),
         () if batches is None else batches[split.train],
         content_keys(adata, modalities.source)[split.train],
+        today(),
     )
     calibration = calibrated(classifier, fit.held_out)
     some = np.sort(np.random.default_rng(request.options.seed).permutation(split.train)[:N_REFERENCES])

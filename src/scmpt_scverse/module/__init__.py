@@ -67,6 +67,7 @@ from scmpt_scverse.module._tower_training import LabelledStudy as LabelledStudy
 from scmpt_scverse.module._training_plan import (
     Trainable as Trainable,
     TrainingPlan as TrainingPlan,
+    step_of_state as step_of_state,
 )
 from scmpt_scverse.module._training_run import (
     TrainingPrecision as TrainingPrecision,

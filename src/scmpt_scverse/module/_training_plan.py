@@ -180,14 +180,17 @@ def fit_steps(
     plan = TrainingPlan(module, lr=lr, n_steps=n_steps, n_warmup=max(1, round(warmup * n_steps)))
     before = state if state is not None and state.is_file() else None
     if before is not None:
-        loader.begin_at(_step_of(before))
+        loader.begin_at(step_of_state(before))
     with interruptible():
         trainer.fit(plan, loader, val_dataloaders=[], ckpt_path=before)
     return np.array([float(loss) for loss in losses.of_steps], dtype=np.float32)
 
 
-def _step_of(state: Path) -> int:
-    """The step at which training stood when a state was written."""
+def step_of_state(state: Path) -> int:
+    """The step at which training stood when a state was written; `ValueError` where that is no state of a training.
+
+    Nothing in the file is run. Ask this before Lightning opens it, whose older versions would run what is in it.
+    """
     try:
         return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
     except Exception as error:  # torch and pickle raise all sorts of things for damaged files

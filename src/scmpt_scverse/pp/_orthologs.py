@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -34,6 +34,8 @@ _FEW = 0.5
 class Orthologs:
     """The human genes of the genes of a species; made by :meth:`of`.
 
+    Two are equal, and of one hash, where all that they say is equal, whichever way they were made.
+
     Attributes
     ----------
     organism
@@ -48,9 +50,9 @@ class Orthologs:
     """
 
     organism: str
-    by_id: Mapping[str, tuple[str, ...]]
-    by_symbol: Mapping[str, tuple[str, ...]]
-    aliases: Mapping[str, str]
+    by_id: Mapping[str, tuple[str, ...]] = field(hash=False)  # mappings have no hash; equality looks at them
+    by_symbol: Mapping[str, tuple[str, ...]] = field(hash=False)
+    aliases: Mapping[str, str] = field(hash=False)
     ambiguous: Literal["drop", "best"] = "drop"
 
     @classmethod
@@ -111,10 +113,19 @@ class Orthologs:
     def label(self) -> str:
         """Tells these orthologs from others, for provenance: the species, and what is not as in this package."""
         parts = [self.organism]
-        if self.organism not in organisms() or self.by_symbol is not _bundled(self.organism).by_symbol:
+        if not self._is_bundled:
             content = repr((sorted(self.by_id.items()), sorted(self.by_symbol.items()), sorted(self.aliases.items())))
             parts.append(hashlib.sha256(content.encode()).hexdigest()[:12])
         return " ".join([*parts, *([] if self.ambiguous == "drop" else [self.ambiguous])])
+
+    @cached_property
+    def _is_bundled(self) -> bool:
+        """Whether the table is the one that comes with this package; a copy of it is, too."""
+        if self.organism not in organisms():
+            return False
+        bundled = _bundled(self.organism)
+        maps = (self.by_id, bundled.by_id), (self.by_symbol, bundled.by_symbol), (self.aliases, bundled.aliases)
+        return all(ours is theirs or ours == theirs for ours, theirs in maps)
 
     def current(self, symbol: str) -> str:
         """A symbol, or where that is a former one, the symbol that replaced it."""
@@ -127,7 +138,7 @@ class Orthologs:
     def state(self) -> dict[str, Any]:
         """As plain values; of a table that comes with this package, only its name."""
         plain: dict[str, Any] = {"organism": self.organism, "ambiguous": self.ambiguous}
-        if self.organism in organisms() and self.by_symbol is _bundled(self.organism).by_symbol:
+        if self._is_bundled:
             return plain
         maps = {"by_id": self.by_id, "by_symbol": self.by_symbol}
         tables = {name: {key: list(humans) for key, humans in each.items()} for name, each in maps.items()}

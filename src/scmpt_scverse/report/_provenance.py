@@ -17,6 +17,7 @@ _MOST_LETTERS, _MOST_VALUES = 300, 12
 #: What sections of `.uns["scmpt"]` are called.
 _SECTIONS = {
     UNS_KEYS.embeddings: "Embedding",
+    UNS_KEYS.annotations: "Labels",
     UNS_KEYS.llm: "Second opinion of a language model",
     UNS_KEYS.smoothing: "Smoothing",
     UNS_KEYS.synthetic: "Synthetic cells",

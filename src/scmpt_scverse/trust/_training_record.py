@@ -35,6 +35,8 @@ class TrainingRecord:
     contents
         What they express, see :func:`scmpt_scverse.modalities.content_keys`, ascending: they are known again under
         other names.
+    date
+        Day of the last training, such as `"2026-11-27"`; blank where it is not known.
     """
 
     digest: str = ""
@@ -43,6 +45,7 @@ class TrainingRecord:
     label_counts: Mapping[str, int] = field(default_factory=dict)
     batches: tuple[str, ...] = ()
     contents: "IntArray" = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
+    date: str = ""
 
     def extended(
         self,
@@ -51,11 +54,12 @@ class TrainingRecord:
         labels: "StrArray",
         batches: "StrArray | tuple[str, ...]" = (),
         contents: "IntArray | tuple[int, ...]" = (),
+        date: str = "",
     ) -> Self:
         """The record after a (further) training on some cells.
 
         Cells of an earlier training stay: the model has seen them. `keys` and `labels` are those of all cells of the
-        data, labels blank for none; `batches` and `contents` are those of the training cells.
+        data, labels blank for none; `batches` and `contents` are those of the training cells, `date` is that of today.
         """
         every = np.union1d(self.rows if self.is_of(keys) else [], rows).astype(np.int64)
         names, counts = np.unique(labels[every], return_counts=True)
@@ -63,7 +67,13 @@ class TrainingRecord:
         cells = np.union1d(self.cells, keys[rows]).astype(np.uint64)
         known = np.union1d(self.contents, np.asarray(contents, dtype=np.uint64)).astype(np.uint64)
         return type(self)(
-            digest_of(keys), every, cells, label_counts, tuple(sorted({*self.batches, *batches})), known[known != 0]
+            digest_of(keys),
+            every,
+            cells,
+            label_counts,
+            tuple(sorted({*self.batches, *batches})),
+            known[known != 0],
+            date,
         )
 
     def rows_in(self, keys: "IntArray") -> "IntArray":
@@ -89,6 +99,7 @@ class TrainingRecord:
             "label_counts": dict(self.label_counts),
             "batches": list(self.batches),
             "contents": self.contents,
+            "date": self.date,
         }
 
 

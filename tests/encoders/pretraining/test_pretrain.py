@@ -15,6 +15,7 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 from tests._adata import snapshot
+from tests._malicious import Malicious
 from torch import Tensor
 
 from scmpt_scverse import encoders
@@ -368,6 +369,16 @@ def test_a_damaged_record_is_refused(
     words = f"Expected an interrupted run in {re.escape(str(partial))}; its run.json cannot be read .*Remove the folder"
     with pytest.raises(ValueError, match=words):
         train(files, tmp_path / "mini")
+
+
+def test_a_state_that_would_run_code_is_refused(files: list[Path], interrupted: Path, tmp_path: Path) -> None:
+    partial, witness = shutil.copytree(interrupted, tmp_path / "mini.partial"), tmp_path / "witness"
+    torch.save({"global_step": 1, "callbacks": Malicious(witness)}, partial / "last.ckpt")
+    with pytest.raises(ValueError, match=r"state of a training in .*last.ckpt.* Remove .* to restart"):
+        train(files, tmp_path / "mini")
+    assert not witness.exists()
+    torch.load(partial / "last.ckpt", weights_only=False)
+    assert witness.exists(), "nothing was tested"
 
 
 # Continuing from a checkpoint

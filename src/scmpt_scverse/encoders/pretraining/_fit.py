@@ -18,7 +18,7 @@ from scmpt_scverse.encoders.pretraining._initial_network import initial_network
 from scmpt_scverse.encoders.pretraining._loss_history import LossHistory
 from scmpt_scverse.encoders.pretraining._objectives import PretrainingModule
 from scmpt_scverse.encoders.pretraining._streams import PretrainingData
-from scmpt_scverse.module import TrainingPlan, interruptible
+from scmpt_scverse.module import TrainingPlan, interruptible, step_of_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,6 +99,8 @@ def fit(
         module = PretrainingModule(network, settings, n_components=n_components, weights=recipe.objectives)
     plan = TrainingPlan(module, lr=recipe.lr, n_steps=n_steps, n_warmup=max(1, round(recipe.warmup * n_steps)))
     state = folder / f"{_CHECKPOINT}.ckpt"
+    if state.is_file():
+        step_of_state(state)
     with interruptible(), warnings.catch_warnings():
         # It holds the run's record, and the state to go on from.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

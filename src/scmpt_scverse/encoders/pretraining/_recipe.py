@@ -50,7 +50,7 @@ class PretrainingRecipe:
     nlayers: int | None = None
     nheads: int | None = None
     d_hid: int | None = None
-    objectives: Mapping[str, float] = field(default_factory=lambda: {"cell_expression": 1.0})
+    objectives: Mapping[str, float] = field(default_factory=lambda: {"cell_expression": 1.0}, hash=False)
     max_epochs: int = 30
     batch_size: int = 128
     n_visible: int = 192

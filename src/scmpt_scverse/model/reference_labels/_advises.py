@@ -302,9 +302,8 @@ class AdvisesMixin:
         One row per modality that reads genes, index `modality`. Columns `n_genes` that the data have, of those that the
         model reads; `n_known` and `share_known`, those that it knows; `n_needed`, the fewest that it must know;
         `genes_per_cell`, the known genes that the median cell expresses; `share_of_expression`, the share of the
-        expression of the median cell that they have; `n_empty_cells`, cells without any; and `can_read`, whether
-        these cells would be embedded rather than refused: for too few genes, or for values that are no counts where an
-        encoder needs some.
+        expression of the median cell that they have; `n_empty_cells`, cells without any; `can_read`, whether these
+        cells would be embedded rather than refused; and `reason`, why they would be refused, blank where they are not.
 
         Raises
         ------

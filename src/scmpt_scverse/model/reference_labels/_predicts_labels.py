@@ -1,16 +1,17 @@
 """What a trained model says about cells: labels, how far they can be trusted, and how right they are."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pandas as pd
 import torch
 
 from scmpt_scverse._checks import check_positive, rows_of
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_writable
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_records, check_writable
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.modalities import cell_keys
+from scmpt_scverse.model._annotation_record import facts_of_reference_model, write_annotation_record
 from scmpt_scverse.model._predictions import batched, label_sets, predictions_of, write_predictions
 from scmpt_scverse.model.reference_labels import _evaluation
 from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
@@ -54,6 +55,8 @@ class PredictsLabelsMixin:
     labels_key: str
     batch_key: str | None
     _own_name: str
+    _fusion: Any
+    _loaded_from: str
     test_indices: "IntArray | None"
     validation_indices: "IntArray | None"
     _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], tuple[AnnData, Modalities]]"
@@ -257,6 +260,9 @@ class PredictsLabelsMixin:
         `adata.obsm["<key_added>_probabilities"]`
             DataFrame `(n_obs, n_labels)`, columns in the order of `labels`. A slash in a label is written as `|`,
             because HDF5 has no slash in names.
+        `adata.uns["scmpt"]["annotations"]["<key_added>"]`
+            Which model it was: class, name or folder, day of training, encoders with fingerprints, head, numbers of
+            reference cells and labels, where expression was read, versions, and what was written.
 
         Raises
         ------
@@ -269,6 +275,7 @@ class PredictsLabelsMixin:
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         keys = PredictionKeys.from_prefix(key_added)
         check_writable(adata, key_added, keys.slots, reads=self._read_slots())
+        check_records(adata)
         check_columns_fit(self.labels, f"adata.obsm[{keys.probabilities!r}]")
         if reject is not None:
             check_reject(reject)
@@ -277,6 +284,8 @@ class PredictsLabelsMixin:
         predictions = predictions_of(self.module, self.novelty, inputs)
         predicted = self._decode(predictions.probabilities, reject)
         write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
+        facts = facts_of_reference_model(self)
+        write_annotation_record(adata, key_added, keys.slots, modalities.source, **facts, reject=reject)
 
     def get_latent_representation(
         self,

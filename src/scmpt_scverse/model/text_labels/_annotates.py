@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pandas as pd
 
 from scmpt_scverse._checks import check_choice, rows_of
-from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, Slot, TextLabelKeys, check_writable, write_slots
+from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, Slot, TextLabelKeys, check_records, check_writable, write_slots
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
+from scmpt_scverse.model._annotation_record import facts_of_text_model, write_annotation_record
 from scmpt_scverse.model._predictions import text_label_values
+from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
 from scmpt_scverse.model.text_labels._evaluation import evaluate_text_labels
 from scmpt_scverse.trust import check_alpha, cumulative_sets
 from scmpt_scverse.zero_shot import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse.modalities import ExpressionSource
     from scmpt_scverse.pp import Organism
 
 
@@ -41,6 +44,11 @@ class AnnotatesByTextMixin:
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _own_data: "Callable[[], AnnData | None]"
     _trained: Callable[[], TextModel]
+    _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
+    _encode: TextEmbeddings
+    _loaded_from: str
+    _trained_on: str
+    background: float
 
     @overload
     def predict(
@@ -225,6 +233,10 @@ class AnnotatesByTextMixin:
             Its probability: the sum over the labels that are kinds of it. Registered types without a term are left out.
         `adata.obsm["<key_added>_scores"]`
             DataFrame `(n_obs, n_labels)` of probabilities. A slash in a label is written as `|`.
+        `adata.uns["scmpt"]["annotations"]["<key_added>"]`
+            Which model it was, and what it was asked: class, name or folder, day of training, text encoder with its
+            fingerprint, numbers of labels and of types that it knows, options, where expression was read, versions, and
+            what was written.
 
         Raises
         ------
@@ -235,6 +247,7 @@ class AnnotatesByTextMixin:
         cells = self._cells(adata)
         keys = TextLabelKeys.from_prefix(key_added)
         check_writable(cells, key_added, keys.slots, reads=self._read_slots())
+        check_records(cells)
         check_choice(refine, REFINEMENTS, "refine")
         limits = AnswerLimits(min_confidence, max_novelty, back_off)
         trained = self._trained()
@@ -245,6 +258,19 @@ class AnnotatesByTextMixin:
             trained, self._query(adata, layer, gene_symbols, organism), candidates, others, refine, limits
         )
         write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
+        write_annotation_record(
+            cells,
+            key_added,
+            keys.slots,
+            self._source(cells, layer, gene_symbols, organism),
+            **facts_of_text_model(self),
+            n_labels=len(candidates.names),
+            tissue=tissue,
+            refine=refine,
+            min_confidence=float(min_confidence),
+            max_novelty=float(max_novelty),
+            back_off=float(back_off),
+        )
 
     evaluate = evaluate_text_labels
 

@@ -60,6 +60,11 @@ class TextEmbeddings:
         return np.stack([self._kept[text] for text in texts])
 
     @property
+    def identity(self) -> dict[str, str]:
+        """Name and fingerprint of the encoder, as labels record them."""
+        return {"encoder": self.encoder.name, "fingerprint": self.encoder.fingerprint}
+
+    @property
     def origin(self) -> dict[str, str]:
         """Name and fingerprint of the encoder, as pseudo-cells record them."""
         return {"text_encoder": self.encoder.name, "text_encoder_fingerprint": self.encoder.fingerprint}

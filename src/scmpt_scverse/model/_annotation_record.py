@@ -1,0 +1,116 @@
+"""Which model gave labels: the record that `annotate` writes beside them."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from scmpt_scverse import __version__
+from scmpt_scverse._slots import UNS_KEYS, Slot, write_record
+from scmpt_scverse.modalities import COUNTS
+from scmpt_scverse.module import fusion_name
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from scmpt_scverse.modalities import ExpressionSource
+    from scmpt_scverse.model.reference_labels import PredictsLabelsMixin
+    from scmpt_scverse.model.text_labels import AnnotatesByTextMixin
+
+#: Libraries that results may depend on.
+_LIBRARIES = ("torch", "scvi-tools", "anndata", "numpy")
+
+
+def today() -> str:
+    """The day in UTC, such as `"2026-11-27"`."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def facts_of_reference_model(model: "PredictsLabelsMixin") -> dict[str, Any]:
+    """What is recorded of a model that learned labels from cells."""
+    of_genes, trained_with = model.modalities.of_genes, model.modalities.trained_with
+    return {
+        "model": type(model).__name__,
+        "loaded_from": model._loaded_from,
+        "trained_on": model.record.date,
+        "encoders": {
+            name: trained_with.get(name, {"encoder": COUNTS} if name in of_genes else {"obsm_key": key})
+            for name, key in model.modalities.keys.items()
+        },
+        "fusion": fusion_name(model._fusion),
+        "labels_key": model.labels_key,
+        "n_labels": len(model.labels),
+        "n_reference_cells": max(len(model.record.rows), len(model.record.cells)),
+    }
+
+
+def facts_of_text_model(model: "AnnotatesByTextMixin") -> dict[str, Any]:
+    """What is recorded of a model that takes labels as texts."""
+    return {
+        "model": type(model).__name__,
+        "loaded_from": model._loaded_from,
+        "trained_on": model._trained_on,
+        "encoders": {"text": model._encode.identity},
+        "background": float(model.background),
+        "n_registered_types": len(model._trained().types.names),
+    }
+
+
+def write_annotation_record(
+    adata: "AnnData",
+    key_added: str,
+    slots: Iterable[Slot],
+    source: "ExpressionSource",
+    *,
+    model: str,
+    loaded_from: str,
+    trained_on: str,
+    encoders: Mapping[str, Mapping[str, str]],
+    **facts: Any,
+) -> None:
+    """Write `adata.uns["scmpt"]["annotations"][key_added]`.
+
+    Parameters
+    ----------
+    adata
+        Annotated cells.
+    key_added
+        Prefix of what was written.
+    slots
+        All that may have been written; those that are there are recorded.
+    source
+        Where expression was read.
+    model
+        Class of the model.
+    loaded_from
+        Name or folder of the model; blank where it was not loaded.
+    trained_on
+        Day of its training; blank where that is not known.
+    encoders
+        Modality to the name and fingerprint of its encoder.
+    **facts
+        What else decided the labels. Blank and missing ones are left out.
+    """
+    record = {
+        "model": model,
+        "loaded_from": loaded_from,
+        "trained_on": trained_on,
+        "version": __version__,
+        "encoders": {name: dict(each) for name, each in encoders.items()},
+        **source.names,
+        **facts,
+        "written": [str(slot) for slot in slots if slot.key in getattr(adata, slot.container)],
+        "libraries": _versions(),
+    }
+    known = {name: value for name, value in record.items() if value is not None and value != "" and value != {}}
+    write_record(adata, UNS_KEYS.annotations, key_added, known)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # as where a distribution has another name
+            continue
+    return found
