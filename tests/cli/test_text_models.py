@@ -257,7 +257,7 @@ def test_a_model_of_the_package_by_its_name(
 ) -> None:
     bundled = query.with_name("bundled")
     shutil.copytree(model, bundled / "scmmgpt-mini")
-    monkeypatch.setattr("scmpt_scverse.model._saving.TEXT_MODELS", bundled)
+    monkeypatch.setattr("scmpt_scverse.model._saving.BUNDLED_MODELS", bundled)
     assert "scmmgpt_prediction" in annotated(runner, "scmmgpt-mini", query, *AS_OPTIONS).obs
     result = runner.invoke(app, ["info", "scmmgpt-mini"])
     assert result.exit_code == 0, result.output

@@ -1,4 +1,4 @@
-"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete and what it should be."""
+"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete and right."""
 
 import os
 from pathlib import Path

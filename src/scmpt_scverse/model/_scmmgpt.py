@@ -122,7 +122,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, AsksAbo
         FileNotFoundError
             There is no such model.
         """
-        opened = cls.load(str(checked_pretrained(name)), adata=False)
+        opened = cls.load(str(checked_pretrained(name, SCMMGPT.__name__)), adata=False)
         if adata is None:
             return opened
         model = cls(adata, text_encoder=opened.text_encoder, background=opened.background)

@@ -44,7 +44,7 @@ from scmpt_scverse.model._evaluation import (
 )
 from scmpt_scverse.model._explains import ExplainsMixin
 from scmpt_scverse.model._predicts_labels import PredictsLabelsMixin
-from scmpt_scverse.model._saving import load_model, save_data, save_model
+from scmpt_scverse.model._saving import checked_pretrained, load_model, save_data, save_model
 from scmpt_scverse.model._scmmgpt import SCMMGPT
 from scmpt_scverse.model._second_opinion import SecondOpinionMixin
 from scmpt_scverse.model._training import TrainingRequest, appended, learn, seed_or_default
@@ -173,6 +173,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
         self.novelty: Novelty | None = None
+        self.min_confidence, self.max_novelty = 0.0, 1.0
         self._fusion = fusion
         fusion = fusion_name(fusion)
         fused = ", ".join(f"{name}: {key}" for name, key in self.modalities.keys.items())
@@ -310,6 +311,33 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
         method_args = cls._get_setup_method_args(**locals())
         method_args["setup_args"].update(unlabeled_category=one_or_all(unlabeled_category))
         cls.register_manager(register_mudata(mdata, method_args, **kwargs))
+
+    @classmethod
+    def from_pretrained(cls, name: "StrPath") -> Self:
+        """Open a pretrained model: `"blood-mini"`, which comes with this package, or a folder.
+
+        Parameters
+        ----------
+        name
+            Name, folder that :meth:`save` wrote, or `"hf:org/name"`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such model.
+        ValueError
+            It is of another class, such as a text model.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> model = SCMPT.from_pretrained("blood-mini")
+        >>> model.annotate(adata)
+        >>> "B cell" in adata.obs["scmpt_prediction"].cat.categories
+        True
+        """
+        return cls.load(str(checked_pretrained(name, SCMPT.__name__)), adata=False)
 
     @classmethod
     def from_text(
