@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from _cells import GROUP, TERM, TYPE, joined, with_types
 from _recipe import Level, Recipe
-from _types import OPEN, OUTSIDE, tested_types, types_of
+from _types import OPEN, OUTSIDE, claimable_types, types_of
 from sklearn.metrics import roc_auc_score
 
 from scmpt_scverse import SCMPT, metrics
@@ -192,7 +192,7 @@ def _tested(recipe: Recipe, level: Level, studies: Sequence[ad.AnnData]) -> Leve
     for each in studies:
         terms.setdefault(str(each.obs[GROUP].iloc[0]), []).extend(each.obs[TERM].unique())
     least = recipe.least_studies if set(terms) == set(recipe.groups) else 1
-    return Level(level.name, tested_types(terms, level.types, least))
+    return Level(level.name, claimable_types(terms, level.types, least))
 
 
 __all__ = ["OUTSIDE", "Answers", "Design", "Trained", "answers", "calibrate", "chosen", "outside_auroc", "train"]

@@ -28,7 +28,7 @@ def types_of(terms: np.ndarray, types: Sequence[str]) -> np.ndarray:
     return np.array([by_term[term] for term in terms], dtype=object)
 
 
-def tested_types(terms_of_groups: Mapping[str, Iterable[str]], types: Sequence[str], least: int) -> tuple[str, ...]:
+def claimable_types(terms_of_groups: Mapping[str, Iterable[str]], types: Sequence[str], least: int) -> tuple[str, ...]:
     """Those of some types that at least so many groups of studies have; the terms of each group are given."""
     ontology = cell_ontology()
     have = {group: {claimed_type(term, types) for term in set(terms)} for group, terms in terms_of_groups.items()}

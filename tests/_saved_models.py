@@ -6,6 +6,7 @@ and compares what they say of a few cells with what they said when they were mad
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,10 @@ def answers_of(model: SCMPT | SCMMGPT, cells: AnnData) -> dict[str, Any]:
     if isinstance(model, SCMPT):
         soft, labels = model.predict(cells, soft=True), model.predict(cells)
     else:
-        given = {"labels": LABELS, "refine": "none"}
-        soft, labels = model.predict(cells, soft=True, **given), model.predict(cells, **given)
+        given: dict[str, Any] = {"labels": LABELS, "refine": "none"}
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Cells are compared, in part, with the mean of the query")  # of few cells
+            soft, labels = model.predict(cells, soft=True, **given), model.predict(cells, **given)
     return {"columns": list(soft.columns), "probabilities": soft.to_numpy().tolist(), "labels": list(labels)}
 
 
@@ -92,7 +95,6 @@ def make_all() -> None:
     text_model = SCMMGPT(studies, text_encoder=WordEncoder())
     options = TowerOptions(n_hidden=16, n_axes=8, n_steps=60, types_per_step=8, lr=5e-3)
     text_model.train(markers=markers(), options=options, progress=False, accelerator="cpu")
-    text_model.background = 1  # each cell by itself: there are few
     _write(text_model, ad.concat([study(LABELS, n_each=3, seed=3)]), half_precision=True)
 
 

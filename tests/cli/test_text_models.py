@@ -288,7 +288,6 @@ def test_options_and_commands_of_the_other_kind_of_model(
     for arguments, words in (
         (["annotate", other_model, *query_out, *AS_OPTIONS], "--labels"),
         (["annotate", other_model, *query_out, "--tissue", "liver", "--refine", "none"], "--tissue, --refine"),
-        (["annotate", other_model, *query_out, "--min-confidence", "0"], "--min-confidence"),
         (["annotate", other_model, *query_out, "--background", "1"], "--background"),
         (["annotate", model, *query_out, "--background", "1.5"], "--background"),
         (["search", other_model, *query_out, "B cell"], "Expected a text model"),

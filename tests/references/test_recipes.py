@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "references"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 sys.path.insert(0, str(FOLDER))
 from _recipe import Recipe, Study  # type: ignore[import-not-found]  # noqa: E402
-from _types import OPEN, OUTSIDE, claimed_type, tested_types  # type: ignore[import-not-found]  # noqa: E402
+from _types import OPEN, OUTSIDE, claimed_type, claimable_types  # type: ignore[import-not-found]  # noqa: E402
 
 from scmpt_scverse.knowledge import cell_ontology  # noqa: E402
 
@@ -60,8 +60,8 @@ def test_a_label_is_the_most_specific_type_that_it_is_a_kind_of() -> None:
 
 def test_a_type_is_claimed_where_two_studies_have_it() -> None:
     terms = {"one": ["CL:0000895", "CL:0002057"], "two": ["CL:0000900", "CL:0002057"]}
-    assert tested_types(terms, FINE, 2) == ("CL:0002057",)
-    assert tested_types(terms, FINE, 1) == ("CL:0000084", "CL:0000624", "CL:0002057")
+    assert claimable_types(terms, FINE, 2) == ("CL:0002057",)
+    assert claimable_types(terms, FINE, 1) == ("CL:0000084", "CL:0000624", "CL:0002057")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -115,8 +115,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, SecondOpinionMixin, BaseModelCla
     Notes
     -----
     Embeddings are standardised with mean and standard deviation of the training cells and scaled so that every modality
-    weighs the same. Only the head is trained. Initial weights follow `scvi.settings.seed`, which counts as 0 where it
-    is not set: the same data and seed give the same model.
+    weighs the same. Only the head is trained. Cells whose confidence is below `model.min_confidence` or whose novelty
+    is above `model.max_novelty` get the unlabeled category; these limits are 0 and 1 in a new model. Initial weights
+    follow `scvi.settings.seed`, which counts as 0 where it is not set: the same data and seed give the same model.
 
     Examples
     --------
