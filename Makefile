@@ -8,12 +8,13 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 NUMBERS_ARGS ?=
 MUTATE_ARGS ?=
+REFERENCE_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop numbers orthologs mutate clean
+.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop reference numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +88,9 @@ bench-laptop: $(VENV)/.offline ## measure a whole annotation, from files to labe
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)
+
+reference: $(VENV)/.offline ## build a reference model and judge it on left-out studies; NAME=blood REFERENCE_ARGS="--data FOLDER"
+	$(BIN)/python references/build.py $(NAME) $(REFERENCE_ARGS)
 
 orthologs: ## make the table of mouse orthologs; WHEEL=FILE, see benchmarks/orthologs.py
 	$(PYTHON) benchmarks/orthologs.py --wheel $(WHEEL)

@@ -21,6 +21,10 @@ class HubServer(ThreadingHTTPServer):
         What is there.
     broken
         Names of files whose content is cut short.
+    dropped
+        Name of a file to how many times its connection is still to be dropped in the middle.
+    moved
+        Names of files that are answered by a redirect, as the hub does with large ones.
     seen
         Methods and paths that were asked for.
     """
@@ -29,6 +33,8 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.broken: set[str] = set()
+        self.dropped: dict[str, int] = {}
+        self.moved: set[str] = set()
         self.seen: list[str] = []
 
     @property
@@ -86,6 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_get(self, *, with_body: bool) -> None:
         parts = self.path.split("?")[0].strip("/").split("/")
+        is_moved = parts[0] == "moved"
+        parts = parts[is_moved:]
         is_api = parts[:2] == ["api", "models"]
         name = "/".join(parts[2:4] if is_api else parts[:2])
         files = self.server.repositories.get(name)
@@ -100,12 +108,24 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts[2] == "resolve" and parts[4] in files:
             content = files[parts[4]]
             tag = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+            headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Content-Type": "application/octet-stream"}
+            if parts[4] in self.server.moved and not is_moved:
+                place = f"{self.server.url}/moved{self.path}"
+                of_file = {"Location": place, "X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{tag}"'}
+                self._send(302, b"", {**headers, **of_file}, with_body=False)
+                return
+            start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+            if start:
+                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            is_dropped = with_body and self.server.dropped.get(parts[4], 0) > 0
+            if is_dropped:
+                self.server.dropped[parts[4]] -= 1
             self._send(
-                200,
-                content,
-                {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Content-Type": "application/octet-stream"},
+                206 if start else 200,
+                content[start:],
+                headers,
                 with_body=with_body,
-                is_cut=parts[4] in self.server.broken,
+                is_cut=is_dropped or parts[4] in self.server.broken,
             )
         else:
             self._json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})

@@ -11,8 +11,8 @@ import platformdirs
 
 from scmpt_scverse._checks import parsed_json
 
-#: Text models that come with this package: `model` opens them, and `encoders` reads their profiles.
-TEXT_MODELS = Path(__file__).parent / "model" / "bundled"
+#: Models that come with this package: `model` opens them, and `encoders` reads the profiles of text models.
+BUNDLED_MODELS = Path(__file__).parent / "model" / "bundled"
 #: Environment variables with the folder of the caches, and with that of downloaded encoders.
 CACHE_VARIABLE, ENCODERS_VARIABLE = "SCMPT_CACHE", "SCMPT_ENCODERS"
 #: What a training was started with, in the folder that it can be resumed from.

@@ -257,7 +257,7 @@ def test_a_model_of_the_package_by_its_name(
 ) -> None:
     bundled = query.with_name("bundled")
     shutil.copytree(model, bundled / "scmmgpt-mini")
-    monkeypatch.setattr("scmpt_scverse.model._saving.TEXT_MODELS", bundled)
+    monkeypatch.setattr("scmpt_scverse.model._saving.BUNDLED_MODELS", bundled)
     assert "scmmgpt_prediction" in annotated(runner, "scmmgpt-mini", query, *AS_OPTIONS).obs
     result = runner.invoke(app, ["info", "scmmgpt-mini"])
     assert result.exit_code == 0, result.output
@@ -288,7 +288,6 @@ def test_options_and_commands_of_the_other_kind_of_model(
     for arguments, words in (
         (["annotate", other_model, *query_out, *AS_OPTIONS], "--labels"),
         (["annotate", other_model, *query_out, "--tissue", "liver", "--refine", "none"], "--tissue, --refine"),
-        (["annotate", other_model, *query_out, "--min-confidence", "0"], "--min-confidence"),
         (["annotate", other_model, *query_out, "--background", "1"], "--background"),
         (["annotate", model, *query_out, "--background", "1.5"], "--background"),
         (["search", other_model, *query_out, "B cell"], "Expected a text model"),

@@ -51,15 +51,16 @@ def annotate(
         ),
     ] = None,
     min_confidence: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Text models: below it, cells stay Unknown.", show_default="0")
+        float | None,
+        typer.Option(min=0, max=1, help="Below it, cells stay Unknown.", show_default="as in the model, or 0"),
     ] = None,
     max_novelty: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Text models: above it, cells stay Unknown; at 0.5 a type that was not named fits as well.",
-            show_default="1",
+            help="Above it, cells stay Unknown; for text models, at 0.5 a type that was not named fits as well.",
+            show_default="as in the model, or 1",
         ),
     ] = None,
     background: Background = None,
@@ -78,7 +79,7 @@ def annotate(
     The cells need no label column, and their genes may be others, or in another order, than those learned from. A text
     model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
 
-    Examples: `scmpt annotate my_model query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
+    Examples: `scmpt annotate blood-mini query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
     --labels "B cell" --labels monocyte --labels "T cell"`, `scmpt annotate my_model mouse.h5ad out.h5ad --organism
     mouse`
     """
@@ -90,8 +91,6 @@ def annotate(
         "--labels-file": labels_file,
         "--tissue": tissue,
         "--refine": refine,
-        "--min-confidence": min_confidence,
-        "--max-novelty": max_novelty,
         "--background": background,
     }
     options: dict[str, Any] = {}
@@ -113,6 +112,8 @@ def annotate(
         opened.annotate(adata, key_added=key_added, **options, **where)
     else:
         trained = read_model(model)
+        trained.min_confidence = trained.min_confidence if min_confidence is None else min_confidence
+        trained.max_novelty = trained.max_novelty if max_novelty is None else max_novelty
         where = where_read(adata, trained.registry, layer, gene_symbols, species)
         trained.embed(adata, progress=is_interactive(), **where)
         trained.annotate(adata, key_added=key_added, **where)

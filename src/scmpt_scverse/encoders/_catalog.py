@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from scmpt_scverse._folders import TEXT_MODELS, encoder_folder
+from scmpt_scverse._folders import BUNDLED_MODELS, encoder_folder
 
 #: Encoders that come with this package.
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -31,6 +31,10 @@ class EncoderCard:
         Options of the implementation that differ from its defaults.
     folder
         Name of the folder that it is downloaded to, where that is not `name`.
+    mirror
+        Hub id of a copy of the files in `sha256`, asked for before `source`.
+    sha256
+        File to hexadecimal hash, of files that are checked when they were downloaded, wherever from.
     """
 
     name: str
@@ -44,6 +48,8 @@ class EncoderCard:
     extra: str = ""
     options: Mapping[str, int | str] = field(default_factory=dict)
     folder: str | None = None
+    mirror: str | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder_name(self) -> str:
@@ -53,7 +59,7 @@ class EncoderCard:
     def local_folder(self) -> Path | None:
         """The encoder's folder on this machine, or `None` if it has to be fetched first."""
         if self.origin == "bundled":
-            return (TEXT_MODELS if self.kind == "knowledge" else _BUNDLED) / self.source
+            return (BUNDLED_MODELS if self.kind == "knowledge" else _BUNDLED) / self.source
         if self.origin == "package":
             spec = find_spec(self.source)
             return (
@@ -136,7 +142,16 @@ CARDS: dict[str, EncoderCard] = {
             licence="BSD-3-Clause",
             description="small scGPT of this package, pre-trained on 10,000 cells; available offline",
         ),
-        _scgpt("scgpt-human", "1oWh_-ZRdhtoGQ2Fw24HP41FgLoomVo-y", "scGPT, 33 million normal human cells"),
+        replace(
+            _scgpt("scgpt-human", "1oWh_-ZRdhtoGQ2Fw24HP41FgLoomVo-y", "scGPT, 33 million normal human cells"),
+            # The card of the mirror states these hashes, of files that are those of the folder byte by byte.
+            mirror="u-cellm/scGPT-whole-human",
+            sha256={
+                "args.json": "c18e075e018140cb8b2d9029387b9de26607a5ce6a8ccabd6ead70cd76b95d60",
+                "vocab.json": "acca93d114ca62c3f0f50debbd23e8c87f0714f4737764454f6b2b13f2e8580f",
+                "best_model.pt": "6cb5d451ab5c4b33eb673adbe4fddc61d2389df1b89b7651a9fe2e557572b922",
+            },
+        ),
         _scgpt(
             "scgpt-continual",
             "1_GROJTzXiAV8HB4imruOTk6PEGuNOcgB",

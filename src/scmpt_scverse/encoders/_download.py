@@ -1,9 +1,10 @@
-"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete."""
+"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete and right."""
 
 import os
 from pathlib import Path
 
 from scmpt_scverse._folders import ENCODERS_VARIABLE, encoder_folder
+from scmpt_scverse._hashing import file_sha256
 from scmpt_scverse._hub import errors_of
 from scmpt_scverse._optional import import_optional
 from scmpt_scverse.encoders._catalog import EncoderCard
@@ -48,13 +49,20 @@ def _fetch(card: EncoderCard, folder: Path) -> Path:
             f"Cannot write the folder {partial} for the encoder {card.name!r} ({error.strerror}). "
             f"Set the environment variable {ENCODERS_VARIABLE} to a folder that can be written."
         ) from error
-    if card.origin == "huggingface":
-        _fetch_from_huggingface(card, partial)
-    else:
-        _fetch_from_google_drive(card, partial)
+    if not (card.mirror and _fetch_from_mirror(card, partial)):
+        if card.origin == "huggingface":
+            _fetch_from_huggingface(card, partial)
+        else:
+            _fetch_from_google_drive(card, partial)
     missing = [name for name in _REQUIRED_FILES[card.kind] if not (partial / name).is_file()]
     if missing:
         raise OSError(f"The download of {card.name!r} has no {', '.join(missing)}. {_by_hand(card, folder)}")
+    wrong = _removed_wrong_files(card, partial)
+    if wrong:
+        raise OSError(
+            f"The download of {card.name!r} has other content than was published in {', '.join(wrong)}: cut short, or "
+            f"replaced. What was wrong is removed; try again. {_by_hand(card, folder)}"
+        )
     os.replace(partial, folder)
     return folder
 
@@ -65,6 +73,31 @@ def _fetch_from_huggingface(card: EncoderCard, partial: Path) -> None:
         hub.snapshot_download(card.source, local_dir=partial, allow_patterns=list(_HUGGINGFACE_FILES))
     except errors_of(hub) as error:
         raise _not_downloaded(card, error) from error
+
+
+def _fetch_from_mirror(card: EncoderCard, partial: Path) -> bool:
+    """Whether the mirror gave all of its files, as they should be; else those of `source` are needed."""
+    try:
+        hub = import_optional("huggingface_hub", extra=card.extra, purpose=f"Downloading {card.name!r}")
+        hub.snapshot_download(card.mirror, local_dir=partial, allow_patterns=list(card.sha256))
+    except ImportError:
+        return False
+    except errors_of(hub):
+        _removed_wrong_files(card, partial)
+        return False
+    return not _removed_wrong_files(card, partial) and all((partial / name).is_file() for name in card.sha256)
+
+
+def _removed_wrong_files(card: EncoderCard, folder: Path) -> list[str]:
+    """Names of files with another hash than they should have; they are removed, so that they are fetched again."""
+    wrong = [
+        name
+        for name, expected in card.sha256.items()
+        if (folder / name).is_file() and file_sha256(folder / name) != expected
+    ]
+    for name in wrong:
+        (folder / name).unlink()
+    return wrong
 
 
 def _fetch_from_google_drive(card: EncoderCard, partial: Path) -> None:

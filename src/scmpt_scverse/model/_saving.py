@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from scmpt_scverse._checks import did_you_mean, list_some
-from scmpt_scverse._folders import TEXT_MODELS, check_folder
+from scmpt_scverse._checks import check_share, did_you_mean, list_some
+from scmpt_scverse._folders import BUNDLED_MODELS, check_folder
 from scmpt_scverse._h5ad import read_cells, write_cells, written_whole
 from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse._hub import HUB_PREFIX, fetched
-from scmpt_scverse._saved_files import named, read_model, undamaged, under, write_model
+from scmpt_scverse._saved_files import named, read_model, saved_class, undamaged, under, write_model
 from scmpt_scverse.description import TaughtWriter
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.modalities import ExpressionSource
@@ -46,6 +46,8 @@ def save_model(model: "SCMPT", folder: Path, prefix: str, *, overwrite: bool) ->
         "history": model.history_ or {},
         "modalities": model.modalities.state(),
         "record": model.record.state(),
+        "min_confidence": model.min_confidence,
+        "max_novelty": model.max_novelty,
         **{name: getattr(model, name) for name in _SPLITS},
     }
     arrays = named("module", model.module.state_dict())
@@ -136,6 +138,9 @@ def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, An
         raise IndexError("its measure of novelty has other dimensions")
     model.record = TrainingRecord(**{**content["record"], "batches": tuple(content["record"]["batches"])})
     model.history_, model.is_trained_ = content["history"], content["is_trained"]
+    for name in ("min_confidence", "max_novelty"):
+        check_share(content.get(name, getattr(model, name)), name)
+        setattr(model, name, content.get(name, getattr(model, name)))
     for name in _SPLITS:
         setattr(model, name, content[name])
     if model.calibration is not None:
@@ -207,24 +212,25 @@ def load_text_model(
     return model
 
 
-def pretrained_names() -> list[str]:
-    """Names of the models that come with this package."""
-    return sorted(path.name for path in TEXT_MODELS.iterdir() if path.is_dir()) if TEXT_MODELS.is_dir() else []
+def pretrained_names(class_name: str | None = None) -> list[str]:
+    """Names of the models that come with this package: all, or those of a class."""
+    folders = [path for path in BUNDLED_MODELS.iterdir() if path.is_dir()] if BUNDLED_MODELS.is_dir() else []
+    return sorted(path.name for path in folders if class_name in {None, saved_class(path)})
 
 
 def pretrained_folder(name: "StrPath") -> Path:
     """The folder of a model: of one that comes with this package or, by `hf:org/name`, from the hub; else the path."""
     if str(name).startswith(HUB_PREFIX):
         return fetched(name)
-    # Not any path below `TEXT_MODELS`: "." and "" are folders there, too.
-    return TEXT_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
+    # Not any path below `BUNDLED_MODELS`: "." and "" are folders there, too.
+    return BUNDLED_MODELS / str(name) if str(name) in pretrained_names() else Path(name).expanduser()
 
 
-def checked_pretrained(name: "StrPath") -> Path:
-    """The folder of a model; `FileNotFoundError` where there is none."""
+def checked_pretrained(name: "StrPath", class_name: str) -> Path:
+    """The folder of a model; `FileNotFoundError` where there is none, naming those of a class."""
     folder = pretrained_folder(name)
     if not folder.is_dir():
-        known = pretrained_names()
+        known = pretrained_names(class_name)
         raise FileNotFoundError(
             f"Expected a pretrained model of this package ({list_some(known)}) or the folder of a saved one; found "
             f"nothing at {folder}.{did_you_mean(str(name), known)} Check the name or the path."

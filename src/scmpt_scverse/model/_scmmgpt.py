@@ -122,7 +122,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCe
         FileNotFoundError
             There is no such model.
         """
-        opened = cls.load(str(checked_pretrained(name)), adata=False)
+        opened = cls.load(str(checked_pretrained(name, SCMMGPT.__name__)), adata=False)
         opened._loaded_from = str(name)
         if adata is None:
             return opened

@@ -32,7 +32,7 @@ from scmpt_scverse.modalities import (
     register_mudata,
 )
 from scmpt_scverse.model._from_text import model_from_text
-from scmpt_scverse.model._saving import load_model, save_data, save_model
+from scmpt_scverse.model._saving import checked_pretrained, load_model, save_data, save_model
 from scmpt_scverse.model._training import TrainingRequest, appended, learn, seed_or_default
 from scmpt_scverse.model.reference_labels import (
     AdvisesMixin,
@@ -105,8 +105,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
     Notes
     -----
     Embeddings are standardised with mean and standard deviation of the training cells and scaled so that every modality
-    weighs the same. Only the head is trained. Initial weights follow `scvi.settings.seed`, which counts as 0 where it
-    is not set: the same data and seed give the same model.
+    weighs the same. Only the head is trained. Cells whose confidence is below `model.min_confidence` or whose novelty
+    is above `model.max_novelty` get the unlabeled category; these limits are 0 and 1 in a new model. Initial weights
+    follow `scvi.settings.seed`, which counts as 0 where it is not set: the same data and seed give the same model.
 
     Examples
     --------
@@ -163,6 +164,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
         self.novelty: Novelty | None = None
+        self.min_confidence, self.max_novelty = 0.0, 1.0
         self._fusion = fusion
         self._loaded_from = ""
         fusion = fusion_name(fusion)
@@ -301,6 +303,35 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         method_args = cls._get_setup_method_args(**locals())
         method_args["setup_args"].update(unlabeled_category=one_or_all(unlabeled_category))
         cls.register_manager(register_mudata(mdata, method_args, **kwargs))
+
+    @classmethod
+    def from_pretrained(cls, name: "StrPath") -> Self:
+        """Open a pretrained model: `"blood-mini"`, which comes with this package, or a folder.
+
+        Parameters
+        ----------
+        name
+            Name, folder that :meth:`save` wrote, or `"hf:org/name"`.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such model.
+        ValueError
+            It is of another class, such as a text model.
+
+        Examples
+        --------
+        >>> from scmpt_scverse import SCMPT, datasets
+        >>> adata = datasets.pbmc68k_reduced()
+        >>> model = SCMPT.from_pretrained("blood-mini")
+        >>> model.annotate(adata)
+        >>> "B cell" in adata.obs["scmpt_prediction"].cat.categories
+        True
+        """
+        opened = cls.load(str(checked_pretrained(name, SCMPT.__name__)), adata=False)
+        opened._loaded_from = str(name)
+        return opened
 
     from_text = classmethod(model_from_text)
     refine = refine_reference_labels

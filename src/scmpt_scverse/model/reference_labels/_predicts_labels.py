@@ -42,6 +42,10 @@ class PredictsLabelsMixin:
         `None` before training.
     record
         Which cells it was trained on.
+    min_confidence, max_novelty
+        Cells below the one or above the other get the unlabeled category, whatever `reject` says. They are 0 and 1,
+        which leaves no cell out, except in models that bring limits, such as those that come with this package; set
+        them to change that.
     """
 
     module: "FusionClassifier"
@@ -49,6 +53,8 @@ class PredictsLabelsMixin:
     calibration: "Calibration | None"
     novelty: "Novelty | None"
     record: TrainingRecord
+    min_confidence: float
+    max_novelty: float
     labels: "StrArray"
     unlabeled_category: str
     _unlabeled_names: list[str]
@@ -157,6 +163,9 @@ class PredictsLabelsMixin:
             self._calibrated()
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         rows = rows_of(adata, indices)
+        if not soft and self.max_novelty < 1:
+            predictions = predictions_of(self.module, self.novelty, modalities.read(adata, rows, missing_ok=True))
+            return self._decode(predictions.probabilities, reject, predictions.novelty)
         probabilities = self._probabilities(adata, modalities, rows, batch_size)
         if soft:
             return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
@@ -282,7 +291,7 @@ class PredictsLabelsMixin:
             self._calibrated()
         inputs = modalities.read(adata, missing_ok=True)
         predictions = predictions_of(self.module, self.novelty, inputs)
-        predicted = self._decode(predictions.probabilities, reject)
+        predicted = self._decode(predictions.probabilities, reject, predictions.novelty)
         write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
         facts = facts_of_reference_model(self)
         write_annotation_record(adata, key_added, keys.slots, modalities.source, **facts, reject=reject)
@@ -332,12 +341,18 @@ class PredictsLabelsMixin:
             )
         return self.calibration
 
-    def _decode(self, probabilities: "FloatArray", reject: "Reject | None" = None) -> "StrArray":
-        """Labels of probabilities; the unlabeled category where they are NaN or rejected."""
+    def _decode(
+        self, probabilities: "FloatArray", reject: "Reject | None" = None, novelty: "FloatArray | None" = None
+    ) -> "StrArray":
+        """Labels of probabilities; the unlabeled category where they are NaN, beyond the limits or rejected."""
         predicted = decode(pd.DataFrame(probabilities, columns=pd.Index(self.labels)), self.unlabeled_category)
+        limit = self.min_confidence
         if reject is not None:
-            unsure = probabilities.max(axis=1, initial=0) < self._calibrated().least_confidence(reject)
-            predicted[unsure] = self.unlabeled_category
+            limit = max(limit, self._calibrated().least_confidence(reject))
+        unsure = probabilities.max(axis=1, initial=0) < limit
+        if novelty is not None:
+            unsure |= novelty > self.max_novelty
+        predicted[unsure] = self.unlabeled_category
         return predicted
 
     def _trained_rows(self, adata: "AnnData", modalities: "Modalities") -> "IntArray":
