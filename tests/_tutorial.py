@@ -1,17 +1,13 @@
 """What all tutorials have in common: committed as executed, numbers that were printed, and running again."""
 
 import re
-import shutil
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from tutorials.execute import TUTORIALS as TUTORIALS, executed as executed_in
 
-TUTORIALS = Path(__file__).parents[1] / "tutorials"
-TIMEOUT_S = 600
 #: Numbers and tables that were measured elsewhere; `make numbers` fills them in.
 _MEASURED = re.compile(r"<!-- (number|table): \S+ -->.*?<!-- /\1 -->", re.DOTALL)
 
@@ -61,17 +57,11 @@ def check_numbers(path: Path) -> None:
     assert {number for number in numbers if number not in printed(notebook)} == set()
 
 
-def executed(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, files: Iterable[Path] = ()) -> Any:
-    """The notebook, executed anew in `folder`, with some files beside it."""
+def executed(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The notebook, executed anew in `folder`."""
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel chooses the one that keeps plots
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "jupyter"))
     work = folder / "run"
     work.mkdir()
-    for file in files:
-        shutil.copy(file, work)
-    notebook = committed(path)
-    for cell in code_cells(notebook):
-        cell.outputs = []
-    NotebookClient(notebook, timeout=TIMEOUT_S, resources={"metadata": {"path": str(work)}}).execute()
-    return notebook
+    return executed_in(path, work)
