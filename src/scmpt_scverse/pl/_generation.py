@@ -15,6 +15,7 @@ from scmpt_scverse.pl._figure import (
     shortened,
     show_if_asked,
 )
+from scmpt_scverse.pp import ExpressionScale, are_linear
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -44,7 +45,7 @@ def generation(
     Parameters
     ----------
     real
-        Counts of real cells in `.X`, labels in `.obs[labels_key]`.
+        Counts or log-normalised expression of real cells in `.X`, labels in `.obs[labels_key]`.
     generated
         Of :meth:`scmpt_scverse.SCMMGPT.generate`; labels in `.obs["label"]`.
     genes
@@ -105,9 +106,12 @@ def generation(
 
 
 def _logarithms(cells: "AnnData", genes: list[str]) -> "FloatArray":
-    """Log-normalised expression over some genes, dense; their counts alone make the total."""
-    matrix = sparse.csr_matrix(cells[:, genes].X, dtype=np.float64).toarray()
-    return np.asarray(np.log1p(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) * _TOTAL))
+    """Log-normalised expression over some genes, dense; these alone make the total, also of cells of logarithms."""
+    matrix = sparse.csr_matrix(cells[:, genes].X, dtype=np.float64)
+    scale = ExpressionScale(
+        are_linear([matrix]), total=_TOTAL
+    )  # real cells may hold logarithms, as they may in training
+    return np.asarray(scale(matrix).toarray())
 
 
 def _telling(values: "FloatArray", labels: "StrArray", names: list[str], genes: list[str], n_genes: int) -> list[str]:
