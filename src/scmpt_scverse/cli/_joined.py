@@ -136,7 +136,11 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
                 f"{differs.sum()} others in {path}, such as of {list_some(one.index[differs], 3)}. Give all files "
                 "symbols of one release, or leave `--gene-symbols` out where names of columns are symbols."
             )
-    typer.echo(f"{len(paths)} files share {len(shared)} genes, of {min(map(len, genes))} to {max(map(len, genes))}.")
+    fewest, most = min(map(len, genes)), max(map(len, genes))
+    if len(shared) == most:
+        typer.echo(f"{len(paths)} files have the same {most} genes.")
+    else:
+        typer.echo(f"{len(paths)} files share {len(shared)} genes, of {fewest} to {most}.")
     counts = Counter(label for own in labels for label in own)
     alone = sorted(label for label, count in counts.items() if count == 1)
     if alone:
