@@ -15,7 +15,6 @@ from scmpt_scverse.pl._figure import (
     shortened,
     show_if_asked,
 )
-from scmpt_scverse.pp import ExpressionScale, are_linear
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -28,6 +27,8 @@ _SIDE, _INCHES_PER_GROUP, _INCHES_PER_GENE = 5.0, 0.42, 0.95
 #: More labels are named in a legend in columns of so many.
 _LEGEND_ROWS = 18
 _TOTAL = 1e4
+#: Larger numbers are counts, or linear in them.
+_LARGEST_LOGARITHM = 50
 _VIOLIN_COLOURS = ("C7", "C0")
 
 
@@ -107,11 +108,11 @@ def generation(
 
 def _logarithms(cells: "AnnData", genes: list[str]) -> "FloatArray":
     """Log-normalised expression over some genes, dense; these alone make the total, also of cells of logarithms."""
-    matrix = sparse.csr_matrix(cells[:, genes].X, dtype=np.float64)
-    scale = ExpressionScale(
-        are_linear([matrix]), total=_TOTAL
-    )  # real cells may hold logarithms, as they may in training
-    return np.asarray(scale(matrix).toarray())
+    matrix = sparse.csr_matrix(cells[:, genes].X, dtype=np.float64).toarray()
+    # Real cells may hold logarithms, as those that a generator learns from may; `pp` tells them in the same way.
+    if matrix.max() < _LARGEST_LOGARITHM and np.any(matrix != np.rint(matrix)):
+        matrix = np.expm1(matrix)
+    return np.asarray(np.log1p(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) * _TOTAL))
 
 
 def _telling(values: "FloatArray", labels: "StrArray", names: list[str], genes: list[str], n_genes: int) -> list[str]:
