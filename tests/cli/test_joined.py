@@ -60,6 +60,8 @@ def test_a_cap_of_cells_and_own_batches(runner: CliRunner, files: list[Path], tm
     assert "2 files have the same 660 genes." in output
     model = SCMPT.load(str(tmp_path / "model"), adata=False)
     assert max(model.record.label_counts.values()) == 5
+    known = sum(int(model.is_training_cell(anndata.read_h5ad(path)).sum()) for path in files)
+    assert known == sum(model.record.label_counts.values())  # so that `evaluate` leaves them out
     assert set(model.record.batches) <= {"G1", "S", "G2M"}
 
 
