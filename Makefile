@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop reference numbers orthologs mutate clean
+.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop reference numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
 docs: $(VENV)/.doc ## build the documentation, warnings as errors
 	rm -rf docs/api/generated # pages of names that are gone would stay
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
+tutorials: $(VENV)/.test ## execute the tutorials and store what they print; NAMES="quickstart large_data" for some
+	$(BIN)/python tutorials/execute.py $(NAMES)
 
 numbers: $(VENV)/.offline ## fill measured numbers into README and documentation
 	$(BIN)/python benchmarks/document_numbers.py $(NUMBERS_ARGS)

@@ -32,6 +32,7 @@ from _zero_shot_numbers import (
     zero_shot_numbers,
     zero_shot_table,
 )
+from _zoo_tables import zoo_tables
 
 #: Stored results that documents draw on.
 _STORED = (
@@ -130,6 +131,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "zero_shot.missing": missing_table(results["zero_shot"]),
         "zero_shot.levels": levels_table(results["zero_shot"]),
         "zero_shot.sets": sets_table(results["zero_shot"]),
+        **zoo_tables(),
     }
     return {name: f"\n{text.strip()}\n\n" for name, text in found.items()}
 

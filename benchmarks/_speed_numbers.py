@@ -42,6 +42,7 @@ def speed_numbers(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for n_genes in (240, 1200):
         whole = lines[f"scGPT 12 x 512, {n_genes} genes: tl.embed", "official embed_data"]
         yield f"speed.gpu.scgpt_{n_genes}.embed", f"{whole['value']:,.0f}"
+        yield f"speed.gpu.scgpt_{n_genes}.million", f"{1e6 / whole['value'] / 60:.1f}"  # minutes
         yield f"speed.gpu.scgpt_{n_genes}.official", f"{whole['ratio']:.1f}"
     cosines = [line["value"] for line in gpu["lines"] if line["what"].endswith("GPU, bfloat16, to CPU")]
     yield "speed.gpu.lowest_cosine", f"{min(cosines):.5f}"

@@ -1,12 +1,14 @@
-"""Fill measured numbers and tables into README and documentation, from what is stored in `results/`: `make numbers`.
+"""Fill measured numbers and tables into README, documentation and tutorials, from `results/`: `make numbers`.
 
 A number stands between `<!-- number: NAME -->` and `<!-- /number -->`, a table between `<!-- table: NAME -->` and
-`<!-- /table -->` on lines of their own. `--list` prints all numbers with their names. `--check` changes nothing and
-fails where a document differs from the results. `--demo FOLDER` first stores what `scmpt demo` wrote there. The plot of
-the page about accuracy is drawn anew where it shows other results.
+`<!-- /table -->` on lines of their own. In tutorials, these are in the text; what code printed is left alone. `--list`
+prints all numbers with their names. `--check` changes nothing and fails where a document differs from the results.
+`--demo FOLDER` first stores what `scmpt demo` wrote there. The plot of the page about accuracy is drawn anew where it
+shows other results.
 """
 
 import argparse
+import json
 import re
 import shutil
 import sys
@@ -30,6 +32,11 @@ def documents(root: Path = ROOT) -> list[Path]:
     built = (root / "docs" / "_build", root / "docs" / "api" / "generated")
     pages = [path for folder in ("docs", "benchmarks") for path in sorted((root / folder).rglob("*.md"))]
     return [root / "README.md", *(path for path in pages if not any(path.is_relative_to(each) for each in built))]
+
+
+def tutorials(root: Path = ROOT) -> list[Path]:
+    """All notebooks."""
+    return sorted((root / "tutorials").glob("*.ipynb"))
 
 
 def filled(text: str, numbers: Mapping[str, str], tables: Mapping[str, str]) -> str:
@@ -57,6 +64,15 @@ def filled(text: str, numbers: Mapping[str, str], tables: Mapping[str, str]) -> 
     return text
 
 
+def filled_notebook(text: str, numbers: Mapping[str, str], tables: Mapping[str, str]) -> str:
+    """The content of a notebook with the marks in its text filled; raises as :func:`filled`."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = filled("".join(cell["source"]), numbers, tables).splitlines(keepends=True)
+    return json.dumps(notebook, ensure_ascii=False, indent=1, sort_keys=True) + "\n"  # as nbformat writes it
+
+
 def main() -> None:
     """Fill, check or list."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,10 +93,11 @@ def main() -> None:
         stale.append(str(_accuracy_plot.PLOT.relative_to(ROOT)))
         if not arguments.check:
             _accuracy_plot.draw(results["accuracy"])
-    for path in documents():
+    for path in [*documents(), *tutorials()]:
         before = path.read_text(encoding="utf-8")
+        fill = filled_notebook if path.suffix == ".ipynb" else filled
         try:
-            after = filled(before, numbers, tables)
+            after = fill(before, numbers, tables)
         except ValueError as error:
             sys.exit(f"{path.relative_to(ROOT)}: {error}")
         if before == after:

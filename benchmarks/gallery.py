@@ -21,6 +21,7 @@ IMAGES = Path(__file__).parents[1] / "docs" / "user_guide" / "images"
 LABELS_KEY = "bulk_labels"
 DESCRIBED_AS = ["B cell", "CD14-positive monocyte", "natural killer cell", "CD4-positive, alpha-beta T cell"]
 DESCRIBED_AS += ["CD8-positive, alpha-beta T cell", "dendritic cell", "hematopoietic stem cell"]
+GENERATED = ["CD14+ Monocyte", "CD19+ B", "CD56+ NK", "Dendritic"]
 SEARCHED_FOR = "B cells that make antibodies"
 CHANGES = [ablation.Shuffle(), ablation.HashNames(), ablation.RandomNames(), ablation.Truncate(10)]
 CHANGES += [ablation.DropGenes("ribosomal"), ablation.WithoutModality("text"), ablation.WithoutModality("expression")]
@@ -68,6 +69,16 @@ def draw_descriptions(cells: AnnData) -> None:
     save(pl.search(cells, SEARCHED_FOR, show=False)[0], "search")
 
 
+def draw_pseudo_cells(cells: AnnData) -> None:
+    """Cells that a generator draws, beside real ones that it has not seen."""
+    train, others = cells[::2].copy(), cells[1::2].copy()
+    SCMMGPT.setup_anndata(train, LABELS_KEY)
+    model = SCMMGPT.from_pretrained("scmmgpt-mini", train)
+    model.train(stage="generate", seed=0)
+    pseudo = model.generate(GENERATED, n_cells=100, seed=0)
+    save(pl.generation(others, pseudo, labels_key=LABELS_KEY, show=False)[0], "generation")
+
+
 def draw_comparisons(cells: AnnData) -> None:
     """Stacked heads, trained on folds: next to simpler predictors, and on changed inputs."""
     stacked = SCMPT(cells, encoders=ENCODERS, fusion="stacked")
@@ -91,6 +102,7 @@ def main() -> None:
     draw_explanations(model, fresh, markers)
     draw_comparisons(cells)
     draw_descriptions(datasets.pbmc68k_reduced())
+    draw_pseudo_cells(datasets.pbmc68k_reduced())
 
 
 if __name__ == "__main__":

@@ -72,6 +72,11 @@ def results(numbers: ModuleType) -> dict[str, Any]:
     return found
 
 
+def numbers_and_tables(numbers: ModuleType) -> tuple[dict[str, str], dict[str, str]]:
+    results = numbers.read_results(numbers.RESULTS)
+    return numbers.numbers_of(results), numbers.tables_of(results)
+
+
 def test_documents_show_what_was_measured() -> None:
     script = [sys.executable, str(BENCHMARKS / "document_numbers.py"), "--check"]
     result = subprocess.run(script, check=False, capture_output=True, text=True)
@@ -89,6 +94,16 @@ def test_numbers_and_tables_are_filled_again_and_again(numbers: ModuleType) -> N
     once = numbers.filled(text, {"a": "0.2"}, {"t": "\n| new |\n\n"})
     assert once == "It is <!-- number: a -->0.2<!-- /number -->.\n\n<!-- table: t -->\n\n| new |\n\n<!-- /table -->\n"
     assert numbers.filled(once, {"a": "0.2"}, {"t": "\n| new |\n\n"}) == once
+
+
+def test_tutorials_are_filled_in_their_text_alone(numbers: ModuleType) -> None:
+    mark = "It is <!-- number: a -->0.1<!-- /number -->"
+    cells = [{"cell_type": kind, "source": [f"{mark},\n", "once."]} for kind in ("markdown", "code")]
+    text, code = json.loads(numbers.filled_notebook(json.dumps({"cells": cells}), {"a": "0.2"}, {}))["cells"]
+    assert text["source"] == ["It is <!-- number: a -->0.2<!-- /number -->,\n", "once."]
+    assert code == cells[1]
+    for path in numbers.tutorials():
+        assert numbers.filled_notebook(path.read_text(), *numbers_and_tables(numbers)) == path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,17 @@ def test_files_are_learned_from_as_one(runner: CliRunner, files: list[Path], tmp
 
 
 def test_a_cap_of_cells_and_own_batches(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
+    for path in files:
+        cells = anndata.read_h5ad(path)
+        cells[:, datasets.pbmc68k_reduced().var_names[40:700]].copy().write_h5ad(path)
     options = [*TRAIN, "--max-cells-per-label", "5", "--batch-key", "phase"]
     code, output = run(runner, *files, tmp_path / "model", *options)
     assert code == 0, output
+    assert "2 files have the same 660 genes." in output
     model = SCMPT.load(str(tmp_path / "model"), adata=False)
     assert max(model.record.label_counts.values()) == 5
+    known = sum(int(model.is_training_cell(anndata.read_h5ad(path)).sum()) for path in files)
+    assert known == sum(model.record.label_counts.values())  # so that `evaluate` leaves them out
     assert set(model.record.batches) <= {"G1", "S", "G2M"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from anndata import AnnData
@@ -26,6 +27,23 @@ def test_round_trips(trained: SCMPT, saved: Path, embedded: AnnData) -> None:
     assert repr(attached) == repr(without)
     with pytest.raises(ValueError, match="was loaded without data. Pass `adata=`"):
         without.predict()
+
+
+def test_a_loaded_model_writes_the_same(pbmc: AnnData, tmp_path: Path) -> None:
+    """Modalities whose names are not in alphabetical order, in which files keep arrays."""
+    pbmc.obsm["X_odd"] = pbmc.obsm["X_pca"][:, 20:40] ** 2
+    SCMPT.setup_anndata(pbmc, "bulk_labels", obsm_keys={"zeta": "X_pca", "alpha": "X_odd", "middle": "X_umap"})
+    model = SCMPT(pbmc)
+    model.train(seed=0)
+    model.save(str(tmp_path / "model"))
+    loaded = SCMPT.load(str(tmp_path / "model"), adata=False)
+    ours, theirs = pbmc[::3].copy(), pbmc[::3].copy()
+    model.annotate(ours)
+    loaded.annotate(theirs)
+    pd.testing.assert_frame_equal(ours.obs, theirs.obs)
+    assert ours.obs["scmpt_novelty"].median() < 0.6
+    for key in ("scmpt_probabilities", "scmpt_contributions"):
+        pd.testing.assert_frame_equal(ours.obsm[key], theirs.obsm[key])
 
 
 def test_saved_with_its_data(trained: SCMPT, embedded: AnnData, tmp_path: Path) -> None:

@@ -24,11 +24,11 @@ def test_points_and_intervals_in_the_order_of_the_means(summary: pd.DataFrame) -
     ends = drawn.lines[2][0].get_segments()[-1][:, 0]
     row = summary[(summary["predictor"] == "b") & (summary["metric"] == "macro_f1")].iloc[0]
     np.testing.assert_allclose(ends, [row["lower"], row["upper"]])
-    assert ax.get_xlabel() == "macro f1"
+    assert ax.get_xlabel() == "macro F1"
 
 
 def test_another_metric_and_unusable_tables(summary: pd.DataFrame) -> None:
-    assert pl.evaluation(summary, metric="ece", show=False).get_xlabel() == "ece"
+    assert pl.evaluation(summary, metric="ece", show=False).get_xlabel() == "ECE"
     with pytest.raises(ValueError, match="Unknown `metric='accuracy'`. Choose one of 'macro_f1', 'ece'"):
         pl.evaluation(summary, metric="accuracy")
     with pytest.raises(KeyError, match="No 'lower' in `summary`.* Pass what `metrics.replicate_summary` returns"):

@@ -38,6 +38,20 @@ def test_both_are_in_the_projection_and_in_the_violins() -> None:
     plt.close("all")
 
 
+@pytest.mark.parametrize("target_sum", [1e4, 1e3])
+@pytest.mark.parametrize("is_logarithmic", [True, False])
+def test_real_cells_may_hold_logarithms_or_linear_values(target_sum: float, is_logarithmic: bool) -> None:
+    counted, other = cells(0), cells(0)
+    other.X = other.X / other.X.sum(axis=1, keepdims=True) * target_sum
+    if is_logarithmic:
+        other.X = np.log1p(other.X)
+    pseudo = cells(1)
+    drawn = [pl.generation(real, pseudo, labels_key="label", show=False)[0] for real in (counted, other)]
+    places = [np.vstack([each.get_offsets() for each in ax.collections]) for ax in drawn]
+    np.testing.assert_allclose(np.abs(places[0]), np.abs(places[1]), atol=1e-3)  # an axis may be mirrored
+    plt.close("all")
+
+
 def test_genes_of_the_user_in_their_order() -> None:
     some = cells(1)[:60].copy()
     axes = pl.generation(cells(0), some, ["GENE7", "GENE0"], labels_key="label", show=False)

@@ -110,6 +110,15 @@ def test_nothing_overlaps_or_is_cut_off(annotated: AnnData, name: str) -> None:
         assert not (boxes[0].overlaps(boxes[1])), (one.get_text(), other.get_text())
 
 
+@pytest.mark.parametrize("name", ["contributions", "attribution_dots", "marker_overlap", "evaluation", "ablations"])
+def test_no_row_lies_on_the_frame(annotated: AnnData, name: str) -> None:
+    labels = list(annotated.obs["label"].cat.categories)
+    ax: Any = PLOTS[name](annotated, labels)
+    assert sorted(ax.get_ylim()) == [-0.5, len(labels) - 0.5]
+    first_on_top = ax.get_ylim()[0] > ax.get_ylim()[1]
+    assert first_on_top == (name in {"contributions", "attribution_dots", "ablations"})
+
+
 def test_legends_list_every_group_each_in_its_own_colour(annotated: AnnData) -> None:
     labels = list(annotated.obs["label"].cat.categories)
     ax = pl.novelty(annotated, "label", show=False)

@@ -39,11 +39,22 @@ def test_distances_are_those_of_the_shared_covariance() -> None:
     np.testing.assert_allclose(novelty.precision, precision, rtol=1e-3, atol=1e-5)
 
 
+def test_the_order_of_modalities_does_not_matter() -> None:
+    values, codes = cells(90, 0)
+    novelty = Novelty.fit(values, codes)
+    for order in (list(values), list(values)[::-1]):
+        arrays = {key: novelty.arrays()[key] for key in ("usual", "means", "precision")}
+        arrays |= {key: novelty.arrays()[key] for name in order for key in novelty.arrays() if key.endswith(name)}
+        other = Novelty.from_arrays(arrays)
+        new = {name: values[name] for name in order}
+        np.testing.assert_array_equal(other.scores(new), novelty.scores(values))
+
+
 def test_modalities_have_the_same_say_whatever_their_unit() -> None:
     values, codes = cells(90, 0)
     coordinates = Novelty.fit(values, codes).coordinates(values)
     squares = (coordinates**2).sum(axis=0)
-    assert squares[:12].sum() == pytest.approx(squares[12:].sum(), rel=1e-4)
+    assert squares[:6].sum() == pytest.approx(squares[6:].sum(), rel=1e-4)  # expression, then text: by name
     assert squares.sum() == pytest.approx(2 * 90, rel=1e-4)
 
 

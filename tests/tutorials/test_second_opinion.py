@@ -39,7 +39,7 @@ def test_recorded_answers_are_those_of_the_model_that_is_named() -> None:
 
 def test_runs_and_gives_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="needs the extra `llm`")
-    notebook = executed(SECOND_OPINION, tmp_path, monkeypatch, files=[ANSWERS])
+    notebook = executed(SECOND_OPINION, tmp_path, monkeypatch)
     before, now = accuracies(committed(SECOND_OPINION)), accuracies(notebook)
     assert len(now) == len(before) == 4
     for table, earlier in zip(now, before, strict=True):

@@ -58,7 +58,7 @@ def joined_cells(
     if len(paths) == 1:
         yield read_cells(paths[0])
         return
-    _check(paths, labels_key, unlabeled, gene_symbols)
+    are_distinct = _check(paths, labels_key, unlabeled, gene_symbols)
     import anndata
     from anndata.experimental import concat_on_disk
 
@@ -73,7 +73,8 @@ def joined_cells(
                 join="inner",
                 merge="same",
                 label=FILE_KEY,
-                index_unique="-",
+                # By its name, among others, a model knows a cell again that it was trained on.
+                index_unique=None if are_distinct else "-",
                 max_loaded_elems=_MOST_VALUES,
             )
         except (KeyError, NotImplementedError, TypeError, ValueError) as error:
@@ -89,8 +90,11 @@ def joined_cells(
             adata.file.close()
 
 
-def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str], gene_symbols: str | None) -> None:
-    """Refuse files that cannot be joined, before that takes its time; say what they have and do not have in common."""
+def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str], gene_symbols: str | None) -> bool:
+    """Refuse files that cannot be joined, before that takes its time; say what they have and do not have in common.
+
+    Returns whether all cells have names of their own.
+    """
     from scmpt_scverse._labels import labels_or
 
     twice = [str(path) for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
@@ -105,7 +109,7 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
             f"Expected room for {n_bytes / 1e9:.1f} GB in {tempfile.gettempdir()}, where the files are joined; found "
             f"{free / 1e9:.1f} GB. Make room, or name another folder in the environment variable TMPDIR.",
         )
-    genes, labels, symbols = [], [], []
+    genes, labels, symbols, names_of_cells = [], [], [], []
     for path in paths:
         obs, var = tables_of(path)
         check_key(labels_key, obs.columns, f"{path}: adata.obs")
@@ -118,6 +122,7 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
             check_key(gene_symbols, var.columns, f"{path}: adata.var")
             symbols.append(var[gene_symbols].astype(object))
         genes.append(set(var.index))
+        names_of_cells += list(obs.index)
         labels.append(set(labels_or(obs[labels_key], unlabeled)) - {unknown})
     shared = set.intersection(*genes)
     if len(shared) < max(1, _LEAST_SHARED * min(map(len, genes))):
@@ -136,11 +141,16 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
                 f"{differs.sum()} others in {path}, such as of {list_some(one.index[differs], 3)}. Give all files "
                 "symbols of one release, or leave `--gene-symbols` out where names of columns are symbols."
             )
-    typer.echo(f"{len(paths)} files share {len(shared)} genes, of {min(map(len, genes))} to {max(map(len, genes))}.")
+    fewest, most = min(map(len, genes)), max(map(len, genes))
+    if len(shared) == most:
+        typer.echo(f"{len(paths)} files have the same {most} genes.")
+    else:
+        typer.echo(f"{len(paths)} files share {len(shared)} genes, of {fewest} to {most}.")
     counts = Counter(label for own in labels for label in own)
     alone = sorted(label for label, count in counts.items() if count == 1)
     if alone:
         typer.echo(f"Labels in one file only: {list_some(alone, 10)}. Check that they are no other spelling.")
+    return len(set(names_of_cells)) == len(names_of_cells)
 
 
 def tables_of(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":

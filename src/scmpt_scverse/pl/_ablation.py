@@ -8,7 +8,15 @@ import pandas as pd
 from scmpt_scverse._checks import check_choice, check_table, list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse._statistics import mean_interval
-from scmpt_scverse.pl._figure import axes_or_new, legend_beside, legend_width, shortened, show_if_asked
+from scmpt_scverse.pl._figure import (
+    axes_or_new,
+    legend_beside,
+    legend_width,
+    metric_name,
+    name_rows,
+    shortened,
+    show_if_asked,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +55,8 @@ def ablations(
         ax.errorbar(interval["mean"], row, xerr=margin, fmt="o", color="C1" if row else "C0", capsize=2)
     intact = found.loc[found["ablation"] == names[0], "value"].mean()
     ax.axvline(intact, color="grey", linestyle=":")
-    ax.set_yticks(range(len(names)), shortened(map(label_text, names)), fontsize="small")
-    ax.invert_yaxis()
-    ax.set_xlabel(metric.replace("_", " "))
+    name_rows(ax, shortened(map(label_text, names)), fontsize="small")
+    ax.set_xlabel(metric_name(metric))
     show_if_asked(show)
     return ax
 

@@ -15,6 +15,7 @@ from scmpt_scverse.pl._figure import (
     axes_or_new,
     distinct_handles,
     modality_colours,
+    name_rows,
     shortened,
     show_if_asked,
 )
@@ -162,8 +163,7 @@ def attribution_dots(
     )
     ax.figure.colorbar(dots, ax=ax, shrink=0.6, label="mean contribution")
     ax.set_xticks(range(len(genes)), genes, rotation=90, fontsize="small")
-    ax.set_yticks(range(len(names)), labels, fontsize="small")
-    ax.invert_yaxis()
+    name_rows(ax, labels, fontsize="small")
     show_if_asked(show)
     return ax
 
@@ -201,10 +201,9 @@ def marker_overlap(table: pd.DataFrame, *, ax: "Axes | None" = None, show: bool 
             shortened(map(label_text, found.index)), found["n_overlap"], found["n_markers"], strict=True
         )
     ]
-    ax.set_yticks(range(len(found)), names, fontsize="small")
-    ax.set_xlim(0, 1)
-    ax.set_xlabel("AUROC of markers")
-    ax.set_ylabel("label (markers in the top / all)")
+    name_rows(ax, names, first_on_top=False, fontsize="small")
+    ax.set_xlim(0, 1.02)
+    ax.set_xlabel("AUROC of markers (beside each label: markers in the top / all)", fontsize="small")
     show_if_asked(show)
     return ax
 

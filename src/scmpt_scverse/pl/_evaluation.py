@@ -6,7 +6,7 @@ import numpy as np
 
 from scmpt_scverse._checks import check_choice, check_table, list_some
 from scmpt_scverse._labels import label_text
-from scmpt_scverse.pl._figure import INCHES_PER_LETTER, axes_or_new, shortened, show_if_asked
+from scmpt_scverse.pl._figure import INCHES_PER_LETTER, axes_or_new, metric_name, name_rows, shortened, show_if_asked
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +62,8 @@ def evaluation(
     ax = axes_or_new(ax, (4 + INCHES_PER_LETTER * max(map(len, names)), 1 + _INCHES_PER_ROW * len(rows)))
     margins = rows[["lower", "upper"]].sub(rows["mean"], axis=0).abs().to_numpy().T
     ax.errorbar(rows["mean"], np.arange(len(rows)), xerr=margins, fmt="o", capsize=3, color="C0")
-    ax.set_yticks(np.arange(len(rows)), names)
-    ax.set_xlabel(metric.replace("_", " "))
+    name_rows(ax, names, first_on_top=False)
+    ax.set_xlabel(metric_name(metric))
     ax.grid(axis="x", alpha=0.4)
     show_if_asked(show)
     return ax

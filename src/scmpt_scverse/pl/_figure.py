@@ -20,6 +20,8 @@ INCHES_PER_LETTER = 0.08
 _MAX_LETTERS = 32
 #: Entries of a legend below each other, beside axes of the default height.
 _LEGEND_ROWS = 16
+#: Parts of the names of metrics that are written in capitals.
+_ABBREVIATIONS = frozenset({"auroc", "ece", "f1", "nll"})
 #: The usual modalities have the same colour in every plot, whichever of them are there.
 _MODALITY_COLOURS = {"text": "C0", "expression": "C1", "counts": "C2", "protein": "C3", "niche": "C4"}
 
@@ -60,6 +62,19 @@ def shortened(labels: Iterable[str]) -> list[str]:
     half = (_MAX_LETTERS - 1) // 2
     short = [label if len(label) <= _MAX_LETTERS else f"{label[:half]}…{label[-half:]}" for label in labels]
     return [cut if short.count(cut) == 1 else label for cut, label in zip(short, labels, strict=True)]
+
+
+def name_rows(ax: "Axes", names: Sequence[str], *, first_on_top: bool = True, fontsize: str | None = None) -> None:
+    """Name rows at heights 0, 1, ..., with half a row of room above and below: a mark on a frame would be cut."""
+    ax.set_yticks(range(len(names)), names, fontsize=fontsize)
+    ends = (-0.5, len(names) - 0.5)
+    ax.set_ylim(ends[::-1] if first_on_top else ends)
+
+
+def metric_name(metric: str) -> str:
+    """A metric as a label of an axis: `macro F1`."""
+    words = metric.split("_")
+    return " ".join(word.upper() if word in _ABBREVIATIONS else word for word in words)
 
 
 def modality_colours(names: Iterable[str]) -> dict[str, str]:

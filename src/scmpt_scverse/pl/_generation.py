@@ -27,6 +27,8 @@ _SIDE, _INCHES_PER_GROUP, _INCHES_PER_GENE = 5.0, 0.42, 0.95
 #: More labels are named in a legend in columns of so many.
 _LEGEND_ROWS = 18
 _TOTAL = 1e4
+#: Larger numbers are counts, or linear in them.
+_LARGEST_LOGARITHM = 50
 _VIOLIN_COLOURS = ("C7", "C0")
 
 
@@ -44,7 +46,7 @@ def generation(
     Parameters
     ----------
     real
-        Counts of real cells in `.X`, labels in `.obs[labels_key]`.
+        Counts or log-normalised expression of real cells in `.X`, labels in `.obs[labels_key]`.
     generated
         Of :meth:`scmpt_scverse.SCMMGPT.generate`; labels in `.obs["label"]`.
     genes
@@ -105,8 +107,11 @@ def generation(
 
 
 def _logarithms(cells: "AnnData", genes: list[str]) -> "FloatArray":
-    """Log-normalised expression over some genes, dense; their counts alone make the total."""
+    """Log-normalised expression over some genes, dense; these alone make the total, also of cells of logarithms."""
     matrix = sparse.csr_matrix(cells[:, genes].X, dtype=np.float64).toarray()
+    # Real cells may hold logarithms, as those that a generator learns from may; `pp` tells them in the same way.
+    if matrix.max() < _LARGEST_LOGARITHM and np.any(matrix != np.rint(matrix)):
+        matrix = np.expm1(matrix)
     return np.asarray(np.log1p(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1) * _TOTAL))
 
 

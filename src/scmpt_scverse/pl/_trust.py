@@ -13,6 +13,7 @@ from scmpt_scverse.pl._figure import (
     legend_beside,
     legend_width,
     modality_colours,
+    name_rows,
     shares,
     shortened,
     show_if_asked,
@@ -82,8 +83,7 @@ def contributions(
     for place, name in enumerate(means):
         rows = np.arange(n_groups) + (place - (n_modalities - 1) / 2) * height
         ax.barh(rows, means[name], height, label=name, color=colours[name])
-    ax.set_yticks(range(n_groups), shortened(means.index))
-    ax.invert_yaxis()
+    name_rows(ax, shortened(means.index))
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("contribution to the log-probability of the label")
     legend_beside(ax, "modality")

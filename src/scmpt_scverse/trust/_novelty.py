@@ -121,7 +121,8 @@ def _principal_axes(values: "FloatArray") -> "tuple[FloatArray, FloatArray]":
 
 
 def _along(inputs: "Mapping[str, FloatArray]", axes: "Mapping[str, FloatArray]") -> "FloatArray":
-    return np.concatenate([inputs[name] @ directions for name, directions in axes.items()], axis=1)
+    # By name: a saved model has its arrays in another order than they were learned in, and means belong to columns.
+    return np.concatenate([inputs[name] @ axes[name] for name in sorted(axes)], axis=1)
 
 
 def _labels_in_space(coordinates: "FloatArray", codes: "IntArray") -> "tuple[FloatArray, FloatArray]":
