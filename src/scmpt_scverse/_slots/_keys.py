@@ -169,7 +169,8 @@ class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["llm"][<key_added>]` the record of a second
-    opinion, `["smoothing"][<key_added>]` how probabilities were smoothed, `["synthetic"]` how pseudo-cells came about.
+    opinion, `["smoothing"][<key_added>]` how probabilities were smoothed, `["synthetic"]` how pseudo-cells came about,
+    `["source"]` the query that cells were fetched by.
     """
 
     root: str = "scmpt"
@@ -177,6 +178,7 @@ class UnsKeys:
     llm: str = "llm"
     smoothing: str = "smoothing"
     synthetic: str = "synthetic"
+    source: str = "source"
 
 
 UNS_KEYS = UnsKeys()
