@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -52,10 +53,9 @@ def hash_of(label: str) -> int:
 
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> str:
-    import tiledbsoma.io
-
+    io = pytest.importorskip("tiledbsoma.io")
     uri = str(tmp_path_factory.mktemp("soma") / "experiment")
-    tiledbsoma.io.from_anndata(uri, census_cells(), measurement_name="RNA", X_layer_name="raw")
+    io.from_anndata(uri, census_cells(), measurement_name="RNA", X_layer_name="raw")
     return uri
 
 
@@ -186,10 +186,11 @@ def test_a_query_that_finds_nothing_says_why_and_leaves_nothing(
     ],
 )
 def test_wrong_arguments_are_refused(
-    experiment: str, tmp_path: Path, options: dict[str, object], error: type[Exception], message: str
+    experiment: str, tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
+    given: dict[str, Any] = {"source": experiment, "progress": False, **options}
     with pytest.raises(error, match=message):
-        fetch_census(tmp_path / "cells.h5ad", BLOOD, **{"source": experiment, "progress": False, **options})
+        fetch_census(tmp_path / "cells.h5ad", BLOOD, **given)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,7 +1,7 @@
 """The commands that fetch cells. What is heavy to import is imported inside them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -59,7 +59,7 @@ def census(
     chosen = None if genes is None else read_genes(genes, None)
     from scmpt_scverse.datasets import census_labels, fetch_census
 
-    options = {
+    options: dict[str, Any] = {
         "organism": organism,
         "labels_key": labels_key,
         "max_cells_per_label": max_cells_per_label,

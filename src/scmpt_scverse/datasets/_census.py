@@ -233,7 +233,7 @@ def _choose(obs: Any, query: _Query) -> _Chosen:
     usable = np.flatnonzero((codes >= 0) & np.append(is_label, False)[codes])
     if not len(usable):
         _raise_empty(query, len(found))
-    taken = usable
+    taken: IntArray = usable
     if query.max_cells_per_label is not None:
         batches = None if batch is None else found[batch].astype("category").cat.codes.to_numpy()
         taken = capped(codes, usable, query.max_cells_per_label, batches=batches, seed=query.seed)
