@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop reference numbers orthologs mutate clean
+.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop bench-atlas reference numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -88,6 +88,9 @@ bench-species: $(VENV)/.offline ## measure how well mouse cells are read through
 
 bench-laptop: $(VENV)/.offline ## measure a whole annotation, from files to labels; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/laptop.py $(BENCH_ARGS)
+
+bench-atlas: $(VENV)/.offline ## measure training on a million cells, and caps of labels; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/atlas.py $(BENCH_ARGS)
 
 bench-explanations: $(VENV)/.offline ## measure whether explanations are right; BENCH_ARGS="--data FOLDER" for more sets
 	$(BIN)/python benchmarks/explanations.py $(BENCH_ARGS)

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from _accuracy_numbers import accuracy_numbers, headline, parts, summary
 from _accuracy_page import predictors, tables as accuracy_tables
+from _atlas_numbers import caps_table
 from _cell_to_text_numbers import cell_to_text_numbers, cell_to_text_table
 from _code_constants import constants
 from _description_numbers import description_numbers, descriptions_sets, descriptions_table, retrieval_table
@@ -44,6 +45,7 @@ _STORED = (
     "explanations",
     "few_shot",
     "generation",
+    "label_caps",
     "mutation",
     "panels",
     "pretraining_leak",
@@ -108,6 +110,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "descriptions.cells": descriptions_table(results["descriptions"], "cells"),
         "descriptions.sets": descriptions_sets(results["descriptions"]),
         "descriptions.retrieval": retrieval_table(results["descriptions"]),
+        "label_caps": caps_table(results["label_caps"]),
         "mutation": _mutation_table(results["mutation"]),
         "explanations.faithfulness": faithfulness_table(explained),
         "explanations.order": order_table(explained),

@@ -11,6 +11,6 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 def test_benchmarks_of_text_models_import() -> None:
     pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
-    code = "import cell_to_text, descriptions, few_shot, generation, unseen_types, zero_shot"
+    code = "import atlas, cell_to_text, descriptions, few_shot, generation, unseen_types, zero_shot"
     result = subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS, check=False, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from scmpt_scverse._labels import (
     as_categorical,
+    capped,
     checked_labels,
     checked_unlabeled,
     distinct_labels,
@@ -244,3 +245,26 @@ def test_the_names_of_no_label() -> None:
 
 def test_several_missing_names_become_the_first() -> None:
     assert labels_or(["B", "nan", None, "NA", "Unknown"], ["Unknown", "nan", "NA"]).tolist() == ["B", *["Unknown"] * 4]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(1, 9), st.integers(0, 5))
+def test_a_cap_keeps_what_is_rare(labels: list[int], most: int, seed: int) -> None:
+    codes = np.array(labels)
+    candidates = np.flatnonzero(codes < 3)
+    kept = capped(codes, candidates, most, batches=None, seed=seed)
+    assert set(kept) <= set(candidates)
+    assert np.all(np.diff(kept) > 0)
+    expected = np.minimum(np.bincount(codes[candidates], minlength=3), most)
+    np.testing.assert_array_equal(np.bincount(codes[kept], minlength=3), expected)
+    np.testing.assert_array_equal(kept, capped(codes, candidates, most, batches=None, seed=seed))
+
+
+def test_a_cap_takes_from_batches_in_turn() -> None:
+    codes = np.repeat([0, 1], [1000, 50])
+    batches = np.array(["big"] * 890 + ["small"] * 100 + ["tiny"] * 10 + ["big"] * 50, dtype=object)
+    kept = capped(codes, np.arange(1050), 60, batches=batches, seed=0)
+    of_zero = batches[kept[codes[kept] == 0]]
+    assert {batch: int((of_zero == batch).sum()) for batch in set(of_zero)} == {"big": 25, "small": 25, "tiny": 10}
+    assert (codes[kept] == 1).sum() == 50
+    assert not np.array_equal(kept, capped(codes, np.arange(1050), 60, batches=batches, seed=1))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
-    from scmpt_scverse._types import StrArray
+    from scmpt_scverse._types import IntArray, StrArray
 
 #: Names, reduced to lower-case letters and digits, that files and tools give to cells of which no label is known. Not
 #: "doublet", "other" or "low quality": these can be labels to learn.
@@ -184,6 +184,32 @@ def warn_of_doubtful_labels(
         )
     if sentences:
         warn_user(f"{DOUBTFUL} `{where}`. {' '.join(sentences)}")
+
+
+def capped(
+    codes: "IntArray", candidates: "IntArray", most: int, *, batches: "StrArray | IntArray | None", seed: int
+) -> "IntArray":
+    """At most so many of the candidates for each label, in the order of the candidates.
+
+    Parameters
+    ----------
+    codes
+        Label code of every cell, shape `(n_obs,)`.
+    candidates
+        Row numbers of the cells that may be used.
+    most
+        Cells of a label.
+    batches
+        Batch of every cell, shape `(n_obs,)`: each gives a cell of a label in turn, until it has no more.
+    seed
+        Of the random choice within label and batch.
+    """
+    order = np.random.default_rng(seed).permutation(candidates)
+    table = pd.DataFrame({"label": codes[order], "batch": "" if batches is None else batches[order]})
+    turn = table.groupby(["label", "batch"]).cumcount()
+    in_turn = table.assign(turn=turn).sort_values("turn", kind="stable")
+    chosen = in_turn.index[in_turn.groupby("label").cumcount() < most]
+    return candidates[np.isin(candidates, order[chosen])]
 
 
 def _column(values: "ArrayLike | pd.Series") -> "StrArray":

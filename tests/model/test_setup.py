@@ -180,8 +180,8 @@ def test_model_arguments(embedded: AnnData) -> None:
         SCMPT(embedded, encoders={})
 
 
-def test_annbatch_is_refused() -> None:
-    with pytest.raises(NotImplementedError, match="trains on embeddings"):
+def test_annbatch_needs_no_loader_of_its_own() -> None:
+    with pytest.raises(NotImplementedError, match="read_lazy.*use setup_anndata"):
         SCMPT.setup_annbatch()
 
 

@@ -1,5 +1,6 @@
 """Training reads expression where it is: on disk, lazy or in memory, in whichever layout, it is the same model."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,35 @@ def lazy(matrix: Any) -> Any:
     return array.from_array(matrix.toarray(), chunks=(100, -1))
 
 
+def lazy_zarr(cells: AnnData, folder: Path) -> AnnData:
+    """All of it on disk, tables included."""
+    pytest.importorskip("xarray", reason="needs anndata's extra `lazy`")
+    if not hasattr(anndata.experimental, "read_lazy"):
+        pytest.skip("needs anndata 0.12")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of formats of zarr that are to come
+        cells.write_zarr(folder / "cells.zarr")
+        return anndata.experimental.read_lazy(folder / "cells.zarr")
+
+
+def lazy_collection(cells: AnnData, folder: Path) -> AnnData:
+    """Several stores in one folder, as annbatch keeps cells that it has shuffled."""
+    return anndata.concat(
+        [lazy_zarr(part.copy(), folder / f"dataset_{number}") for number, part in enumerate((cells[:300], cells[300:]))]
+    )
+
+
 @pytest.mark.parametrize(
     "read",
-    [backed, in_memory(sparse.csc_matrix), in_memory(lambda matrix: matrix.toarray()), in_memory(lazy)],
-    ids=["backed", "csc", "dense", "dask"],
+    [
+        backed,
+        lazy_zarr,
+        lazy_collection,
+        in_memory(sparse.csc_matrix),
+        in_memory(lambda matrix: matrix.toarray()),
+        in_memory(lazy),
+    ],
+    ids=["backed", "zarr", "collection", "csc", "dense", "dask"],
 )
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
 def test_the_same_model_wherever_expression_is(

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings, strategies as st
 from scvi.dataloaders import DataSplitter
 from scvi.model import SCVI
 
-from scmpt_scverse.module._data_module import CellSplit, TensorBatches, capped, split_cells
+from scmpt_scverse.module._data_module import CellSplit, TensorBatches, split_cells
 
 
 @settings(max_examples=50, deadline=None)
@@ -32,29 +32,6 @@ def test_split_is_stratified_and_of_the_asked_size() -> None:
     assert len(split.validation) == 200
     assert len(split.test) == 0
     assert np.abs(np.bincount(codes[split.validation]) - [120, 60, 20]).max() <= 1
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=80), st.integers(1, 9), st.integers(0, 5))
-def test_a_cap_keeps_what_is_rare(labels: list[int], most: int, seed: int) -> None:
-    codes = np.array(labels)
-    candidates = np.flatnonzero(codes < 3)
-    kept = capped(codes, candidates, most, batches=None, seed=seed)
-    assert set(kept) <= set(candidates)
-    assert np.all(np.diff(kept) > 0)
-    expected = np.minimum(np.bincount(codes[candidates], minlength=3), most)
-    np.testing.assert_array_equal(np.bincount(codes[kept], minlength=3), expected)
-    np.testing.assert_array_equal(kept, capped(codes, candidates, most, batches=None, seed=seed))
-
-
-def test_a_cap_takes_from_batches_in_turn() -> None:
-    codes = np.repeat([0, 1], [1000, 50])
-    batches = np.array(["big"] * 890 + ["small"] * 100 + ["tiny"] * 10 + ["big"] * 50, dtype=object)
-    kept = capped(codes, np.arange(1050), 60, batches=batches, seed=0)
-    of_zero = batches[kept[codes[kept] == 0]]
-    assert {batch: int((of_zero == batch).sum()) for batch in set(of_zero)} == {"big": 25, "small": 25, "tiny": 10}
-    assert (codes[kept] == 1).sum() == 50
-    assert not np.array_equal(kept, capped(codes, np.arange(1050), 60, batches=batches, seed=1))
 
 
 def test_split_depends_on_the_seed_alone() -> None:

@@ -10,6 +10,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+from scmpt_scverse.modalities import ExpressionSource, cell_keys
 from scmpt_scverse.pp import ExpressionReader, row_sliceable
 
 VALUES = np.array([[0, 3, 1], [2, 0, 7], [0, 0, 0]])
@@ -153,3 +154,64 @@ def test_text_in_a_file_on_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"real numbers in `adata.X`; found values of dtype \|S"):
         ExpressionReader(adata)
     adata.file.close()
+
+
+class OnGPU:
+    """What cupy and cupyx have of a matrix on a GPU, which becomes no numpy array unless `get` is called."""
+
+    def __init__(self, held: Any, copied: list[tuple[int, int]]) -> None:
+        self._held, self._copied = held, copied
+        self.shape, self.dtype = held.shape, held.dtype
+        if sparse.issparse(held):
+            self.format = held.format
+
+    def __getitem__(self, rows: Any) -> "OnGPU":
+        return type(self)(self._held[rows], self._copied)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`.")
+
+    def tocsr(self) -> "OnGPU":
+        return type(self)(self._held.tocsr(), self._copied)
+
+    def get(self) -> Any:
+        self._copied.append(self.shape)
+        return self._held
+
+
+OnGPU.__module__ = "cupyx.scipy.sparse"
+
+
+@pytest.mark.parametrize("form", [np.array, sparse.csr_matrix, sparse.csc_matrix])
+def test_a_matrix_on_a_gpu_is_copied_block_by_block(form: Any) -> None:
+    adata, copied = _cells_on_gpu(form)
+    reader = ExpressionReader(adata)
+    found = [chunk.matrix.toarray() for chunk in reader.chunks(size=2)]
+    np.testing.assert_array_equal(np.concatenate(found), VALUES)
+    assert copied == [(2, 3), (1, 3)]
+    np.testing.assert_array_equal(reader.take(np.array([0, 2])).matrix.toarray(), VALUES[[0, 2]])
+
+
+def test_cells_on_a_gpu_are_known_again() -> None:
+    source = ExpressionSource(None, None, np.array(["A", "B", "C"], dtype=object))
+    for form in (np.array, sparse.csr_matrix):
+        np.testing.assert_array_equal(cell_keys(_cells_on_gpu(form)[0], source), cell_keys(cells(VALUES), source))
+
+
+def _cells_on_gpu(form: Any) -> tuple[AnnData, list[tuple[int, int]]]:
+    copied: list[tuple[int, int]] = []
+    adata = cells(VALUES)
+    adata._X = OnGPU(form(VALUES.astype("f4")), copied)  # anndata takes it by its type where cupy is installed
+    return adata, copied
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["array", "csr", "csc"])
+def test_cupy_is_read(kind: str) -> None:
+    cupy = pytest.importorskip("cupy")
+    of_cupy = pytest.importorskip("cupyx.scipy.sparse")
+    make = {"array": cupy.array, "csr": of_cupy.csr_matrix, "csc": of_cupy.csc_matrix}[kind]
+    adata = cells(make(cupy.array(VALUES.astype("f4"))))
+    reader = ExpressionReader(adata)
+    np.testing.assert_array_equal(reader.rows(0, 3).matrix.toarray(), VALUES)
+    np.testing.assert_array_equal(reader.take(np.array([0, 2])).matrix.toarray(), VALUES[[0, 2]])

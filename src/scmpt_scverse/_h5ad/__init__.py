@@ -13,5 +13,6 @@ from scmpt_scverse._h5ad._write import (
     check_storable as check_storable,
     free_name as free_name,
     write_cells as write_cells,
+    write_in_parts as write_in_parts,
     written_whole as written_whole,
 )

@@ -4,7 +4,7 @@ import hashlib
 import io
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -14,12 +14,16 @@ from scmpt_scverse._checks import is_of_machine
 from scmpt_scverse._h5ad._read import reason
 
 if TYPE_CHECKING:
+    import h5py
     import pandas as pd
     from anndata import AnnData
+    from scipy import sparse
 
 _PARTIAL_SUFFIX = ".partial.h5ad"
 #: Of a block that is written after a failure: what HDF5 notes of its own is smaller.
 _MOST_KEPT_BYTES = 1 << 20
+#: Values of a matrix that are compressed together, and so read together: those of some hundred cells.
+_CHUNK = 1 << 18
 _TABLES = frozenset({"obs", "var", "raw.var"})
 _SLOTS = ("obsm", "varm", "layers", "obsp", "varp")
 
@@ -74,16 +78,67 @@ def _as_written(adata: "AnnData", table: "pd.DataFrame") -> "pd.DataFrame":
 
 def write_cells(adata: "AnnData", path: Path) -> None:
     """Write what `adata.write_h5ad` does, and raise `OSError` where the disk is full: HDF5 itself crashes on that."""
-    import h5py
     from anndata.io import write_elem
 
     adata.strings_to_categoricals()
     if adata.raw is not None:
         adata.strings_to_categoricals(adata.raw.var)
+    with _new_file(path) as (file, _):
+        write_elem(file, "/", adata)
+
+
+def write_in_parts(adata: "AnnData", parts: "Iterable[sparse.csr_matrix]", path: Path) -> None:
+    """Write cells whose expression comes in parts, of which one at a time is in memory.
+
+    Parameters
+    ----------
+    adata
+        The cells without `.X`, which becomes a compressed CSR matrix.
+    parts
+        Canonical float32 rows of all cells, in order.
+    path
+        File to write.
+
+    Raises
+    ------
+    OSError
+        The disk is full; no further part is asked for.
+    """
+    import numpy as np
+    from anndata.io import write_elem
+
+    adata.strings_to_categoricals()
+    with _new_file(path) as (file, sink):
+        write_elem(file, "/", adata)
+        if "X" in file:  # some versions of anndata note that there is none
+            del file["X"]
+        group = file.create_group("X")
+        group.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": adata.shape})
+        arrays = {
+            name: group.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(_CHUNK,), compression="lzf")
+            for name, dtype in (("data", "float32"), ("indices", "int32"))
+        }
+        ends = [np.zeros(1, dtype=np.int64)]  # more values than a 32-bit number counts are nothing special
+        for part in parts:
+            n_before = int(ends[-1][-1])
+            for name, array in arrays.items():
+                array.resize((n_before + part.nnz,))
+                array[n_before:] = getattr(part, name)
+            ends.append(n_before + part.indptr[1:].astype(np.int64))
+            if sink.failure is not None:
+                return
+        group.create_dataset("indptr", data=np.concatenate(ends))
+
+
+@contextmanager
+def _new_file(path: Path) -> "Iterator[tuple[h5py.File, _Sink]]":
+    """An HDF5 file to fill, and what it is written through; raises `OSError` at the end where the disk was full."""
+    import h5py
+
     with _Sink(path) as sink:
         with h5py.File(sink, "w") as file:
             try:
-                write_elem(file, "/", adata)
+                yield file, sink
             except Exception:
                 if sink.failure is None:
                     raise

@@ -170,7 +170,7 @@ class UnsKeys:
 
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["annotations"][<key_added>]` which model gave
     labels, `["llm"][<key_added>]` the record of a second opinion, `["smoothing"][<key_added>]` how probabilities were
-    smoothed, `["synthetic"]` how pseudo-cells came about.
+    smoothed, `["synthetic"]` how pseudo-cells came about, `["source"]` the query that cells were fetched by.
     """
 
     root: str = "scmpt"
@@ -179,6 +179,7 @@ class UnsKeys:
     llm: str = "llm"
     smoothing: str = "smoothing"
     synthetic: str = "synthetic"
+    source: str = "source"
 
 
 UNS_KEYS = UnsKeys()

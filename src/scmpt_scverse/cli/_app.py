@@ -15,6 +15,7 @@ from scmpt_scverse.cli._align import align
 from scmpt_scverse.cli._annotate import annotate, search
 from scmpt_scverse.cli._describe import describe
 from scmpt_scverse.cli._encoder_commands import cache, embed, pretrain, probe
+from scmpt_scverse.cli._fetch import fetch
 from scmpt_scverse.cli._files import (
     check_model_dir,
     check_output,
@@ -86,6 +87,7 @@ def demo(
 
 for _command in (embed, pretrain, probe, cache, refine):
     app.command()(_command)
+app.add_typer(fetch, name="fetch")
 
 
 @app.command()

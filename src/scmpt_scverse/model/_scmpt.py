@@ -600,9 +600,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
 
     @classmethod
     def setup_annbatch(cls, *args: Any, **kwargs: Any) -> None:
-        """Not available: annbatch streams expression, and this model trains on embeddings."""
+        """Not needed: a collection of annbatch is lazy AnnData, which :meth:`setup_anndata` takes."""
         raise NotImplementedError(
-            "SCMPT trains on embeddings in `.obsm`, which annbatch does not stream. Use setup_anndata."
+            "SCMPT reads a collection of annbatch in blocks of its own. Open its datasets with "
+            "`anndata.experimental.read_lazy`, join them with `anndata.concat`, and use setup_anndata."
         )
 
     @property

@@ -15,10 +15,10 @@ from scvi.train import Trainer
 
 from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
 from scmpt_scverse._hardware import check_accelerator, resolve_device
-from scmpt_scverse._labels import label_text
+from scmpt_scverse._labels import capped, label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
 from scmpt_scverse.model._annotation_record import today
-from scmpt_scverse.module import CellSplit, FitOptions, capped, checked_validation_size, split_cells
+from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty, TrainingRecord
 
 if TYPE_CHECKING:

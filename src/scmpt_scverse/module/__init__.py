@@ -16,7 +16,6 @@ from scmpt_scverse.module._classifier import (
 )
 from scmpt_scverse.module._data_module import (
     CellSplit as CellSplit,
-    capped as capped,
     checked_validation_size as checked_validation_size,
     split_cells as split_cells,
 )

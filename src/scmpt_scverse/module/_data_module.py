@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import numpy as np
-import pandas as pd
 import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scmpt_scverse._types import IntArray, StrArray
+    from scmpt_scverse._types import IntArray
 
 
 #: Keeps products such as 0.9 * 10, which are whole numbers on paper, whole.
@@ -71,32 +70,6 @@ def split_cells(
     test = _evenly_spaced(held_out, n_test)
     validation = np.setdiff1d(held_out, test)
     return CellSplit(np.setdiff1d(order, held_out), validation, np.sort(test))
-
-
-def capped(
-    labels: "IntArray", candidates: "IntArray", most: int, *, batches: "StrArray | None", seed: int
-) -> "IntArray":
-    """At most so many of the candidates for each label, in the order of the candidates.
-
-    Parameters
-    ----------
-    labels
-        Label code of every cell, shape `(n_obs,)`.
-    candidates
-        Row numbers of the cells that may be used.
-    most
-        Cells of a label.
-    batches
-        Batch of every cell, shape `(n_obs,)`: each gives a cell of a label in turn, until it has no more.
-    seed
-        Of the random choice within label and batch.
-    """
-    order = np.random.default_rng(seed).permutation(candidates)
-    table = pd.DataFrame({"label": labels[order], "batch": "" if batches is None else batches[order]})
-    turn = table.groupby(["label", "batch"]).cumcount()
-    in_turn = table.assign(turn=turn).sort_values("turn", kind="stable")
-    chosen = in_turn.index[in_turn.groupby("label").cumcount() < most]
-    return candidates[np.isin(candidates, order[chosen])]
 
 
 def _contiguous(candidates: "IntArray", train_size: float, validation_size: float) -> CellSplit:

@@ -51,7 +51,7 @@ class ExpressionReader:
     Parameters
     ----------
     adata
-        In memory, a view, or backed; CSR, CSC, dense or dask; real numbers of any dtype.
+        In memory, a view, backed, lazy, or on a GPU (cupy); CSR, CSC, dense or dask; real numbers of any dtype.
     layer
         Key of `.layers`; `None` reads `.X`. Counts or any transform that keeps zeros and order within a cell.
     gene_symbols

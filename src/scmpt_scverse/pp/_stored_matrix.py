@@ -9,6 +9,8 @@ from scmpt_scverse._checks import list_some
 
 #: Kinds of numpy dtypes that hold real numbers.
 _NUMBERS = "buif"
+#: Their arrays and sparse matrices are on a GPU, as rapids-singlecell holds cells, and are never copied implicitly.
+_GPU_LIBRARIES = frozenset({"cupy", "cupyx"})
 
 
 def row_sliceable(matrix: Any, where: str, hint: str = "") -> Any:
@@ -43,7 +45,8 @@ def row_sliceable(matrix: Any, where: str, hint: str = "") -> Any:
     if is_backed_sparse(matrix):
         return matrix.to_memory().tocsr() if matrix.format == "csc" else matrix
     if not sparse.issparse(matrix):
-        return matrix
+        # Sparse on a GPU, where it stays: blocks of it are copied one at a time.
+        return matrix.tocsr() if hasattr(matrix, "format") else matrix
     if matrix.format in {"csr", "csc"} and matrix.dtype != _native_dtype(matrix.dtype):
         parts = (matrix.data.astype(_native_dtype(matrix.dtype)), matrix.indices, matrix.indptr)
         matrix = (sparse.csr_matrix if matrix.format == "csr" else sparse.csc_matrix)(parts, shape=matrix.shape)
@@ -55,6 +58,8 @@ def csr_block(block: Any, where: str) -> sparse.csr_matrix:
     if hasattr(block, "compute"):  # dask
         block = block.compute()
         _check_numbers(block, where)  # what a dask array says of its dtype need not be true
+    if type(block).__module__.split(".")[0] in _GPU_LIBRARIES:
+        block = block.get()
     if isinstance(block, np.ma.MaskedArray):
         if np.any(block.mask):
             raise ValueError(
@@ -70,7 +75,7 @@ def csr_block(block: Any, where: str) -> sparse.csr_matrix:
 
 def is_backed_sparse(matrix: Any) -> bool:
     """Whether it is a sparse matrix on disk, as anndata opens it."""
-    return hasattr(matrix, "format") and not sparse.issparse(matrix)
+    return hasattr(matrix, "format") and hasattr(matrix, "to_memory")
 
 
 def _native_dtype(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
