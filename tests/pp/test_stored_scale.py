@@ -75,12 +75,13 @@ def test_a_few_genes_may_be_gone_since(counts: AnnData) -> None:
 
 
 def test_what_cells_do_not_tell_stays_as_it_is(counts: AnnData, pbmc: AnnData) -> None:
-    """Variable genes alone, one cell, volumes, counts, and nothing."""
+    """Variable genes alone, copies of a cell, one cell, volumes, counts, and nothing."""
     logs = counts.copy()
     _log(logs)
     variable = logs[:, ::4]
     volumes = counts.X / np.random.default_rng(0).uniform(1, 40, size=(60, 1))
-    cells = (variable.X, logs[:1].X, sparse.csr_matrix(volumes), counts.X, pbmc.X, sparse.csr_matrix((3, 4)))
+    copies = variable.X[[3] * 30]
+    cells = (variable.X, copies, logs[:1].X, sparse.csr_matrix(volumes), counts.X, pbmc.X, sparse.csr_matrix((3, 4)))
     for matrix in cells:
         assert StoredScale.of([sparse.csr_matrix(matrix)]) is None
     np.testing.assert_array_equal(ExpressionReader(variable).rows(0, 60).matrix.toarray(), variable.X.toarray())

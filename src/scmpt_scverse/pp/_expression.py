@@ -1,6 +1,7 @@
 """Read expression from AnnData as canonical CSR chunks over gene symbols; never densifies, never writes."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -171,7 +172,11 @@ class ExpressionReader:
         stops = np.minimum(starts + _CELLS_PER_RUN, self.n_obs)
         starts = np.maximum(starts, np.concatenate([[0], stops[:-1]]))  # each cell once
         runs = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
-        return StoredScale.of(self._valid(self._matrix[start:stop]) for start, stop in runs)
+        some = []
+        for start, stop in runs:
+            with suppress(ValueError):  # which is raised where these cells are read
+                some.append(self._valid(self._matrix[start:stop]))
+        return StoredScale.of(some)
 
     def _without_symbol(self, block: sparse.csr_matrix) -> "FloatArray":
         sums: FloatArray = block @ (self._column_of < 0).astype(np.float64)

@@ -48,16 +48,15 @@ class StoredScale:
         Counts can stay, and logarithms of 10,000 per cell. So have logarithms of cells without a total in common, as of
         variable genes alone: they do not tell what they were divided by.
         """
-        cells = [block[_looks_logarithmic(block)] for block in blocks]
-        cells = [block for block in cells if block.shape[0]]
-        if not cells:
+        some = [block[_looks_logarithmic(block)] for block in blocks]
+        if not sum(block.shape[0] for block in some):
             return None
-        values = np.concatenate([block.data for block in cells]).astype(np.float64)
+        cells = _distinct(sparse.vstack(some, format="csr"))
         for base in _BASES:
-            if _are_whole(_undone(values, base)):
+            if _are_whole(_undone(cells.data, base)):
                 return cls(base, is_whole=True)
         for base in (None, *_BASES):
-            totals = np.concatenate([_totals(block, _undone(block.data, base)) for block in cells])
+            totals = _totals(cells, _undone(cells.data, base))
             if _have_few_totals(totals):
                 is_expected = base == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
                 return None if is_expected else cls(base)
@@ -68,8 +67,10 @@ class StoredScale:
         is_concerned = _looks_logarithmic(block)
         if not is_concerned.any():
             return block
+        concerned = np.repeat(is_concerned, np.diff(block.indptr))
         values = block.data.astype(np.float64)
-        undone = _undone(values, self.base)
+        undone = np.zeros(len(values))
+        undone[concerned] = _undone(values[concerned], self.base)
         if self.is_whole:
             changed = np.rint(undone)
         else:
@@ -78,7 +79,7 @@ class StoredScale:
             factors = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
             changed = undone * np.repeat(factors, np.diff(block.indptr))
             changed = changed if self.base is None else np.log1p(changed)
-        values = np.where(np.repeat(is_concerned, np.diff(block.indptr)), changed, values)
+        values = np.where(concerned, changed, values)
         return sparse.csr_matrix((values.astype(np.float32), block.indices, block.indptr), block.shape)
 
 
@@ -89,6 +90,12 @@ def _looks_logarithmic(block: sparse.csr_matrix) -> "BoolArray":
     has_fractions = np.bincount(row, block.data != np.rint(block.data), block.shape[0]) > 0
     is_large = np.bincount(row, block.data >= LARGEST_LOGARITHM, block.shape[0]) > 0
     return np.asarray(has_fractions & ~is_large)
+
+
+def _distinct(cells: sparse.csr_matrix) -> sparse.csr_matrix:
+    """One of each cell: copies of a cell have its total, whatever that is."""
+    sums = np.stack([np.asarray(part.sum(axis=1)).ravel() for part in (cells, cells.power(2))])
+    return cells[np.unique(sums, axis=1, return_index=True)[1]]
 
 
 def _undone(values: "FloatArray", base: float | None) -> "FloatArray":
