@@ -20,7 +20,14 @@ from scmpt_scverse._slots import (
     write_embedding,
     write_slots,
 )
-from scmpt_scverse._storable import MOST_COLUMNS, check_columns_fit, check_groups_fit, storable, storable_names
+from scmpt_scverse._storable import (
+    MOST_COLUMNS,
+    check_columns_fit,
+    check_groups_fit,
+    labels_of_names,
+    storable,
+    storable_names,
+)
 
 COLUMN = Slot("obs", "scmpt_prediction")
 COLOURS = "scmpt_prediction_colors"
@@ -229,6 +236,11 @@ def test_names_of_columns() -> None:
     with h5py.File("names", "w", driver="core", backing_store=False) as file:
         for name in names:
             file[name] = 1
+    assert labels_of_names(names, labels, reserved="cell") == labels
+    assert labels_of_names(names, [], reserved="cell") == names
+    some = [labels[place] for place in (0, 1, 5)]  # of labels that do not all occur
+    found = labels_of_names(names, some, reserved="cell")
+    assert [found[place] for place in (0, 1, 5)] == some
 
 
 def test_values_of_records(cells: AnnData, tmp_path: Path) -> None:

@@ -25,6 +25,17 @@ def storable_names(labels: Iterable[str], reserved: str | None) -> list[str]:
     return list(names)
 
 
+def labels_of_names(names: Iterable[str], labels: Iterable[str], reserved: str | None) -> list[str]:
+    """The labels that columns stand for, the inverse of :func:`storable_names`.
+
+    A file does not keep it: a name that none of `labels`, those that occur in the order of the columns, is written as,
+    stands for itself.
+    """
+    distinct = list(dict.fromkeys(labels))
+    label_of = dict(zip(storable_names(distinct, reserved), distinct, strict=True))
+    return [label_of.get(name, name) for name in names]
+
+
 def storable_text(text: str) -> str:
     """Text without what no file holds: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -273,16 +273,16 @@ class TestNames:
         read = panel_of(set_up(reference.copy(), renamed(panel)))
         assert read == [name for name in reference.var_names if name in panel]
 
-    @pytest.mark.parametrize("where", ["var_names", "gene_ids"])
+    @pytest.mark.parametrize("where", ["var_names", "gene_ids", "ensembl"])
     def test_ensembl_ids_of_any_version(self, reference: AnnData, panel: list[str], where: str) -> None:
         cells = reference.copy()
         ids = pd.Series([f"ENSG{number:011d}" for number in range(cells.n_vars)], cells.var_names)
-        if where == "gene_ids":
-            cells.var["gene_ids"] = ids
+        if where != "var_names":
+            cells.var[where] = ids.astype("category") if where == "ensembl" else ids
         else:
             cells.var["symbol"] = cells.var_names
             cells.var_names = ids.to_numpy()
-        SCMPT.setup_anndata(cells, LABELS_KEY, gene_symbols=None if where == "gene_ids" else "symbol")
+        SCMPT.setup_anndata(cells, LABELS_KEY, gene_symbols="symbol" if where == "var_names" else None)
         genes = [f"{identifier}.7" for identifier in ids[panel]]
         model = SCMPT(cells, encoders={"counts": "counts"}, genes=genes)
         assert set(panel_of(model)) == set(panel)

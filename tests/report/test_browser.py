@@ -77,6 +77,9 @@ def test_filters_and_colours(cells: AnnData, tmp_path: Path, tab: Browser) -> No
     assert shown(tab) == 700
     tab.open(url + address)  # the same view again
     assert shown(tab) == counts[first]
+    for name in ("constructor", "__proto__", "gene:toString", "nothing"):  # nothing of the page is called so
+        tab.open(f"{url}#color={name}")
+        assert shown(tab) == 700
     assert tab.problems == []
 
 

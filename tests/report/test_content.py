@@ -12,6 +12,7 @@ from scipy import sparse
 from tests.report.conftest import Page
 
 from scmpt_scverse import pl
+from scmpt_scverse._storable import storable_names
 
 
 def page_of(adata: AnnData, folder: Path, **options: Any) -> Page:
@@ -232,3 +233,19 @@ def test_labels_with_a_slash_keep_it_as_second_best(cells: AnnData, tmp_path: Pa
     cells.obsm["scmpt_probabilities"] = table.rename(columns=lambda name: name.replace("/", "|"))
     assert "CD4+/CD25 T Reg" in page_of(cells, tmp_path).data["second"]["labels"]
     assert "CD4+/CD25 T Reg" not in page_of(cells, tmp_path).card("CD4+/CD25 T Reg").split("confused with")[1]
+
+
+def test_a_label_is_never_second_to_itself(cells: AnnData, tmp_path: Path) -> None:
+    """Two labels that differ in what columns cannot have, and one that is longer than the name of a column."""
+    names = dict(zip(cells.obs["scmpt_prediction"].cat.categories, ["B/T", "B|T", "x" * 400], strict=False))
+    cells.obs["scmpt_prediction"] = cells.obs["scmpt_prediction"].cat.rename_categories(names)
+    labels = list(cells.obs["scmpt_prediction"].cat.categories)
+    table = cells.obsm["scmpt_probabilities"]
+    cells.obsm["scmpt_probabilities"] = table.set_axis(storable_names(labels, None), axis=1)
+    data = page_of(cells, tmp_path)
+    second = [data.data["second"]["labels"][code] for code in data.unpacked(data.data["second"]["codes"], "<u2")]
+    order = np.argsort(-table.to_numpy(), axis=1)
+    predicted = cells.obs["scmpt_prediction"].cat.codes.to_numpy()
+    expected = [labels[two if one == own else one] for (one, two), own in zip(order[:, :2], predicted, strict=True)]
+    drawn = pd.Index(cells.obs_names).get_indexer(data.names)
+    assert second == [expected[row] for row in drawn]

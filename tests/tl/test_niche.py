@@ -8,6 +8,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT, tl
+from scmpt_scverse._storable import storable_names
 
 GRAPH = "spatial_connectivities"
 
@@ -185,6 +186,23 @@ def test_the_strength_is_fitted_on_known_labels(pbmc: AnnData) -> None:
     shuffled = pbmc.obsp[GRAPH][rng.permutation(700)][:, rng.permutation(700)]
     pbmc.obsp[GRAPH] = shuffled
     assert tl.smooth_probabilities(pbmc, labels_key="known") < 0.5, "neighbours that say nothing are hardly asked"
+
+
+def test_smoothed_labels_are_those_of_the_cells_not_the_names_of_columns(line: AnnData) -> None:
+    """Columns of a file have no slash. One of both is a label of its own here, and one is of a known cell alone."""
+    cells = line[:4].copy()
+    labels = ["B/plasma", "B|plasma", "T/NK"]
+    likely = np.array([[0.5, 0.1, 0.4], [0.7, 0.2, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1]])
+    columns = storable_names(labels, None)
+    cells.obsm["scmpt_probabilities"] = pd.DataFrame(likely, index=cells.obs_names, columns=columns)
+    cells.obs["scmpt_prediction"] = pd.Categorical(["B/plasma", "B/plasma", "B|plasma", "B|plasma"])
+    tl.smooth_probabilities(cells, strength=0.1)
+    assert cells.obs["scmpt_smoothed_prediction"].tolist() == ["B/plasma", "B/plasma", "B|plasma", "B|plasma"]
+    assert list(cells.obsm["scmpt_smoothed_probabilities"]) == columns
+
+    cells.obs["known"] = ["T/NK", None, None, None]
+    # Its neighbour makes the known label no more probable: without it, no cell would be known.
+    assert tl.smooth_probabilities(cells, labels_key="known") == 0
 
 
 def test_a_graph_too_uneven_to_solve_is_said() -> None:

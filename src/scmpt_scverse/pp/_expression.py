@@ -1,7 +1,9 @@
 """Read expression from AnnData as canonical CSR chunks over gene symbols; never densifies, never writes."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from scmpt_scverse.pp._column_symbols import gene_names_of, organism_of
 from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs, organism_label
 from scmpt_scverse.pp._panel import only_symbols
 from scmpt_scverse.pp._stored_matrix import csr_block, is_backed_sparse, row_sliceable
+from scmpt_scverse.pp._stored_scale import StoredScale
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Cells per chunk: about 15 MB of typical counts, and enough cells to sort by length.
 CHUNK_SIZE = 2048
+#: Cells that tell the scale of all: runs of neighbours from everywhere, which a file reads at once.
+_N_RUNS, _CELLS_PER_RUN = 8, 32
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,9 @@ class GeneExpression:
 class ExpressionReader:
     """Reads the expression matrix of an AnnData in chunks of rows, its columns mapped to distinct gene symbols.
 
-    Columns without a symbol are dropped and columns that share one are summed.
+    Columns without a symbol are dropped and columns that share one are summed. Logarithms of counts are read as counts;
+    values of cells that were divided to have one total, with a logarithm or without, as the natural logarithm of 10,000
+    per cell (see :class:`StoredScale`).
 
     Parameters
     ----------
@@ -146,11 +153,30 @@ class ExpressionReader:
         return self._checked(self._matrix[rows])
 
     def _checked(self, block: Any) -> GeneExpression:
+        block = self._valid(block)
+        if self._scale is not None:
+            block = self._scale(block)
+        without_symbol = self._without_symbol(block) if self.n_without_symbol else None
+        return GeneExpression(self._over_genes(block), self.genes, without_symbol)
+
+    def _valid(self, block: Any) -> sparse.csr_matrix:
         block = csr_block(block, self.where)
         self._check_columns(block)
         self._check_values(block.data)
-        without_symbol = self._without_symbol(block) if self.n_without_symbol else None
-        return GeneExpression(self._over_genes(block), self.genes, without_symbol)
+        return block
+
+    @cached_property
+    def _scale(self) -> StoredScale | None:
+        """How stored values are read; found once, from some cells and all their genes."""
+        starts = np.linspace(0, max(0, self.n_obs - _CELLS_PER_RUN), _N_RUNS).astype(int)
+        stops = np.minimum(starts + _CELLS_PER_RUN, self.n_obs)
+        starts = np.maximum(starts, np.concatenate([[0], stops[:-1]]))  # each cell once
+        runs = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
+        some = []
+        for start, stop in runs:
+            with suppress(ValueError):  # which is raised where these cells are read
+                some.append(self._valid(self._matrix[start:stop]))
+        return StoredScale.of(some)
 
     def _without_symbol(self, block: sparse.csr_matrix) -> "FloatArray":
         sums: FloatArray = block @ (self._column_of < 0).astype(np.float64)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from scmpt_scverse.pp._expression import GeneExpression
 
 #: Logarithms of expression stay below; larger numbers, and whole ones, are counts, TPM or RPKM.
-_LARGEST_LOGARITHM = 50.0
-_TARGET_SUM = 1e4
+LARGEST_LOGARITHM = 50.0
+TARGET_SUM = 1e4
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Normalisation:
     def of(cls, matrix: sparse.csr_matrix) -> "Normalisation":
         """What the values of some cells need."""
         values = matrix.data
-        return cls(bool(values.size and values.max() < _LARGEST_LOGARITHM and np.any(values != np.rint(values))))
+        return cls(bool(values.size and values.max() < LARGEST_LOGARITHM and np.any(values != np.rint(values))))
 
     def __call__(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """Log-normalised float32 expression, shape as given."""
@@ -45,7 +45,7 @@ def _logarithms(matrix: sparse.csr_matrix) -> "BoolArray":
     """Which values are logarithms, each cell being judged by its own values; shape `(n_values,)`."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     has_fractions = np.bincount(row, matrix.data != np.rint(matrix.data), matrix.shape[0]) > 0
-    is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < _LARGEST_LOGARITHM)
+    is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < LARGEST_LOGARITHM)
     return np.asarray(is_logarithmic[row])
 
 
@@ -55,7 +55,7 @@ def are_linear(chunks: Iterable[sparse.csr_matrix]) -> bool:
     for matrix in chunks:
         has_fractions |= bool(np.any(matrix.data != np.rint(matrix.data)))
         largest = max(largest, float(matrix.data.max(initial=0)))
-    return has_fractions and largest >= _LARGEST_LOGARITHM
+    return has_fractions and largest >= LARGEST_LOGARITHM
 
 
 def log_normalised(matrix: sparse.csr_matrix, *, is_linear: bool) -> sparse.csr_matrix:
@@ -89,7 +89,7 @@ class ExpressionScale:
     def of_panel(cls, chunks: Iterable[sparse.csr_matrix], *, is_linear: bool) -> Self:
         """For a panel: the median total of the cells, at most 10,000."""
         totals = np.concatenate([_linear_totals(matrix, _linear(matrix, is_linear=is_linear)) for matrix in chunks])
-        return cls(is_linear, min(_TARGET_SUM, float(np.median(totals[totals > 0]))))
+        return cls(is_linear, min(TARGET_SUM, float(np.median(totals[totals > 0]))))
 
     def __call__(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """Log-normalised float32 expression, shape as given."""
@@ -146,5 +146,5 @@ def gene_weights_of(expression: "GeneExpression", power: float) -> GeneWeights:
 
 def _log_normalised(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     totals = np.asarray(matrix.sum(axis=1)).ravel()
-    per_value = np.repeat(_TARGET_SUM / np.maximum(totals, 1), np.diff(matrix.indptr))
+    per_value = np.repeat(TARGET_SUM / np.maximum(totals, 1), np.diff(matrix.indptr))
     return sparse.csr_matrix((np.log1p(matrix.data * per_value), matrix.indices, matrix.indptr), matrix.shape)

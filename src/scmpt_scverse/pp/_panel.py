@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _ENSEMBL = re.compile(ENSEMBL_GENES.pattern, re.IGNORECASE)
 #: Cells are read by what they express more of than others, in proportion. One gene has no proportions.
 _FEWEST_GENES = 2
+#: Names of a column that tell whether it holds Ensembl ids.
+_N_TRIED = 100
 #: How the warning of genes that a reference does not have begins.
 NOT_IN_REFERENCE = "Not all of `genes` are in the reference"
 
@@ -125,9 +127,19 @@ def _identifier(name: object) -> str:
     return text.split(".")[0].upper() if _ENSEMBL.fullmatch(text) else ""
 
 
+def _holds_ids(column: "pd.Series") -> bool:
+    """Whether a column is one of Ensembl ids, whatever it is called: most of its first names are such."""
+    if column.dtype.kind in "biufcmM":
+        return False
+    some = column.dropna().head(_N_TRIED)
+    return len(some) > 0 and sum(map(bool, map(_identifier, some))) > len(some) / 2
+
+
 def _symbols_by_id(var: pd.DataFrame, symbols: "StrArray") -> dict[str, str]:
     """The symbol of each Ensembl id that the columns of a reference have."""
-    columns = [var.index, *(var[column] for column in ID_COLUMNS if column in var)]
+    named = [column for column in ID_COLUMNS if column in var]
+    others = [column for column in var if column not in named and _holds_ids(var[column])]
+    columns = [var.index, *(var[column] for column in [*others, *named])]
     pairs = {
         _identifier(name): symbol for names in columns for name, symbol in zip(names, symbols, strict=True) if symbol
     }

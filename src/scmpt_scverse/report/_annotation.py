@@ -10,6 +10,7 @@ import pandas as pd
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse._slots import DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED, PredictionKeys, TextLabelKeys
+from scmpt_scverse._storable import labels_of_names
 from scmpt_scverse.report._labelling import Labelling
 
 if TYPE_CHECKING:
@@ -157,9 +158,7 @@ def _shares(adata: "AnnData", column: str) -> "FloatArray":
 
 
 def _second_best(table: pd.DataFrame, predicted: Labelling) -> SecondBest | None:
-    # Columns of files have no slash: it is written as |.
-    written = {label.replace("/", "|"): label for label in predicted.labels}
-    labels = [written.get(name, name) for name in map(label_text, table.columns)]
+    labels = labels_of_names(map(label_text, table.columns), predicted.labels, table.index.name)
     place = {label: number for number, label in enumerate(labels)}
     column_of = np.array([place.get(label, -1) for label in predicted.labels])
     if len(labels) < 2 or not len(column_of):

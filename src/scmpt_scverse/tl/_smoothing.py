@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 from scmpt_scverse._checks import check_key
-from scmpt_scverse._labels import as_categorical, label_text
+from scmpt_scverse._labels import as_categorical, distinct_labels, labels_or
 from scmpt_scverse._slots import (
     DEFAULT_KEY_ADDED,
     UNS_KEYS,
@@ -19,12 +19,13 @@ from scmpt_scverse._slots import (
     write_record,
     write_slots,
 )
+from scmpt_scverse._storable import labels_of_names
 from scmpt_scverse.tl._graph import SPATIAL_GRAPH, stored_graph
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
 
 #: Tried for `strength="fit"`; 0 changes nothing, and is taken where neighbours do not help.
 STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -101,8 +102,9 @@ def smooth_probabilities(
     before = table.to_numpy(dtype=np.float64)
     is_known = np.isfinite(before).all(axis=1)
     laplacian = _laplacian(laplacian_of[is_known][:, is_known])
+    labels = _labels(adata, table, PredictionKeys.from_prefix(key).prediction, labels_key)
     if strength == "fit":
-        truth = _codes(adata, labels_key, table.columns)[is_known]
+        truth = _codes(adata, labels_key, labels)[is_known]
         found = {each: _smoothed(laplacian, before[is_known], each) for each in STRENGTHS}
         taken = min(found, key=lambda each: _cross_entropy(found[each], truth))
         smooth = found[taken]
@@ -111,7 +113,6 @@ def smooth_probabilities(
         smooth = _smoothed(laplacian, before[is_known], taken)
     after = np.full_like(before, np.nan)
     after[is_known] = smooth
-    labels = np.array([label_text(label) for label in table.columns], dtype=object)
     predicted = np.full(len(after), None, dtype=object)
     predicted[is_known] = labels[smooth.argmax(axis=1)]
     confidence = np.full(len(after), np.nan)
@@ -157,13 +158,20 @@ def _smoothed(laplacian: sparse.csr_matrix, before: "FloatArray", strength: floa
     return smoothed
 
 
-def _codes(adata: "AnnData", labels_key: str | None, labels: pd.Index) -> "IntArray":
+def _labels(adata: "AnnData", table: pd.DataFrame, predicted_key: str, labels_key: str | None) -> "StrArray":
+    """What the columns stand for, by the labels that cells are known or predicted to have, shape `(n_labels,)`."""
+    columns = [adata.obs[column] for column in (predicted_key, labels_key) if column in adata.obs]
+    names = labels_or(table.columns, "")
+    labels = (label for column in columns for label in distinct_labels(column))
+    return np.array(labels_of_names(names, labels, table.index.name), dtype=object)
+
+
+def _codes(adata: "AnnData", labels_key: str | None, labels: "StrArray") -> "IntArray":
     """Column of each cell's known label, -1 for none."""
     if labels_key is None:
         raise ValueError("`strength='fit'` needs known labels. Pass `labels_key=`, or a number as `strength`.")
     check_key(labels_key, adata.obs.columns, "adata.obs")
-    known = adata.obs[labels_key].map(label_text, na_action="ignore")
-    codes = pd.Index([label_text(label) for label in labels]).get_indexer(known.astype(object))
+    codes = pd.Index(labels).get_indexer(pd.Index(labels_or(adata.obs[labels_key], ""), dtype=object))
     if not (codes >= 0).any():
         raise ValueError(
             f"No cell of `adata.obs[{labels_key!r}]` has a label that the model knows. Pass a column with known labels "

@@ -28,9 +28,11 @@
   for (const each of data.scores) each.values = await bytes(each.values);
   if (data.second) data.second.codes = await words(data.second.codes);
   const names = data.names === null ? null : new TextDecoder().decode(await inflate(data.names)).split("\n");
-  const scores = Object.fromEntries(data.scores.map((each) => [each.id, each]));
+  // Without a prototype, so that no name in an address but those of the page is found in them.
+  const named = (list) => Object.assign(Object.create(null), Object.fromEntries(list.map((each) => [each.id, each])));
+  const scores = named(data.scores);
   const genes = new Map(data.genes.map((gene) => [gene.name, gene]));
-  const labellings = Object.fromEntries(data.labellings.map((each) => [each.id, each]));
+  const labellings = named(data.labellings);
   const first = data.labellings[0];
 
   // --- state, from the address and back ---
