@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import torch
 from anndata import AnnData, read_h5ad
 from scipy import sparse
@@ -272,3 +273,26 @@ def test_rows_that_are_not_there(trained: SCMPT, embedded: AnnData, rows: list[i
         trained.predict(embedded, indices=rows)
     with pytest.raises(IndexError, match="row numbers from 0 to 174"):
         trained.evaluate(embedded, indices=rows)
+
+
+def test_logarithms_of_a_median_are_read_alike_alone_and_among_others(pbmc: AnnData, tmp_path: Path) -> None:
+    """What `sc.pp.normalize_total` does unasked: a cell alone does not tell its total, but the training data did."""
+    rng = np.random.default_rng(0)
+    rates = np.expm1(pbmc[:120].X.toarray()) * rng.lognormal(0, 0.5, size=(120, 1))
+    counts = AnnData(sparse.csr_matrix(rng.poisson(rates / 5).astype(np.float32)), pbmc.obs[:120], pbmc.var[[]])
+    logs = counts.copy()
+    sc.pp.normalize_total(logs)
+    sc.pp.log1p(logs)
+    assert abs(np.expm1(logs.X[0].toarray()).sum() - 1e4) > 1e3
+    SCMPT.setup_anndata(logs, LABELS_KEY)
+    model = SCMPT(logs, encoders={"knowledge": "knowledge", "counts": "counts"})
+    model.train()
+    model.save(str(tmp_path / "model"))
+    query = logs[60:].copy()
+    del query.obsm, query.uns["scmpt"]
+    for each in (model, SCMPT.load(str(tmp_path / "model"), adata=False)):
+        soft = each.predict(query.copy(), soft=True).to_numpy()
+        alone = np.concatenate([each.predict(query[[row]].copy(), soft=True) for row in range(4)])
+        np.testing.assert_allclose(alone, soft[:4], atol=1e-5)
+        np.testing.assert_allclose(each.predict(query.copy(), indices=[3], soft=True), soft[[3]], atol=1e-5)
+        np.testing.assert_allclose(each.predict(counts[60:].copy(), soft=True), soft, atol=1e-3)

@@ -205,6 +205,13 @@ def test_smoothed_labels_are_those_of_the_cells_not_the_names_of_columns(line: A
     assert tl.smooth_probabilities(cells, labels_key="known") == 0
 
 
+def test_known_labels_of_cells_without_probabilities_fit_nothing(line: AnnData) -> None:
+    cells = annotated(line, [0.9, np.nan, 0.3, 0.6])
+    cells.obs["known"] = pd.Series([None, "a", None, None], cells.obs_names, dtype=object)
+    with pytest.raises(ValueError, match="No cell with probabilities has a label that the model knows"):
+        tl.smooth_probabilities(cells, labels_key="known")
+
+
 def test_a_graph_too_uneven_to_solve_is_said() -> None:
     rng = np.random.default_rng(0)
     cells = AnnData(np.ones((300, 1), dtype=np.float32))

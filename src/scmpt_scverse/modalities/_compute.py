@@ -9,7 +9,7 @@ from scmpt_scverse import __version__
 from scmpt_scverse._checks import warn_user
 from scmpt_scverse._hardware import resolve_device, resolve_precision
 from scmpt_scverse.modalities._origin import genes_read
-from scmpt_scverse.pp import HUMAN, ExpressionReader, GeneOverlap, Organism, nearest_cause
+from scmpt_scverse.pp import HUMAN, ExpressionReader, GeneOverlap, Organism, StoredScale, nearest_cause
 from scmpt_scverse.streaming import embed_chunks, executor_for, rows_with_bar
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def compute_embedding(
     organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
     only_genes: "StrArray | None" = None,
+    usual_scale: StoredScale | None = None,
     batch_size: "int | Literal['auto']" = "auto",
     device: str = "auto",
     precision: "Precision" = "auto",
@@ -48,7 +49,8 @@ def compute_embedding(
     """The embedding of every cell and its provenance, without writing; arguments as in :func:`scmpt_scverse.tl.embed`.
 
     `reference_genes` gives columns the order that their symbols have in a reference, so that ties between genes are
-    broken as they were there; `only_genes` are those of a panel, others being left out.
+    broken as they were there; `only_genes` are those of a panel, others being left out; `usual_scale` is how cells are
+    stored that are too few to tell.
     """
     chunks, record = stream_embedding(
         adata,
@@ -58,6 +60,7 @@ def compute_embedding(
         organism=organism,
         reference_genes=reference_genes,
         only_genes=only_genes,
+        usual_scale=usual_scale,
         batch_size=batch_size,
         device=device,
         precision=precision,
@@ -82,6 +85,7 @@ def stream_embedding(
     organism: Organism = HUMAN,
     reference_genes: "StrArray | None" = None,
     only_genes: "StrArray | None" = None,
+    usual_scale: StoredScale | None = None,
     batch_size: "int | Literal['auto']",
     device: str,
     precision: "Precision",
@@ -98,6 +102,7 @@ def stream_embedding(
         organism=organism,
         reference_genes=reference_genes,
         only_genes=only_genes,
+        usual_scale=usual_scale,
     )
     overlap = _checked_overlap(reader, encoder)
     record = {

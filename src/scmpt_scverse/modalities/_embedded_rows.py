@@ -1,6 +1,7 @@
 """Rows of embeddings that encoders compute: of all cells, of some, or of those that have none yet."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +23,7 @@ def computed(
     adata: "AnnData", encoder: "Encoder", source: "ExpressionSource", **options: Any
 ) -> "tuple[FloatArray, dict[str, Any]]":
     """The embedding of all cells, and its provenance; `options` of :func:`scmpt_scverse.tl.embed`."""
-    return compute_embedding(
-        adata, encoder, **source.arguments, reference_genes=source.genes, only_genes=source.panel, **options
-    )
+    return compute_embedding(adata, encoder, **source.arguments, **source.reference, **options)
 
 
 def embedded(
@@ -43,6 +42,7 @@ def embedded(
         return values
     if not len(rows):
         return np.empty((0, encoder.embedding_dim), dtype=np.float32)
+    source = replace(source, scale=source.reader(adata).scale or source.scale)  # which few cells do not tell
     ascending, places = np.unique(rows, return_inverse=True)
     some = adata[ascending]
     some = some.to_memory() if some.isbacked else some.copy()

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -15,6 +16,7 @@ from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionR
 from scmpt_scverse.modalities._modality_encoders import ModalityEncoders
 from scmpt_scverse.modalities._rows import Unread, finite_rows
 from scmpt_scverse.modalities._source import ExpressionSource
+from scmpt_scverse.pp import StoredScale
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -195,6 +197,7 @@ class Modalities:
             self.expression = ExpressionFeatures.fit(
                 reader, rows, self._modalities[name].embedding_dim, is_panel=is_panel
             )
+            self.source = replace(self.source, scale=reader.scale)
             return {name: self._gene_values(reader, name).read(reader, None)}
         return {}
 
@@ -217,12 +220,15 @@ class Modalities:
     def state(self) -> dict[str, Any]:
         """What training decided, as plain values and arrays."""
         expression = None if self.expression is None else self.expression.state()
-        return {"trained_with": self.trained_with, "expression": expression}
+        scale = None if self.source.scale is None else asdict(self.source.scale)
+        return {"trained_with": self.trained_with, "expression": expression, "scale": scale}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
         self._encoders.trained_with = {name: dict(record) for name, record in state["trained_with"].items()}
         self.expression = None if state["expression"] is None else ExpressionFeatures.from_state(state["expression"])
+        scale = state["scale"]
+        self.source = replace(self.source, scale=None if scale is None else StoredScale.from_state(scale))
 
     def _check_writable(self, adata: "AnnData", names: "Collection[str]") -> None:
         """Refuse data that the embeddings of these modalities cannot be written to."""

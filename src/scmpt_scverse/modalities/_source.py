@@ -12,6 +12,7 @@ from scmpt_scverse.pp import (
     ExpressionReader,
     Organism,
     Orthologs,
+    StoredScale,
     checked_organism,
     gene_names_of,
     gene_symbols_of,
@@ -53,6 +54,8 @@ class ExpressionSource:
         The source of the training data, where this one is of a query that is organised otherwise.
     panel
         Gene symbols of the genes that are read, in the order of `genes`; `None` reads all that data have.
+    scale
+        How the values of the training data are stored, where that is no usual way.
     """
 
     layer: str | None
@@ -61,6 +64,7 @@ class ExpressionSource:
     organism: Organism = HUMAN
     set_up: "ExpressionSource | None" = None
     panel: "StrArray | None" = None
+    scale: StoredScale | None = None
 
     @classmethod
     def registered(cls, registry: "Mapping[str, Any]", genes: "StrArray | None" = None) -> Self:
@@ -121,7 +125,12 @@ class ExpressionSource:
     def reader(self, adata: "AnnData") -> ExpressionReader:
         """Reads the expression of some data; raises as :meth:`check` and :class:`scmpt_scverse.pp.ExpressionReader`."""
         self.check(adata)
-        return ExpressionReader(adata, **self.arguments, reference_genes=self.genes, only_genes=self.panel)
+        return ExpressionReader(adata, **self.arguments, **self.reference)
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What readers take over from the training data."""
+        return {"reference_genes": self.genes, "only_genes": self.panel, "usual_scale": self.scale}
 
     def symbols(self, adata: "AnnData") -> "StrArray":
         """The gene symbol of every column of some data, as :meth:`reader` reads them."""

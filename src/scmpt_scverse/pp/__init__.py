@@ -74,5 +74,6 @@ from scmpt_scverse.pp._stored_matrix import (
     csr_block as csr_block,
     row_sliceable as row_sliceable,
 )
+from scmpt_scverse.pp._stored_scale import StoredScale as StoredScale
 
 __all__ = ["Orthologs", "cell_sentences", "map_orthologs"]

@@ -73,6 +73,8 @@ class ExpressionReader:
     only_genes
         Gene symbols to read, such as those of a panel; other columns are left out, as if the data did not have them.
         `None` reads all.
+    usual_scale
+        How a model's training data are stored, for cells that are too few to tell.
 
     Raises
     ------
@@ -99,12 +101,14 @@ class ExpressionReader:
         organism: Organism = HUMAN,
         reference_genes: "StrArray | None" = None,
         only_genes: "StrArray | None" = None,
+        usual_scale: StoredScale | None = None,
     ) -> None:
         if layer is not None:
             check_key(layer, [key for key in adata.layers if key is not None], "adata.layers")
         self.where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
         self._raw_hint = " `adata.raw` holds data: `adata.raw.to_adata()` may be what you want." if adata.raw else ""
         self._matrix = row_sliceable(adata.X if layer is None else adata.layers[layer], self.where, self._raw_hint)
+        self._usual_scale = usual_scale
         self.n_obs: int = adata.n_obs
         if self.n_obs == 0:
             raise ValueError("Expected at least one cell; found an AnnData with 0 observations.")
@@ -154,8 +158,8 @@ class ExpressionReader:
 
     def _checked(self, block: Any) -> GeneExpression:
         block = self._valid(block)
-        if self._scale is not None:
-            block = self._scale(block)
+        if self.scale is not None:
+            block = self.scale(block)
         without_symbol = self._without_symbol(block) if self.n_without_symbol else None
         return GeneExpression(self._over_genes(block), self.genes, without_symbol)
 
@@ -166,7 +170,7 @@ class ExpressionReader:
         return block
 
     @cached_property
-    def _scale(self) -> StoredScale | None:
+    def scale(self) -> StoredScale | None:
         """How stored values are read; found once, from some cells and all their genes."""
         starts = np.linspace(0, max(0, self.n_obs - _CELLS_PER_RUN), _N_RUNS).astype(int)
         stops = np.minimum(starts + _CELLS_PER_RUN, self.n_obs)
@@ -176,7 +180,8 @@ class ExpressionReader:
         for start, stop in runs:
             with suppress(ValueError):  # which is raised where these cells are read
                 some.append(self._valid(self._matrix[start:stop]))
-        return StoredScale.of(some)
+        found, usual = StoredScale.of(some), self._usual_scale
+        return usual if found is None and usual is not None and some and usual.is_of(some) else found
 
     def _without_symbol(self, block: sparse.csr_matrix) -> "FloatArray":
         sums: FloatArray = block @ (self._column_of < 0).astype(np.float64)

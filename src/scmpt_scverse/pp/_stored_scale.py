@@ -1,8 +1,8 @@
 """On which scale expression is stored, where its cells tell, so that every part of this package reads one scale."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -36,10 +36,13 @@ class StoredScale:
     is_whole
         Whether that something is counts, which are read instead. Otherwise cells were divided by their totals, and
         are brought to 10,000 and its natural logarithm, or without a logarithm to a million.
+    totals
+        What they were divided to have, where they were.
     """
 
     base: float | None
     is_whole: bool = False
+    totals: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, blocks: Iterable[sparse.csr_matrix]) -> Self | None:
@@ -52,15 +55,29 @@ class StoredScale:
         if not sum(block.shape[0] for block in some):
             return None
         cells = _distinct(sparse.vstack(some, format="csr"))
+        base: float | None
         for base in _BASES:
             if _are_whole(_undone(cells.data, base)):
                 return cls(base, is_whole=True)
         for base in (None, *_BASES):
-            totals = _totals(cells, _undone(cells.data, base))
-            if _have_few_totals(totals):
+            totals = _few_totals(_totals(cells, _undone(cells.data, base)))
+            if totals:
                 is_expected = base == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
-                return None if is_expected else cls(base)
+                return None if is_expected else cls(base, totals=totals)
         return None
+
+    def is_of(self, blocks: Iterable[sparse.csr_matrix]) -> bool:
+        """Whether some cells, over all their genes, have these totals: a cell alone does not tell what it has."""
+        cells = sparse.vstack(list(blocks), format="csr")
+        cells = cells[_looks_logarithmic(cells)]
+        totals = _totals(cells, _undone(cells.data, self.base))
+        known = np.array(self.totals)[:, None]
+        return bool(len(totals) and (np.abs(totals - known) <= _SPREAD * known).any(axis=0).all())
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The inverse of `dataclasses.asdict`, also of what JSON makes of it."""
+        return cls(state["base"], bool(state["is_whole"]), tuple(map(float, state["totals"])))
 
     def __call__(self, block: sparse.csr_matrix) -> sparse.csr_matrix:
         """Some cells over all their genes; those of counts stay as they are."""
@@ -114,13 +131,15 @@ def _are_whole(values: "FloatArray") -> bool:
     return bool(len(exact) and (np.abs(exact - np.rint(exact)) < _ROUNDING).all())
 
 
-def _have_few_totals(totals: "FloatArray") -> bool:
-    """Whether cells were divided to have one total, or one in each of a few batches."""
+def _few_totals(totals: "FloatArray") -> tuple[float, ...]:
+    """The one total that cells were divided to have, or that of each of a few batches; empty where there is none."""
     totals = np.sort(totals[totals > 0])
     if len(totals) < 2:
-        return False
+        return ()
     starts = np.flatnonzero(np.concatenate([[True], np.diff(totals) > _GAP * totals[1:]]))
     stops = np.append(starts[1:], len(totals))
     sizes = stops - starts
     is_one = (totals[stops - 1] <= (1 + _SPREAD) * totals[starts]) & (sizes >= max(2, _LEAST_SAME * len(totals)))
-    return bool(sizes[is_one].sum() >= _LEAST_IN_ALL * len(totals))
+    if sizes[is_one].sum() < _LEAST_IN_ALL * len(totals):
+        return ()
+    return tuple(float(total) for total in totals[(starts + stops)[is_one] // 2])

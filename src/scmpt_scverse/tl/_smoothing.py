@@ -25,7 +25,7 @@ from scmpt_scverse.tl._graph import SPATIAL_GRAPH, stored_graph
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
 
 #: Tried for `strength="fit"`; 0 changes nothing, and is taken where neighbours do not help.
 STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -104,7 +104,7 @@ def smooth_probabilities(
     laplacian = _laplacian(laplacian_of[is_known][:, is_known])
     labels = _labels(adata, table, PredictionKeys.from_prefix(key).prediction, labels_key)
     if strength == "fit":
-        truth = _codes(adata, labels_key, labels)[is_known]
+        truth = _codes(adata, labels_key, labels, is_known)
         found = {each: _smoothed(laplacian, before[is_known], each) for each in STRENGTHS}
         taken = min(found, key=lambda each: _cross_entropy(found[each], truth))
         smooth = found[taken]
@@ -166,16 +166,16 @@ def _labels(adata: "AnnData", table: pd.DataFrame, predicted_key: str, labels_ke
     return np.array(labels_of_names(names, labels, table.index.name), dtype=object)
 
 
-def _codes(adata: "AnnData", labels_key: str | None, labels: "StrArray") -> "IntArray":
-    """Column of each cell's known label, -1 for none."""
+def _codes(adata: "AnnData", labels_key: str | None, labels: "StrArray", is_read: "BoolArray") -> "IntArray":
+    """Column of the known label of each cell that has probabilities, -1 for none."""
     if labels_key is None:
         raise ValueError("`strength='fit'` needs known labels. Pass `labels_key=`, or a number as `strength`.")
     check_key(labels_key, adata.obs.columns, "adata.obs")
-    codes = pd.Index(labels).get_indexer(pd.Index(labels_or(adata.obs[labels_key], ""), dtype=object))
+    codes = pd.Index(labels).get_indexer(pd.Index(labels_or(adata.obs[labels_key], ""), dtype=object))[is_read]
     if not (codes >= 0).any():
         raise ValueError(
-            f"No cell of `adata.obs[{labels_key!r}]` has a label that the model knows. Pass a column with known labels "
-            "of some cells, or a number as `strength`."
+            f"No cell with probabilities has a label that the model knows in `adata.obs[{labels_key!r}]`. Pass a "
+            "column with known labels of some of these cells, or a number as `strength`."
         )
     return codes
 
