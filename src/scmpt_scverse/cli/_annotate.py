@@ -79,7 +79,7 @@ def annotate(
     The cells need no label column, and their genes may be others, or in another order, than those learned from. A text
     model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
 
-    Examples: `scmpt annotate blood-mini query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
+    Examples: `scmpt annotate my_model query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
     --labels "B cell" --labels monocyte --labels "T cell"`, `scmpt annotate my_model mouse.h5ad out.h5ad --organism
     mouse`
     """

@@ -306,12 +306,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
 
     @classmethod
     def from_pretrained(cls, name: "StrPath") -> Self:
-        """Open a pretrained model: `"blood-mini"`, which comes with this package, or a folder.
+        """Open a trained model, without the data that it was made with.
 
         Parameters
         ----------
         name
-            Name, folder that :meth:`save` wrote, or `"hf:org/name"`.
+            Folder that :meth:`save` wrote, or `"hf:org/name"` on the Hugging Face hub.
 
         Raises
         ------
@@ -319,15 +319,6 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
             There is no such model.
         ValueError
             It is of another class, such as a text model.
-
-        Examples
-        --------
-        >>> from scmpt_scverse import SCMPT, datasets
-        >>> adata = datasets.pbmc68k_reduced()
-        >>> model = SCMPT.from_pretrained("blood-mini")
-        >>> model.annotate(adata)
-        >>> "B cell" in adata.obs["scmpt_prediction"].cat.categories
-        True
         """
         opened = cls.load(str(checked_pretrained(name, SCMPT.__name__)), adata=False)
         opened._loaded_from = str(name)
