@@ -351,7 +351,11 @@ def main() -> None:
     if not arguments.development:
         file = arguments.results / "zero_shot.json"
         kept = json.loads(file.read_text())["rows"] if arguments.sets and file.exists() else []
-        rows = [row for row in kept if row["set"] not in tests] + rows
+        order = list(TESTS)
+        rows = sorted(
+            [*(row for row in kept if row["set"] not in tests), *rows],
+            key=lambda row: (row["seed"], order.index(row["set"])),
+        )
         record = {"rows": rows, "seconds": time.perf_counter() - start, **machine_record(("scmpt-scverse", "torch"))}
         file.write_text(json.dumps(record, indent=1) + "\n")
 
