@@ -53,7 +53,7 @@ def test_counts_are_read_alike_whatever_was_done_to_them(counts: AnnData, pipeli
     before = adata.X.copy()
 
     np.testing.assert_allclose(_read(adata), _read(counts), rtol=2e-4, atol=1e-4)
-    assert (adata.X != before).nnz == 0
+    assert (before != adata.X).nnz == 0
 
 
 def test_batches_may_have_been_divided_apart(counts: AnnData) -> None:

@@ -55,11 +55,12 @@ class StoredScale:
         for base in _BASES:
             if _are_whole(_undone(cells.data, base)):
                 return cls(base, is_whole=True)
-        for base in (None, *_BASES):
-            totals = _totals(cells, _undone(cells.data, base))
+        scales: list[float | None] = [None, *_BASES]
+        for scale in scales:
+            totals = _totals(cells, _undone(cells.data, scale))
             if _have_few_totals(totals):
-                is_expected = base == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
-                return None if is_expected else cls(base)
+                is_expected = scale == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
+                return None if is_expected else cls(scale)
         return None
 
     def __call__(self, block: sparse.csr_matrix) -> sparse.csr_matrix:
