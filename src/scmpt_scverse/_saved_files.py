@@ -23,6 +23,8 @@ FORMAT = 1
 _JSON, _ARRAYS, _PICKLE = "model.json", "model.safetensors", "model.pt"
 #: Key in both files of what says that they are of one model.
 _PAIR = "pair"
+#: In the file of arrays, what they were when it was written, so that a copy that went wrong is told.
+_DIGEST = "sha256"
 _ARRAY, _FRAME = "__array__", "__frame__"
 #: What building a model of other values raises; a `ValueError` may be for the user.
 _OF_DAMAGE: tuple[type[Exception], ...] = (
@@ -40,7 +42,7 @@ def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: M
     # own, so that no link that somebody put there is followed.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".scmpt-") as beside:
         try:
-            save_file(plain, Path(beside) / _ARRAYS, metadata={_PAIR: pair})
+            save_file(plain, Path(beside) / _ARRAYS, metadata={_PAIR: pair, _DIGEST: pair})
         except SafetensorError as error:  # what it makes of a full disk
             raise OSError(f"Expected to write into {folder}; found that this cannot be done ({error}).") from error
         (Path(beside) / _JSON).write_text(text, encoding="utf-8")
@@ -67,22 +69,24 @@ def read_model(
     _check_names(content, names, folder)
     try:
         with safe_open(folder / f"{prefix}{_ARRAYS}", framework="numpy") as file:
-            pair = (file.metadata() or {}).get(_PAIR)
+            written = file.metadata() or {}
         arrays = load_file(folder / f"{prefix}{_ARRAYS}")
     # safetensors raises all sorts of things for files that are cut short, none of theirs, or crafted.
     except Exception as error:
         if _is_of_system(error):
             raise
         raise damaged(folder, error) from error
-    if pair is not None and _PAIR in content and content[_PAIR] != pair:
+    if _PAIR in written and _PAIR in content and content[_PAIR] != written[_PAIR]:
         raise damaged(folder, f"{_JSON} and {_ARRAYS} are of two models: saving one over the other was interrupted")
+    if _DIGEST in written and _digest(arrays) != written[_DIGEST]:
+        raise damaged(folder, f"numbers in {_ARRAYS} are others than those that were written")
     return content, arrays
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:
-    """Hexadecimal sha256 of named arrays."""
+    """Hexadecimal sha256 of named arrays, in whatever order."""
     digest = hashlib.sha256()
-    for name, values in arrays.items():
+    for name, values in sorted(arrays.items()):
         digest.update(f"{name} {values.dtype} {values.shape} ".encode() + values.tobytes())
     return digest.hexdigest()
 

@@ -94,6 +94,18 @@ def test_weights_of_other_shapes_and_types_are_refused(folder: Path) -> None:
     assert n_tried > 20
 
 
+@pytest.mark.parametrize("place", [0.3, 0.999])
+def test_a_number_that_changed_on_the_way_is_refused(folder: Path, place: float) -> None:
+    """Of 64 kB or a gigabyte, one bit: a model with it may well load, and predict."""
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    header = 8 + int.from_bytes(content[:8], "little")
+    content[header + int(place * (len(content) - header))] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"numbers in model\.safetensors are others than those that were written"):
+        SCMPT.load(str(folder), adata=False)
+
+
 def test_a_header_that_lies_is_refused(folder: Path) -> None:
     file = folder / "model.safetensors"
     whole = file.read_bytes()

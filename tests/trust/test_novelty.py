@@ -58,6 +58,20 @@ def test_modalities_have_the_same_say_whatever_their_unit() -> None:
     assert squares.sum() == pytest.approx(2 * 90, rel=1e-4)
 
 
+@pytest.mark.parametrize("n_obs", [100, 300])
+def test_cells_like_those_of_training_score_evenly_with_more_features_than_cells(n_obs: int) -> None:
+    """Training cells spread more than others along axes that were learned from them."""
+    centres = np.random.default_rng(7).normal(size=(3, 1000))
+    noise = np.random.default_rng(8)
+    sets = [
+        {"a": (centres[np.arange(n) % 3] + 3 * noise.normal(size=(n, 1000))).astype(np.float32)} for n in (n_obs, 600)
+    ]
+    scores = Novelty.fit(sets[0], np.arange(n_obs) % 3).scores(sets[1])
+    assert 0.35 < scores.mean() < 0.7
+    assert 0.01 < (scores > 0.95).mean() < 0.2
+    assert (scores == 0).mean() < 0.05
+
+
 @pytest.mark.parametrize("n_obs", [60, 150])
 def test_cells_like_those_of_training_score_evenly(n_obs: int) -> None:
     """Distances of training cells are to means that they are no part of; else new cells would all seem novel."""

@@ -55,15 +55,15 @@ class StoredScale:
         if not sum(block.shape[0] for block in some):
             return None
         cells = _distinct(sparse.vstack(some, format="csr"))
-        base: float | None
         for base in _BASES:
             if _are_whole(_undone(cells.data, base)):
                 return cls(base, is_whole=True)
-        for base in (None, *_BASES):
-            totals = _few_totals(_totals(cells, _undone(cells.data, base)))
+        scales: list[float | None] = [None, *_BASES]
+        for scale in scales:
+            totals = _few_totals(_totals(cells, _undone(cells.data, scale)))
             if totals:
-                is_expected = base == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
-                return None if is_expected else cls(base, totals=totals)
+                is_expected = scale == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
+                return None if is_expected else cls(scale, totals=totals)
         return None
 
     def is_of(self, blocks: Iterable[sparse.csr_matrix]) -> bool:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 N_REFERENCES = 2000
 #: Principal axes of each modality; beyond them there is more noise than type.
 _N_AXES = 50
+#: Parts of the training cells, each compared with what the others tell.
+_N_FOLDS = 5
 #: Directions of less variance than this share of the largest are rounding.
 _SMALLEST_SHARE = 1e-7
 _AXES = "axes."
@@ -31,7 +33,7 @@ class Novelty:
     axes
         Principal axes of each modality, scaled so that all have the same total variance, `{modality: (dim, n_axes)}`.
     usual
-        Distances of training cells to means that they are no part of, ascending, shape `(n_references,)`.
+        Distances of training cells to what was learned without them, ascending, shape `(n_references,)`.
     means
         Of each label, shape `(n_labels, n_axes)`.
     precision
@@ -63,21 +65,21 @@ class Novelty:
             "say what is usual",
             "Train on more cells, or do not rely on novelty.",
         )
-        axes = {}
-        for name, values in inputs.items():
-            squares, directions = _principal_axes(values)
-            spread = np.sqrt(squares.sum() / len(values))
-            axes[name] = (directions / (spread if spread > 0 else 1)).astype(np.float32)
-        coordinates = _along(inputs, axes)
-        # Cells are nearer to means that they are part of, so the usual distances are those to means of the other half.
-        halves = np.arange(len(codes)) % 2 == 0
-        usual = [
-            _distances(coordinates[~half], *_labels_in_space(coordinates[half], codes[half]))
-            for half in (halves, ~halves)
-            if half.any() and not half.all()
-        ]
+        axes, means, precision = _fitted(inputs, codes)
+        # Cells are nearer to means, and spread more along axes, that they have a part in, so the usual distances are
+        # those of cells to what the others tell.
+        folds = np.empty(len(codes), dtype=np.int64)
+        folds[np.argsort(codes, kind="stable")] = np.arange(len(codes)) % _N_FOLDS  # every label in all of them
+        usual = []
+        for fold in np.unique(folds):
+            is_out = folds == fold
+            if not is_out.all():
+                others = {name: values[~is_out] for name, values in inputs.items()}
+                own_axes, *labels = _fitted(others, codes[~is_out])
+                out = {name: values[is_out] for name, values in inputs.items()}
+                usual.append(_distances(_along(out, own_axes), *labels))
         every = np.sort(np.concatenate(usual)) if usual else np.zeros(1, dtype=np.float32)
-        return cls(axes, every, *_labels_in_space(coordinates, codes))
+        return cls(axes, every, means, precision)
 
     def coordinates(self, inputs: "Mapping[str, FloatArray]") -> "FloatArray":
         """Standardised modalities along the axes, side by side; shape `(n_obs, n_axes)`."""
@@ -105,6 +107,18 @@ class Novelty:
         """The inverse of :meth:`arrays`."""
         axes = {key.removeprefix(_AXES): values for key, values in arrays.items() if key.startswith(_AXES)}
         return cls(axes, arrays["usual"], arrays["means"], arrays["precision"])
+
+
+def _fitted(
+    inputs: "Mapping[str, FloatArray]", codes: "IntArray"
+) -> "tuple[dict[str, FloatArray], FloatArray, FloatArray]":
+    """Axes of each modality, and along them the means of labels and the inverse of their covariance."""
+    axes = {}
+    for name, values in inputs.items():
+        squares, directions = _principal_axes(values)
+        spread = np.sqrt(squares.sum() / len(values))
+        axes[name] = (directions / (spread if spread > 0 else 1)).astype(np.float32)
+    return axes, *_labels_in_space(_along(inputs, axes), codes)
 
 
 def _principal_axes(values: "FloatArray") -> "tuple[FloatArray, FloatArray]":
