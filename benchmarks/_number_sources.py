@@ -19,6 +19,13 @@ from _generation_numbers import generation_numbers, generation_tables
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
 from _panel_numbers import panel_numbers, sizes_table, tissue_table
+from _reference_numbers import (
+    outside_table,
+    reference_numbers,
+    studies_table,
+    trust_table as reference_trust_table,
+    types_table,
+)
 from _spatial_numbers import recall_table, spatial_numbers, spatial_table
 from _species_numbers import species_table
 from _speed_numbers import GPU, MACHINES, gpu_table, speed_numbers, speed_table
@@ -49,6 +56,7 @@ _STORED = (
     "mutation",
     "panels",
     "pretraining_leak",
+    "references",
     "spatial",
     "species",
     "unseen_types",
@@ -80,6 +88,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
             *generation_numbers(results["generation"]),
             *_mutation(results["mutation"]),
             *panel_numbers(results["panels"]),
+            *reference_numbers(results["references"]),
             *spatial_numbers(results["spatial"]),
             *speed_numbers(results),
             *zero_shot_numbers(results["zero_shot"]),
@@ -121,6 +130,10 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "few_shot.gains": few_shot_gains(results["few_shot"]),
         "panels.tissue": tissue_table(results["panels"]),
         "panels.sizes": sizes_table(results["panels"]),
+        "reference.studies": studies_table(results["references"]["blood-mini"]),
+        "reference.types": types_table(results["references"]["blood-mini"]),
+        "reference.trust": reference_trust_table(results["references"]["blood-mini"]),
+        "reference.outside": outside_table(results["references"]["blood-mini"]),
         "spatial": spatial_table(results["spatial"]),
         "spatial.recall": recall_table(results["spatial"]),
         "species": species_table(results["species"]),

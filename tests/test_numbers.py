@@ -48,6 +48,7 @@ NOT_MEASURED = {
     "scmpt.md": {"1e-4", "1e-5", "1e-3"},
     "faq.md": {"0.9"},
     "releasing.md": {"1.0"},
+    "reference_models.md": {"95 %"},
     "report.md": {"0.5", "0.95", "6 MB"},
 }
 
