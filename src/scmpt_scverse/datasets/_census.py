@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,13 @@ import pandas as pd
 from scipy import sparse
 from tqdm.auto import tqdm
 
-from scmpt_scverse._checks import check_key, check_positive, check_seed, list_some, type_name, warn_user
+from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse._folders import check_file
 from scmpt_scverse._h5ad import check_storable, check_suffix, write_in_parts, written_whole
-from scmpt_scverse._labels import capped, labels_or, reads_missing
 from scmpt_scverse._slots import UNS_KEYS
 from scmpt_scverse._storable import storable
-from scmpt_scverse.datasets._soma import DEFAULT_RELEASE, check_filter, matrix_of, opened_experiment
+from scmpt_scverse.datasets._census_query import JOINID, CellQuery, chosen_cells
+from scmpt_scverse.datasets._soma import DEFAULT_RELEASE, matrix_of, opened_experiment
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray, StrPath
 
 _MEASUREMENT, _LAYER = "RNA", "raw"
-#: In the Census: whether this is the one copy of a cell that several studies have; expressed genes of a cell.
-_PRIMARY, _NNZ = "is_primary_data", "nnz"
-_JOINID = "soma_joinid"
 #: Cells that are read at a time; 100 to 300 MB on their way into the file.
 _CHUNK_SIZE = 4096
 #: Compressed, a value and its column take at least so many bytes.
@@ -38,48 +35,6 @@ _BYTES_PER_VALUE = 2
 _SYMBOLS, _GENE_IDS, _CELL_NAMES = "feature_name", ("feature_id", "var_id"), "obs_id"
 #: Of a column that becomes the names of the genes.
 _NAME = "_name"
-
-
-@dataclass(frozen=True)
-class _Query:
-    """Which cells; the arguments of :func:`census_labels`, checked."""
-
-    obs_filter: str | None
-    source: str
-    organism: str
-    labels_key: str
-    max_cells_per_label: int | None
-    batch_key: str | None
-    primary_only: bool
-    seed: int
-
-    def __post_init__(self) -> None:
-        for argument in ("obs_filter", "batch_key"):
-            value = getattr(self, argument)
-            if value is not None and not isinstance(value, str):
-                raise TypeError(f"Expected text or None as `{argument}`; found {type_name(value)}.")
-        check_seed(self.seed)
-        if self.max_cells_per_label is not None:
-            check_positive(self.max_cells_per_label, "max_cells_per_label")
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Cells of a query.
-
-    Attributes
-    ----------
-    rows
-        Their numbers in the experiment, ascending, shape `(n_obs,)`.
-    labels
-        One row per label; see :func:`census_labels`.
-    n_values
-        Expressed genes of all of them together; `None` where the experiment does not tell.
-    """
-
-    rows: "IntArray"
-    labels: pd.DataFrame
-    n_values: int | None
 
 
 def census_labels(
@@ -133,9 +88,9 @@ def census_labels(
     ValueError
         The filter cannot be understood, or no cell with a label passes it.
     """
-    query = _Query(obs_filter, str(source), organism, labels_key, max_cells_per_label, batch_key, primary_only, seed)
+    query = CellQuery(obs_filter, str(source), organism, labels_key, max_cells_per_label, batch_key, primary_only, seed)
     with opened_experiment(query.source, organism) as experiment:
-        return _choose(experiment.obs, query).labels
+        return chosen_cells(experiment.obs, query).labels
 
 
 def fetch_census(
@@ -194,11 +149,11 @@ def fetch_census(
     path = Path(path)
     check_suffix(path)
     check_file(path)
-    query = _Query(obs_filter, str(source), organism, labels_key, max_cells_per_label, batch_key, primary_only, seed)
+    query = CellQuery(obs_filter, str(source), organism, labels_key, max_cells_per_label, batch_key, primary_only, seed)
     with opened_experiment(query.source, organism) as experiment:
         matrix = matrix_of(experiment, measurement, layer)
         var = _var(experiment.ms[measurement].var, genes)
-        chosen = _choose(experiment.obs, query)
+        chosen = chosen_cells(experiment.obs, query)
         _check_room(path.absolute().parent, chosen.n_values if genes is None else None)
         cells = _cells(experiment.obs, chosen.rows, var, query)
         check_storable(cells)
@@ -208,62 +163,9 @@ def fetch_census(
     return chosen.labels
 
 
-def _choose(obs: Any, query: _Query) -> _Chosen:
-    """Find the cells of a query in the table of cells, of which only the columns that decide are read."""
-    columns = list(obs.schema.names)
-    check_key(query.labels_key, columns, "experiment.obs")
-    is_capped = query.max_cells_per_label is not None
-    if is_capped and query.batch_key is not None:
-        check_key(query.batch_key, columns, "experiment.obs", hint=" Pass `batch_key=None` to draw from all alike.")
-    conditions = []
-    if query.obs_filter is not None:
-        check_filter(obs, query.obs_filter)
-        conditions.append(f"({query.obs_filter.strip()})")
-    if query.primary_only and _PRIMARY in columns:
-        conditions.append(f"{_PRIMARY} == True")
-    ids = f"{query.labels_key}_ontology_term_id"
-    batch = query.batch_key if is_capped else None
-    read = [_JOINID, query.labels_key, *(name for name in (batch, _NNZ, ids) if name in columns)]
-    table = obs.read(value_filter=" and ".join(conditions) or None, column_names=list(dict.fromkeys(read))).concat()
-    found = table.to_pandas().sort_values(_JOINID, ignore_index=True)
-    column = found[query.labels_key].astype("category")
-    names = labels_or(column.cat.categories, "")
-    is_label = np.array([bool(name) and not reads_missing(name) for name in names], dtype=bool)
-    codes = column.cat.codes.to_numpy().astype(np.int64)
-    usable = np.flatnonzero((codes >= 0) & np.append(is_label, False)[codes])
-    if not len(usable):
-        _raise_empty(query, len(found))
-    taken: IntArray = usable
-    if query.max_cells_per_label is not None:
-        batches = None if batch is None else found[batch].astype("category").cat.codes.to_numpy()
-        taken = capped(codes, usable, query.max_cells_per_label, batches=batches, seed=query.seed)
-    counts = pd.DataFrame(
-        {
-            "n_found": np.bincount(codes[codes >= 0], minlength=len(names)),
-            "n_cells": np.bincount(codes[taken], minlength=len(names)),
-        },
-        index=pd.Index(names, name=query.labels_key),
-    )
-    if ids in columns:
-        of_label = found.groupby(query.labels_key, observed=True)[ids].first()
-        counts["ontology_id"] = labels_or(of_label.reindex(column.cat.categories).astype(object), "")
-    counts = counts[counts["n_found"] > 0].sort_values("n_found", ascending=False, kind="stable")
-    n_values = int(found[_NNZ].to_numpy()[taken].sum()) if _NNZ in columns else None
-    return _Chosen(found[_JOINID].to_numpy()[taken], counts, n_values)
-
-
-def _raise_empty(query: _Query, n_found: int) -> None:
-    what = "cells with a label" if n_found else "cells"
-    found = f"{n_found} cells without one in {query.labels_key!r}" if n_found else "none"
-    raise ValueError(
-        f"Expected {what} that pass {query.obs_filter!r} in {query.source!r}; found {found}. Change the filter"
-        f"{', or pass `primary_only=False`' if query.primary_only else ''}."
-    )
-
-
 def _var(table: Any, genes: Sequence[str] | None) -> pd.DataFrame:
     """Genes by their numbers in the experiment, with a column of names that no two share."""
-    var = table.read().concat().to_pandas().set_index(_JOINID).sort_index()
+    var = table.read().concat().to_pandas().set_index(JOINID).sort_index()
     id_key = next((key for key in _GENE_IDS if key in var), None)
     if id_key is None:
         raise ValueError(
@@ -290,11 +192,11 @@ def _var(table: Any, genes: Sequence[str] | None) -> pd.DataFrame:
     return var.assign(**{_NAME: names})
 
 
-def _cells(obs: Any, rows: "IntArray", var: pd.DataFrame, query: _Query) -> "AnnData":
+def _cells(obs: Any, rows: "IntArray", var: pd.DataFrame, query: CellQuery) -> "AnnData":
     """The cells without their expression."""
     import anndata as ad
 
-    table = obs.read(coords=(rows,)).concat().to_pandas().set_index(_JOINID).loc[rows]
+    table = obs.read(coords=(rows,)).concat().to_pandas().set_index(JOINID).loc[rows]
     names = table.pop(_CELL_NAMES) if _CELL_NAMES in table else pd.Series(table.index)
     table.index = pd.Index(names.astype(str), name=None)
     for name, column in table.items():
