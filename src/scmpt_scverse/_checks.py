@@ -245,8 +245,9 @@ def downloaded_json(file: Path, kind: type = dict) -> Any:
     except ValueError as error:  # malformed JSON, or bytes that are not text
         raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
     if not isinstance(content, kind):
+        expected = "a JSON object" if kind is dict else f"a JSON {kind.__name__}"
         raise ValueError(
-            f"Expected a {kind.__name__} in {str(file)!r}; found {type_name(content)}. Download the folder again."
+            f"Expected {expected} in {str(file)!r}; found {type_name(content)}. Download the folder again."
         )
     return content
 

@@ -21,10 +21,9 @@ from scmpt_scverse._checks import MOST_LEVELS, is_of_machine, list_some, parsed_
 #: Raised when older versions cannot read what is written.
 FORMAT = 1
 _JSON, _ARRAYS, _PICKLE = "model.json", "model.safetensors", "model.pt"
-#: Key in both files of what says that they are of one model.
-_PAIR = "pair"
-#: In the file of arrays, what they were when it was written, so that a copy that went wrong is told.
-_DIGEST = "sha256"
+#: Keys in the file of JSON, and in that of arrays, of the digest of the arrays: it says that both are of one model, and
+#: that the arrays have not changed since. Older files of arrays have the first key, with a digest of another kind.
+_PAIR, _DIGEST = "pair", "sha256"
 _ARRAY, _FRAME = "__array__", "__frame__"
 #: What building a model of other values raises; a `ValueError` may be for the user.
 _OF_DAMAGE: tuple[type[Exception], ...] = (
@@ -42,7 +41,7 @@ def write_model(folder: Path, prefix: str, content: Mapping[str, Any], arrays: M
     # own, so that no link that somebody put there is followed.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".scmpt-") as beside:
         try:
-            save_file(plain, Path(beside) / _ARRAYS, metadata={_PAIR: pair, _DIGEST: pair})
+            save_file(plain, Path(beside) / _ARRAYS, metadata={_DIGEST: pair})  # one key: several come in any order
         except SafetensorError as error:  # what it makes of a full disk
             raise OSError(f"Expected to write into {folder}; found that this cannot be done ({error}).") from error
         (Path(beside) / _JSON).write_text(text, encoding="utf-8")
@@ -76,7 +75,8 @@ def read_model(
         if _is_of_system(error):
             raise
         raise damaged(folder, error) from error
-    if _PAIR in written and _PAIR in content and content[_PAIR] != written[_PAIR]:
+    pair = written.get(_DIGEST, written.get(_PAIR))
+    if pair is not None and _PAIR in content and content[_PAIR] != pair:
         raise damaged(folder, f"{_JSON} and {_ARRAYS} are of two models: saving one over the other was interrupted")
     if _DIGEST in written and _digest(arrays) != written[_DIGEST]:
         raise damaged(folder, f"numbers in {_ARRAYS} are others than those that were written")

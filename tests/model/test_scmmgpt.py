@@ -50,7 +50,7 @@ def test_annotate_writes_its_slots_and_nothing_else(model: SCMMGPT, query: AnnDa
     of_levels = ("backed_off", "backed_off_id", "backed_off_confidence")
     assert set(query.obs) - set(before.obs) == {f"scmmgpt_{part}" for part in (*of_labels, *of_levels)}
     assert set(query.obsm) == {"scmmgpt_scores"}
-    assert not query.uns
+    assert {name: list(of) for name, of in query.uns.items()} == {"scmpt": ["annotations"]}
     assert (query.X != before.X).nnz == 0
 
 
