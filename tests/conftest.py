@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import scvi
+import torch
 from anndata import AnnData
 from tests._adata import LABELS_KEY
 from tests._llm import ChatServer, make_language_model, running_chat_server
@@ -34,6 +35,15 @@ def _many_cores() -> Iterator[None]:
 def _no_seed_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sets for all of scvi-tools must not reach the next one, whichever that is."""
     monkeypatch.setattr(scvi.settings, "_seed", None)
+
+
+@pytest.fixture(autouse=True)
+def _threads_of_the_start() -> Iterator[None]:
+    """A test that ends with more threads than it began with would slow all that follow: processes share the cores."""
+    n_threads = torch.get_num_threads()
+    yield
+    if torch.get_num_threads() != n_threads:
+        torch.set_num_threads(n_threads)
 
 
 @pytest.fixture(scope="session")
