@@ -14,6 +14,8 @@ from tests._scgpt_folder import make_scgpt_folder
 from scmpt_scverse import SCMPT, datasets, encoders, tl
 from scmpt_scverse._folders import CACHE_VARIABLE
 
+N_THREADS = torch.get_num_threads()
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -38,12 +40,10 @@ def _no_seed_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _threads_of_the_start() -> Iterator[None]:
-    """A test that ends with more threads than it began with would slow all that follow: processes share the cores."""
-    n_threads = torch.get_num_threads()
-    yield
-    if torch.get_num_threads() != n_threads:
-        torch.set_num_threads(n_threads)
+def _threads_of_the_start() -> None:
+    """A test that leaves more threads than there were would slow all that follow: processes share the cores."""
+    if torch.get_num_threads() != N_THREADS:
+        torch.set_num_threads(N_THREADS)
 
 
 @pytest.fixture(scope="session")
