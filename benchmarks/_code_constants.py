@@ -38,6 +38,8 @@ _PLACES = {
     "probe.n_splits": ("tl/_linear_probe.py", "linear_probe(n_splits)"),
     "ray.n_chunks_per_worker": ("streaming/_ray.py", "_CHUNKS_PER_WORKER"),
     "ray.n_retries": ("streaming/_ray.py", "_MAX_RETRIES"),
+    "refine.cells_per_neighbour": ("zero_shot/_neighbourhood.py", "CELLS_PER_NEIGHBOUR"),
+    "refine.n_neighbours": ("zero_shot/_neighbourhood.py", "N_NEIGHBOURS"),
 }
 
 
@@ -47,6 +49,7 @@ def constants() -> dict[str, str]:
     values = {name: literal(_PACKAGE / file, path) for name, (file, path) in _PLACES.items()}
     values["counts.n_genes"] = literal(_PACKAGE / "modalities" / "_modality.py", "_COUNTS_OPTIONS")["n_genes"]
     values["encoder.min_expression_percent"] = 100 * values.pop("encoder.min_expression")
+    values["refine.fewest_cells"] = 2 * values["refine.cells_per_neighbour"]  # a cell and one other
     values |= {
         "accuracy.n_folds": _accuracy_sets.N_FOLDS,
         "accuracy.few_cells": _accuracy_sets.FEW_CELLS,
