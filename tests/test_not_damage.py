@@ -13,7 +13,8 @@ import torch
 from anndata import AnnData
 
 from scmpt_scverse import SCMPT, _h5ad, _saved_files, encoders, llm
-from scmpt_scverse._checks import MOST_LEVELS, is_of_machine, parsed_json
+from scmpt_scverse._checks import is_of_machine
+from scmpt_scverse._json import MOST_LEVELS, parsed_json
 from scmpt_scverse.encoders._scgpt_checkpoint import open_folder
 from scmpt_scverse.model import _saving
 

@@ -1,7 +1,5 @@
 """Input checks; the one place where error sentences are shaped: what was wrong, what was found, what to do."""
 
-import json
-import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +8,7 @@ from difflib import get_close_matches
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray
 
 _HERE = Path(__file__).parent
-#: No file of ours has brackets nested deeper.
-MOST_LEVELS = 100
-_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
 def list_some(values: Iterable[object], limit: int = 8) -> str:
@@ -220,36 +215,6 @@ def check_name(name: str, argument: str) -> None:
         raise ValueError(
             f"`{argument}` names something that is written, so it must be a text without slash and dot; found {name!r}."
         )
-
-
-def parsed_json(text: str | bytes) -> Any:
-    """What JSON holds; `ValueError` if it is none, also where brackets are nested so deep that parsers give up."""
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8", "replace")
-        level = deepest = 0
-        for found in _TEXT_OR_BRACKET.finditer(text):
-            level += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
-            deepest = max(deepest, level)
-        if deepest <= MOST_LEVELS:
-            raise  # it is the call that is nested
-        raise ValueError(f"brackets are nested {deepest} deep") from error
-
-
-def downloaded_json(file: Path, kind: type = dict) -> Any:
-    """What a downloaded file of JSON holds, of a kind; `ValueError` where it is none."""
-    try:
-        content = parsed_json(file.read_text(encoding="utf-8"))
-    except ValueError as error:  # malformed JSON, or bytes that are not text
-        raise ValueError(f"Expected JSON in {str(file)!r}; found: {error}. Download the folder again.") from error
-    if not isinstance(content, kind):
-        expected = "a JSON object" if kind is dict else f"a JSON {kind.__name__}"
-        raise ValueError(
-            f"Expected {expected} in {str(file)!r}; found {type_name(content)}. Download the folder again."
-        )
-    return content
 
 
 def is_of_machine(error: BaseException) -> bool:

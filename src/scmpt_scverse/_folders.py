@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from scmpt_scverse._checks import parsed_json
+from scmpt_scverse._json import parsed_json
 
 #: Models that come with this package: `model` opens them, and `encoders` reads the profiles of text models.
 BUNDLED_MODELS = Path(__file__).parent / "model" / "bundled"

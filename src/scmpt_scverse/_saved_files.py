@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from scmpt_scverse import __version__
-from scmpt_scverse._checks import MOST_LEVELS, is_of_machine, list_some, parsed_json
+from scmpt_scverse._checks import is_of_machine, list_some
+from scmpt_scverse._json import MOST_LEVELS, parsed_json
 
 #: Raised when older versions cannot read what is written.
 FORMAT = 1

@@ -22,6 +22,7 @@ from scmpt_scverse import SCMMGPT
 from scmpt_scverse.description import Evidence, cell_vectors, texts_of_cells
 from scmpt_scverse.description._language_model_writer import tokens_of, whole_sentences
 from scmpt_scverse.llm import LanguageModel
+from scmpt_scverse.model.text_labels._description_request import writer_for
 from scmpt_scverse.module import WriterOptions
 from scmpt_scverse.pp import ExpressionReader
 from scmpt_scverse.zero_shot import Query
@@ -150,12 +151,11 @@ def test_no_text_depends_on_another_or_on_labels_of_the_query(taught: SCMMGPT, q
         Evidence(name, False, 9, ((name, 1.0),), name, is_sure=True, vector=np.random.default_rng(1).normal(size=8))
         for name in SEEN
     ]
-    writer = taught._writer("language-model", 3)
-    assert writer.write(evidence[::-1]) == writer.write(evidence)[::-1]
-    assert writer.write(evidence) != taught._writer("language-model", 4).write(evidence)
-    assert taught._writer("language-model", None).write([replace(evidence[0], is_sure=False)]) == [None]
-    assert taught._writer("language-model", None).write([replace(evidence[0], vector=None)]) == [None]
-    assert taught._writer("language-model", None).write([replace(evidence[0], term="lymphocyte")]) == [None]
+    greedy, third, fourth = (writer_for("language-model", taught.writer, seed) for seed in (None, 3, 4))
+    assert third.write(evidence[::-1]) == third.write(evidence)[::-1]
+    assert third.write(evidence) != fourth.write(evidence)
+    for missing in ({"is_sure": False}, {"vector": None}, {"term": "lymphocyte"}):
+        assert greedy.write([replace(evidence[0], **missing)]) == [None]
 
 
 def test_texts_of_cells_that_are_held_out_do_not_enter(language_folder: Path) -> None:

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import downloaded_json, is_of_machine, list_some
+from scmpt_scverse._checks import is_of_machine, list_some
 from scmpt_scverse._hashing import fingerprint_of
+from scmpt_scverse._json import downloaded_json
 
 if TYPE_CHECKING:
     from torch import Tensor

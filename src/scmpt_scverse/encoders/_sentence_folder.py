@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scmpt_scverse._checks import downloaded_json
 from scmpt_scverse._hashing import file_sha256
+from scmpt_scverse._json import downloaded_json
 from scmpt_scverse._loading_bar import no_loading_bar
 from scmpt_scverse.encoders._sentence_tokens import SentenceTokenizer
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from scmpt_scverse._checks import parsed_json, warn_user
+from scmpt_scverse._checks import warn_user
 from scmpt_scverse._folders import cache_folder, check_appendable
+from scmpt_scverse._json import parsed_json
 from scmpt_scverse.llm._base import Answer, LLMClient, Request, plain_text
 
 if TYPE_CHECKING:

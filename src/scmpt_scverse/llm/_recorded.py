@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmpt_scverse._checks import list_some, parsed_json
+from scmpt_scverse._checks import list_some
+from scmpt_scverse._json import parsed_json
 from scmpt_scverse.llm._answer_cache import UNREADABLE, AnswerCache
 from scmpt_scverse.llm._base import Answer, Answers, LLMClient, Plain, Request
 

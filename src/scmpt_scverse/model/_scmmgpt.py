@@ -18,11 +18,10 @@ from scmpt_scverse.model._annotation_record import today
 from scmpt_scverse.model._saving import checked_pretrained, load_text_model, save_data, save_text_model
 from scmpt_scverse.model.text_labels import (
     AnnotatesByTextMixin,
-    DescribesMixin,
     ExplainsScoresMixin,
-    FindsCellsMixin,
     OwnCells,
     TextEmbeddings,
+    TranslatesMixin,
     checked_run,
     fit_own_generator,
     fit_own_tower,
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
 _STAGES = ("align", "describe", "generate")
 
 
-class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, DescribesMixin, FindsCellsMixin, BaseModelClass):
+class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, TranslatesMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
     Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a

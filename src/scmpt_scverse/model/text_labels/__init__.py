@@ -3,9 +3,6 @@
 from scmpt_scverse.model.text_labels._annotates import (
     AnnotatesByTextMixin as AnnotatesByTextMixin,
 )
-from scmpt_scverse.model.text_labels._describes import (
-    DescribesMixin as DescribesMixin,
-)
 from scmpt_scverse.model.text_labels._embeddings import (
     TextEmbeddings as TextEmbeddings,
 )
@@ -15,9 +12,6 @@ from scmpt_scverse.model.text_labels._expectations import (
 )
 from scmpt_scverse.model.text_labels._explains import (
     ExplainsScoresMixin as ExplainsScoresMixin,
-)
-from scmpt_scverse.model.text_labels._finds_cells import (
-    FindsCellsMixin as FindsCellsMixin,
 )
 from scmpt_scverse.model.text_labels._second_opinion import (
     refine_text_labels as refine_text_labels,
@@ -31,4 +25,7 @@ from scmpt_scverse.model.text_labels._training import (
     fit_own_writer as fit_own_writer,
     loss_history as loss_history,
     stage_options as stage_options,
+)
+from scmpt_scverse.model.text_labels._translates import (
+    TranslatesMixin as TranslatesMixin,
 )

@@ -1,55 +1,50 @@
-"""Texts about groups of cells, or about single cells, with the evidence that they rest on."""
+"""Cells put into words, and words into cells: descriptions, search, and pseudo-cells."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_choice, check_key, check_seed, list_some, warn_user
-from scmpt_scverse._labels import distinct_labels, labels_or
+from scmpt_scverse import __version__
+from scmpt_scverse._checks import check_choice
 from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, DescriptionKeys, Slot, check_writable, write_slots
-from scmpt_scverse._storable import storable_text
 from scmpt_scverse.description import (
-    TAUGHT,
     WRITERS,
-    LanguageModelWriter,
     Programmes,
-    Subjects,
     TaughtWriter,
     Writer,
     described,
     description_table,
-    is_description_table,
-    is_language_model,
-    writer_of,
     written,
 )
+from scmpt_scverse.generation import TextGenerator, TextReader, generated_cells
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, merged_programmes
-from scmpt_scverse.llm import GivenLanguageModel, LanguageModel, LLMClient
+from scmpt_scverse.llm import GivenLanguageModel, LLMClient
 from scmpt_scverse.modalities import ExpressionSource
+from scmpt_scverse.model._training import seed_or_default
+from scmpt_scverse.model.text_labels._description_request import check_no_other_table, subjects_of, writer_for
+from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
 from scmpt_scverse.zero_shot import REFINEMENTS, AnswerLimits, Labels, Query, Refine, TextModel
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import StrPath
+    from scmpt_scverse._types import FloatArray, StrArray, StrPath
     from scmpt_scverse.pp import Organism
 
-#: More groups, with fewer cells each, are no clusters.
-_MANY_GROUPS, _SMALL_GROUP = 200, 5
 
+class TranslatesMixin:
+    """Descriptions of cells, search of cells by a text, and pseudo-cells drawn from one."""
 
-class DescribesMixin:
-    """Descriptions."""
-
-    _setup_args: dict[str, Any]
+    generator: TextGenerator | None
+    writer: TaughtWriter | None
+    genes: "StrArray"
+    _encode: TextEmbeddings
     _cells: "Callable[[AnnData | None], AnnData]"
     _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
     _source: "Callable[[AnnData, str | None, str | None, Organism | None], ExpressionSource]"
     _read_slots: "Callable[[], tuple[Slot, ...]]"
     _trained: Callable[[], TextModel]
-    writer: TaughtWriter | None
 
     def describe(
         self,
@@ -154,14 +149,15 @@ class DescribesMixin:
         'B cell'
         """
         cells, keys = self._cells(adata), DescriptionKeys.from_prefix(key_added)
+        reads = self._read_slots() if groupby is None else (*self._read_slots(), Slot("obs", groupby))
         slots = keys.of_cells if groupby is None else keys.of_groups
-        check_writable(cells, key_added, slots, reads=self._reads(groupby))
-        _check_ours(cells, slots)
+        check_writable(cells, key_added, slots, reads=reads)
+        check_no_other_table(cells, slots)
         check_choice(refine, REFINEMENTS, "refine")
         AnswerLimits(back_off=back_off)
-        chosen = self._writer(writer, seed)
+        chosen = writer_for(writer, self.writer, seed)
         chosen.check()
-        subjects = _subjects(cells, groupby)
+        subjects = subjects_of(cells, groupby)
         table, own = merged_programmes(programmes)
         trained = self._trained()
         reader = self._source(cells, layer, gene_symbols, organism).reader(cells)
@@ -193,69 +189,129 @@ class DescribesMixin:
             write_slots(cells, slots, dict(zip(slots, (result.copy(), found.genes), strict=True)))
         return result
 
-    def _writer(self, given: Any, seed: int | None) -> Writer:
-        """The writer that a user means; a language model only if it is the one that was taught."""
-        if seed is not None:
-            check_seed(seed)
-        if is_language_model(given, self.writer):
-            if self.writer is None:
-                raise RuntimeError(
-                    "The model was not taught to describe cells by a language model. Register labelled cells and call "
-                    '`train(stage="describe", language_model=...)`, or leave out `writer=`.'
-                )
-            language = LanguageModel.open(self.writer.source if given == TAUGHT else given)
-            self.writer.check(language)
-            return LanguageModelWriter(self.writer.cells, self.writer.terms, language, seed=seed)
-        if seed is not None:
-            raise ValueError(
-                f"`seed={seed!r}` is for language models of transformers; found `writer={given!r}`. Leave it out, or "
-                f"pass `writer={TAUGHT!r}`."
+    def search(
+        self,
+        adata: "AnnData | None",
+        text: str,
+        *,
+        key_added: str = "scmmgpt_search",
+        layer: str | None = None,
+        gene_symbols: str | None = None,
+        organism: "Organism | None" = None,
+    ) -> None:
+        """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
+
+        Parameters
+        ----------
+        adata
+            Cells, as for :meth:`predict`.
+        text
+            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. Where a text says
+            nothing beside genes, the genes alone decide.
+        key_added
+            Column of `.obs`.
+        layer, gene_symbols, organism
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Nothing; writes `adata.obs[key_added]`, in [0, 1]: the share of the cell types that the model knows whose text
+        fits the cell less well. Near 1 for cells that the text describes; if no cell is near 1, there is none.
+
+        Raises
+        ------
+        RuntimeError, ValueError
+            As :meth:`annotate`; also for an empty text.
+
+        Warns
+        -----
+        UserWarning
+            The text names genes that the model does not know, or that are not in the data.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"Expected a text to search for; found {text!r}.")
+        cells, slot = self._cells(adata), Slot("obs", key_added)
+        check_writable(cells, key_added, [slot], reads=self._read_slots())
+        trained = self._trained()
+        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
+
+    def generate(
+        self,
+        texts: "str | Iterable[str] | Mapping[str, str | Sequence[str]]",
+        n_cells: "int | Sequence[int]" = 100,
+        *,
+        genes: "Iterable[str] | None" = None,
+        library_size: "float | Sequence[float] | None" = None,
+        batch: str | None = None,
+        seed: int | None = None,
+    ) -> "AnnData":
+        """Pseudo-cells of types that texts name: counts drawn from what the model learned, never cells it saw.
+
+        Parameters
+        ----------
+        texts
+            Names of cell types or descriptions; or a mapping of names to a description or to a list of markers.
+        n_cells
+            Cells per text, one number or one for each text.
+        genes
+            Symbols of the columns to return, in this order; `None` returns all genes that were learned.
+        library_size
+            Expected counts of a cell, one number or one for each cell; `None` draws what is usual for the type.
+        batch
+            Batch of training to imitate; `None` mixes those that the type was in, as often as it was in each.
+        seed
+            Of all draws; `None` takes `scvi.settings.seed`, or 0. Cell number `i` of a text is the same whatever other
+            texts, genes and numbers of cells are asked for.
+
+        Returns
+        -------
+        Counts in `.X` (int32, CSR). `.obs` has `label` and `text`; `nearest_type` and `text_distance`, the type of
+        training that the text is nearest to, and one minus their cosine; `is_low_confidence`, whether it is none of
+        these types; `batch`, where batches were registered; and `is_synthetic`. `.uns["scmpt"]["synthetic"]` says
+        which model made them.
+
+        Raises
+        ------
+        RuntimeError
+            The model has no generator.
+        ValueError
+            A text is blank or there is none, `n_cells` or `library_size` is no possible number, or the generator knows
+            none of `genes`, or not the `batch`.
+
+        Warns
+        -----
+        UserWarning
+            A text is far from all that was trained on: its cells are the mean of the nearest types, shifted towards the
+            markers that the text tower writes.
+
+        Notes
+        -----
+        :meth:`setup_anndata` and :meth:`SCMPT.setup_anndata <scmpt_scverse.SCMPT.setup_anndata>` refuse these cells, by
+        `.obs["is_synthetic"]` and by their names, unless they are told `allow_synthetic=True`.
+        """
+        if self.generator is None:
+            raise RuntimeError(
+                "The model has no generator: it was not trained to write cells. Register labelled cells and call "
+                '`train(stage="generate")`.'
             )
-        return writer_of(given)
-
-    def _reads(self, groupby: str | None) -> tuple[Slot, ...]:
-        return (*self._read_slots(), *([Slot("obs", groupby)] if groupby is not None else []))
-
-
-def _check_ours(cells: "AnnData", slots: Sequence[Slot]) -> None:
-    """Refuse to overwrite something in `.uns` that is no table of descriptions."""
-    slot = slots[0]
-    if slot.container == "uns" and slot.key in cells.uns and not is_description_table(cells.uns[slot.key]):
-        raise ValueError(f"`{slot}` exists and holds no descriptions. Pass another `key_added=`, or rename it.")
-
-
-def _subjects(cells: "AnnData", groupby: str | None) -> Subjects:
-    """The groups of a column, or all cells."""
-    if cells.n_obs < 2:
-        raise ValueError(
-            f"Expected at least two cells, since a description says how cells differ; found {cells.n_obs}. Pass all "
-            "cells of the study."
+        return generated_cells(
+            self.generator,
+            self._text_reader(),
+            texts,
+            n_cells,
+            genes=genes,
+            library_size=library_size,
+            batch=batch,
+            seed=seed_or_default(seed),
+            record={"model": type(self).__name__, "version": __version__, **self._encode.origin},
         )
-    if groupby is None:
-        return Subjects(cells.obs_names.to_numpy(), np.arange(cells.n_obs), are_cells=True)
-    check_key(groupby, cells.obs.columns, "adata.obs")
-    column = labels_or(cells.obs[groupby], "")
-    names = distinct_labels(cells.obs[groupby])
-    if not names:
-        raise ValueError(
-            f"Expected groups of cells in `adata.obs[{groupby!r}]`; found missing values only. Pass another "
-            "`groupby=`, or leave it out to describe each cell."
-        )
-    codes = pd.Index(names).get_indexer(column)
-    sizes = np.bincount(codes[codes >= 0])
-    if len(names) == 1 and sizes[0] == cells.n_obs:
-        warn_user(
-            f"Expected several groups in `adata.obs[{groupby!r}]`; found {list_some(names)} only, so that there are no "
-            "other cells to compare with: no gene is stated. Pass all cells of the study, or a column of clusters."
-        )
-    if len(names) > _MANY_GROUPS and np.median(sizes) < _SMALL_GROUP:
-        warn_user(
-            f"Expected groups of cells in `adata.obs[{groupby!r}]`; found {len(names):,} of {np.median(sizes):.0f} "
-            f"cell(s), such as {list_some(names, limit=3)}. Pass a column of clusters, or leave `groupby` out to "
-            "describe each cell."
-        )
-    # As a file can hold them, and still distinct.
-    stored = [storable_text(name) for name in names]
-    return Subjects(
-        np.array(stored if len(set(stored)) == len(stored) else names, dtype=object), codes, are_cells=False
-    )
+
+    def _text_reader(self) -> TextReader:
+        return TextReader(self._trained().alignment, self.genes, self._encode)
+
+    def embed_text(self, texts: "Sequence[str]") -> "FloatArray":
+        """Embeddings of texts by the text encoder, float32 of shape `(n_texts, dim)`."""
+        given = list(texts)
+        if isinstance(texts, str) or not given or not all(isinstance(text, str) for text in given):
+            raise TypeError(f"Expected a list of texts; found {texts!r}. Pass `[text]` for a single one.")
+        return self._encode(given)
