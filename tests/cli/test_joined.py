@@ -65,6 +65,25 @@ def test_a_cap_of_cells_and_own_batches(runner: CliRunner, files: list[Path], tm
     assert set(model.record.batches) <= {"G1", "S", "G2M"}
 
 
+def test_joined_files_are_learned_from_again_where_training_stood(
+    runner: CliRunner, files: list[Path], tmp_path: Path
+) -> None:
+    """The joined file is another one each time; what it holds is not."""
+    kept, found = tmp_path / "kept", []
+    for name in ("first", "second"):
+        code, output = run(runner, *files, tmp_path / name, *TRAIN, "--checkpoints", kept)
+        assert code == 0, output
+        found.append({path.name: path.stat().st_mtime_ns for path in kept.iterdir()})
+    assert found[0] == found[1]
+    assert set(found[0]) == {"modality_0.safetensors", "run.json"}
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("first", "second"))
+    assert first == second
+    code, output = run(runner, files[0], tmp_path / "third", *TRAIN, "--checkpoints", kept)
+    assert code == 1
+    assert "holds an interrupted run with other data or options" in output
+    assert not (tmp_path / "third").exists()
+
+
 def test_files_that_cannot_be_joined(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "model"
     other = anndata.read_h5ad(files[1])

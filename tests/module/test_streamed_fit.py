@@ -1,5 +1,6 @@
 """A solved head sees cells in blocks: however large these are, and with whatever is missing, it is the same head."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,30 @@ def test_half_precision_changes_no_probability_worth_speaking_of(monkeypatch: py
     expected = probabilities(fitted(rows, codes), rows)
     monkeypatch.setattr(_principal_axes, "_MOST_BYTES", 2 * 350 * 60)
     np.testing.assert_allclose(probabilities(fitted(rows, codes), rows), expected, atol=2e-3)
+
+
+def test_moments_that_were_kept_are_not_gathered_again(tmp_path: Path) -> None:
+    rows, codes = cells()
+    expected = probabilities(fitted(rows, codes), rows)
+    for n_passes in (4, 2):  # the standardiser, the first block and two for the axes; then the first two alone
+        watched = {name: Watched(values) for name, values in rows.items()}
+        found = fitted(watched, codes, folder=tmp_path / "kept")
+        np.testing.assert_array_equal(probabilities(found, rows), expected)
+        assert {each.n_read for each in watched.values()} == {n_passes * 350 + 175}
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == [
+        "modality_0.safetensors",
+        "modality_1.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("change", ["other cells", "cut short", "none of ours"])
+def test_moments_of_other_cells_or_of_damaged_files_are_gathered_anew(tmp_path: Path, change: str) -> None:
+    rows, codes = cells()
+    fitted(rows, codes, folder=tmp_path)
+    file = tmp_path / "modality_0.safetensors"
+    if change == "other cells":
+        rows["genes"][-4, 7] += 1  # a training cell of the last block
+    else:
+        file.write_bytes(file.read_bytes()[:5000] if change == "cut short" else b"nothing")
+    found = probabilities(fitted(rows, codes, folder=tmp_path), rows)
+    np.testing.assert_array_equal(found, probabilities(fitted(rows, codes), rows))

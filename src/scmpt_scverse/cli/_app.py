@@ -133,6 +133,10 @@ def train(
     max_cells_per_label: Annotated[
         int | None, typer.Option(min=1, help="Of labels with more cells, learn from so many.", show_default="all")
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep moments of the cells there: if killed, the same command goes on."),
+    ] = None,
     force: Force = False,
 ) -> None:
     """Learn cell types from labelled cells and save the model.
@@ -180,6 +184,7 @@ def train(
             max_epochs=max_epochs,
             max_cells_per_label=max_cells_per_label,
             accelerator=accelerator,
+            checkpoints=checkpoints,
             enable_progress_bar=is_interactive(),
         )
         save_or_rescue(lambda folder: model.save(str(folder), overwrite=force), model_dir)

@@ -403,6 +403,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         seed: int | None = None,
         datasplitter_kwargs: dict[str, Any] | None = None,
         plan_kwargs: dict[str, Any] | None = None,
+        checkpoints: "StrPath | None" = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Compute missing embeddings, train the head on the labelled cells, then calibrate its probabilities.
@@ -443,6 +444,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
             Not supported: cells are split by label, see `train_size`.
         plan_kwargs
             `lr` (default 1e-4) and `weight_decay` (default 0).
+        checkpoints
+            Of a stacked head. Folder, made where it is missing, that keeps what was gathered of the cells: their
+            principal axes, up to 2 GB for each modality. If training is interrupted, the same call goes on from there,
+            and gives the same model. May be removed afterwards. `None` keeps nothing.
         **trainer_kwargs
             Options of :class:`scvi.train.Trainer`. `precision` is `"bf16-mixed"` where the device multiplies bfloat16
             natively, else 32 bit.
@@ -450,8 +455,10 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         Raises
         ------
         ValueError
-            No cell is left to train on, a share is out of range, or there is no such device; for embeddings, as
-            :meth:`predict`.
+            No cell is left to train on, a share is out of range, or there is no such device; `checkpoints` holds
+            another training, or the head is not stacked; for embeddings, as :meth:`predict`.
+        OSError
+            `checkpoints` cannot be written to.
         TypeError
             An option that neither the trainer nor the training plan has.
         """
@@ -471,6 +478,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
             seed=seed,
             datasplitter_kwargs=datasplitter_kwargs,
             plan_kwargs=plan_kwargs,
+            checkpoints=checkpoints,
             **trainer_kwargs,
         )
         adata = self._cells(None)

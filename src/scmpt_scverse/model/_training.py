@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import lightning.pytorch as pl
@@ -14,17 +15,24 @@ import torch
 from scvi.train import Trainer
 
 from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
+from scmpt_scverse._folders import check_new_folder
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import capped, label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
 from scmpt_scverse.model._annotation_record import today
-from scmpt_scverse.module import CellSplit, FitOptions, checked_validation_size, split_cells
+from scmpt_scverse.module import (
+    CellSplit,
+    FitOptions,
+    TrainingRun,
+    checked_validation_size,
+    split_cells,
+)
 from scmpt_scverse.trust import N_REFERENCES, Calibration, Novelty, TrainingRecord
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, IntArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray, StrPath
     from scmpt_scverse.modalities import Modalities
     from scmpt_scverse.module import FusionClassifier, HeldOut, Rows
 
@@ -68,6 +76,7 @@ class TrainingRequest:
         seed: int | None = None,
         datasplitter_kwargs: Mapping[str, Any] | None = None,
         plan_kwargs: Mapping[str, Any] | None = None,
+        checkpoints: "StrPath | None" = None,
         **trainer: Any,
     ) -> Self:
         """From the arguments of :meth:`scmpt_scverse.SCMPT.train`; see there."""
@@ -87,6 +96,13 @@ class TrainingRequest:
             )
         if devices != "auto":
             trainer["devices"] = devices
+        if checkpoints is not None:
+            if not classifier.head.can_resume:
+                raise ValueError(
+                    "`checkpoints` keeps the moments of cells, which only a stacked head gathers; found a head of "
+                    f"class {type(classifier.head).__name__}. Leave it out."
+                )
+            check_new_folder(Path(checkpoints))
         options = FitOptions(
             seed=seed_or_default(seed),
             class_weight=_checked_class_weight(class_weight, labels),
@@ -96,6 +112,7 @@ class TrainingRequest:
             early_stopping=early_stopping,
             plan=_checked_plan_options(plan_kwargs),
             trainer=trainer,
+            folder=None if checkpoints is None else Path(checkpoints),
         )
         return cls(train_size, validation_size, shuffle_set_split, max_cells_per_label, options)
 
@@ -180,14 +197,22 @@ def learn(
     split = request.split(codes, np.flatnonzero(readable & (codes >= 0)), batches)
     if not further:
         inputs |= modalities.fit_expression(adata, split.train)
+    keys, contents = cell_keys(adata, modalities.source), content_keys(adata, modalities.source)[split.train]
+    TrainingRun(folder=request.options.folder).claim(
+        cells=contents,
+        names=keys[split.train],
+        codes=codes[split.train],
+        modalities=modalities.dims,
+        seed=request.options.seed,
+    )
     fit = classifier.fit(inputs, codes, split, request.options, keeps_scale=further)
     modalities.record_encoders(adata)
     extended = record.extended(
-        cell_keys(adata, modalities.source),
+        keys,
         split.train,
         np.where(codes >= 0, labels[codes], ""),
         () if batches is None else batches[split.train],
-        content_keys(adata, modalities.source)[split.train],
+        contents,
         today(),
     )
     calibration = calibrated(classifier, fit.held_out)

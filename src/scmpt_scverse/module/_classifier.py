@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -50,6 +51,8 @@ class FitOptions:
         Options of the training plan: `lr`, `weight_decay`.
     trainer
         Options of :class:`scvi.train.Trainer` for a head that is trained in epochs.
+    folder
+        Where a head keeps what a training that was killed goes on from; `None` keeps nothing.
     """
 
     seed: int = 0
@@ -60,6 +63,7 @@ class FitOptions:
     early_stopping: bool = True
     plan: Mapping[str, Any] = field(default_factory=dict)
     trainer: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
     def label_weights(self, codes: "Tensor", n_labels: int) -> "Tensor | None":
         """Weight of a cell of each label, shape `(n_labels,)`, from the codes of the training cells."""

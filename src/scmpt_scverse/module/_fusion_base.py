@@ -72,11 +72,14 @@ class FusionHead(nn.Module, ABC):
         calibrates.
     option_names
         What `options.extra` may hold.
+    can_resume
+        Whether a training that was killed can go on from what is kept in `FitOptions.folder`.
     """
 
     fused_dim: int
     default_train_size: ClassVar[float] = 0.9
     option_names: ClassVar[frozenset[str]] = frozenset()
+    can_resume: ClassVar[bool] = False
 
     def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
         super().__init__()

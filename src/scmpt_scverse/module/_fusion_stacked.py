@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from scmpt_scverse.module._classifier import Fit, HeldOut, in_batches, in_blocks
 from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions
+from scmpt_scverse.module._kept_tensors import KeptTensors
 from scmpt_scverse.module._mixture import mix, mixture_weights
 from scmpt_scverse.module._principal_axes import BLOCK_SIZE, FeatureBlocks
 from scmpt_scverse.module._stacking import fit_head, stratified_folds
@@ -36,6 +37,7 @@ class StackedFusion(FusionHead):
     """
 
     default_train_size: ClassVar[float] = 1.0
+    can_resume: ClassVar[bool] = True
 
     def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
         super().__init__(modality_dims, n_labels, options)
@@ -81,8 +83,9 @@ class StackedFusion(FusionHead):
                 name: FeatureBlocks(
                     (len(split.train), dim),
                     partial(_standardised, standardise, name, inputs[name], split, options.device),
+                    None if options.folder is None else KeptTensors(options.folder / f"modality_{number}.safetensors"),
                 )
-                for name, dim in self.modality_dims.items()
+                for number, (name, dim) in enumerate(self.modality_dims.items())
             }
             held_out = self.solve(
                 features, of_training.to(options.device), cell_weights.to(options.device), seed=options.seed

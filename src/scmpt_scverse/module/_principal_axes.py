@@ -1,12 +1,14 @@
 """Principal axes from second moments: cells pass by in blocks, and only their coordinates stay in memory."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import scipy.linalg
 import torch
+
+from scmpt_scverse.module._kept_tensors import KeptTensors, digest_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,10 +33,13 @@ class FeatureBlocks:
         `(n_obs, n_features)`.
     read
         Gives the blocks, in order, each of shape `(n_rows, n_features)`.
+    kept
+        Where their principal axes are kept for a training that is called again; `None` keeps none.
     """
 
     shape: tuple[int, int]
     read: "Callable[[], Iterator[Tensor]]"
+    kept: KeptTensors | None = None
 
     @classmethod
     def of(cls, features: "Tensor") -> Self:
@@ -70,8 +75,25 @@ class PrincipalAxes:
     def of(cls, features: FeatureBlocks, n_axes: int | None = None) -> Self:
         """Of standardised features; at most `n_axes` of largest variance.
 
-        With fewer cells than features, these are held in memory; else two passes over the blocks are.
+        With fewer cells than features, these are held in memory; else two passes over the blocks are made. None is
+        where the axes were kept.
         """
+        if features.kept is None:
+            return cls._found(features, n_axes)
+        # Standardised by statistics of all cells, the first cells are others where any cell is.
+        first = next(iter(features.read()))
+        key = digest_of(first, torch.tensor([*features.shape, n_axes or 0]))
+        names = [field.name for field in fields(cls) if field.name != "total"]
+        kept = features.kept.read(key, str(first.device))
+        if kept is not None:
+            return cls(**{name: kept[name] for name in names}, total=float(kept["total"]))
+        found = cls._found(features, n_axes)
+        total = torch.tensor(found.total, dtype=torch.float64)
+        features.kept.write(key, {**{name: getattr(found, name) for name in names}, "total": total})
+        return found
+
+    @classmethod
+    def _found(cls, features: FeatureBlocks, n_axes: int | None) -> Self:
         n_obs, n_features = features.shape
         most = max(1, min(n_axes or n_features, n_features, int(_MOST_BYTES / (2 * n_obs))))
         if n_obs < n_features:

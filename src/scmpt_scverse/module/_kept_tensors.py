@@ -1,0 +1,63 @@
+"""Tensors on disk that a training which was killed need not compute again."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEY = "key"
+
+
+def digest_of(*tensors: "Tensor") -> str:
+    """Hexadecimal sha256 of tensors."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class KeptTensors:
+    """Tensors in a file, with a key that says what they were computed from.
+
+    Attributes
+    ----------
+    file
+        Written whole or not at all.
+    """
+
+    file: Path
+
+    def read(self, key: str, device: str) -> "dict[str, Tensor] | None":
+        """What is kept under the key; `None` where nothing, something else, or a damaged file is."""
+        try:
+            with safe_open(self.file, framework="pt", device=device) as kept:
+                if (kept.metadata() or {}).get(_KEY) != key:
+                    return None
+                return {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118 (it is no dict)
+        except (FileNotFoundError, SafetensorError):
+            return None
+
+    def write(self, key: str, tensors: "dict[str, Tensor]") -> None:
+        """Keep tensors under a key, in place of what is there.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written, such as on a full disk.
+        """
+        partial = self.file.with_suffix(".partial")
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, {_KEY: key})
+        except SafetensorError as error:  # what it makes of a full disk
+            partial.unlink(missing_ok=True)
+            raise OSError(f"Expected to write {partial}; found that this cannot be done ({error}).") from error
+        os.replace(partial, self.file)
