@@ -59,6 +59,10 @@ class MuDataCells:
         """Columns of the cells as a whole, then those of modalities."""
         return JoinedObs(self.mdata)
 
+    def modality(self, key: str) -> AnnData | None:
+        """The modality that stands in `.obsm` under this key; `None` where that is an array."""
+        return self.mdata[key] if key in self.obsm.modalities else None
+
     @property
     def is_view(self) -> bool:
         """Whether writing would turn it into a copy."""
@@ -101,6 +105,10 @@ class _JoinedObsm(MutableMapping[str, Any]):
     def __delitem__(self, key: str) -> None:
         del self._home(key)[key]
 
+    def __contains__(self, key: object) -> bool:
+        # Not by taking it, which would make a dense table of a whole modality.
+        return key in list(self)
+
     def __iter__(self) -> Iterator[str]:
         # A MuData keeps there, too, which cells each modality has; that is no embedding.
         of_all = [key for key in self._mdata.obsm if key not in self._mdata.mod]
@@ -132,6 +140,11 @@ class JoinedField(BaseMuDataWrapperClass):
     def get_modality(self, mdata: MuData) -> MuDataCells:
         """The cells that the field reads."""
         return MuDataCells(mdata, self._modalities)
+
+
+def modality_of(adata: "AnnData | MuDataCells", key: str) -> AnnData | None:
+    """The modality of a MuData that cells have in `.obsm` under this key; `None` where they have an array there."""
+    return adata.modality(key) if isinstance(adata, MuDataCells) else None
 
 
 def check_data(data: object) -> None:

@@ -4,14 +4,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse.modalities._mudata import modality_of
 from scmpt_scverse.modalities._rows import finite_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, StrArray
+
+
+def embedding_columns(adata: "AnnData", key: str) -> "StrArray":
+    """Names or numbers of the columns of `adata.obsm[key]`; raises as :func:`finite_embedding`."""
+    part = modality_of(adata, key)
+    if part is not None and sparse.issparse(part.X) and part.n_vars and np.isfinite(part.X.data).all():
+        return np.array([str(name) for name in part.var_names], dtype=object)  # without a dense copy
+    width, stored = finite_embedding(adata, key).shape[1], adata.obsm[key]
+    return np.array([str(name) for name in stored] if isinstance(stored, pd.DataFrame) else range(width), dtype=object)
 
 
 def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":

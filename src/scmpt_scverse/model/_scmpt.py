@@ -154,12 +154,12 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
                     "`encoders=` or `preset=`, or drop `genes`."
                 )
             source = replace(source, panel=source.found(genes, self._training_cells()))
+        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         # Rebound, so that what is saved does not depend on folders of this machine, or on how genes were named.
         encoders, built = describe_encoders(
-            encoders, obsm_keys, len(source.genes if source.panel is None else source.panel)
+            encoders, columns, len(source.genes if source.panel is None else source.panel)
         )
         genes = None if source.panel is None else source.panel.tolist()
-        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -646,7 +646,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
                 self.summary_stats.n_labels,
                 fusion=self._fusion,
                 options=HeadOptions(*sizes, dict(options["fusion_options"] or {})),
-                of_genes=self.modalities.of_genes,
+                of_genes=[*self.modalities.of_genes, *self.modalities.genes.of_arrays],
             )
 
     def _become(self, other: Self) -> None:

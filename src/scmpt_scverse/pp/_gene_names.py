@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from scmpt_scverse._checks import list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.pp._identifier_systems import (
+    ENSEMBL_GENES,
     NUMBERS,
     ROW_NUMBERS,
     IdentifierSystem,
@@ -107,6 +108,14 @@ class GeneNames:
         """Whether more than a tenth of the names are symbols, missing ones aside."""
         n_identifiers, n_symbols = sum(self.systems.values()), int(np.sum(self.symbols != ""))
         return n_symbols > 0 and n_identifiers <= _NEARLY_ALL * (n_identifiers + n_symbols)
+
+    def by_ids(self) -> "GeneNames | None":
+        """The same with Ensembl ids, without their versions, for symbols; `None` where most names are none."""
+        is_id = [certain_system(name) == ENSEMBL_GENES for name in self.given]
+        if self.has_symbols or sum(is_id) <= _NEARLY_ALL * len(is_id):
+            return None
+        ids = [name.split(".")[0] if is_one else "" for name, is_one in zip(self.given, is_id, strict=True)]
+        return replace(self, symbols=_frozen(ids))
 
     def check(self, where: str, advice: str | None = None) -> None:
         """Raise `ValueError` where cells cannot be read by these names.
