@@ -73,7 +73,9 @@ class MuDataCells:
         cells = self._rna[rows].copy()
         cells.obs = self.obs.take(rows)
         for key in self.obsm:
-            if key not in cells.obsm:
+            if key in self.obsm.modalities:
+                cells.obsm[key] = _table(self.mdata[key][rows], key)
+            elif key not in cells.obsm:
                 values = self.obsm[key]
                 cells.obsm[key] = values.iloc[rows] if isinstance(values, pd.DataFrame) else values[rows]
         return cells
@@ -90,9 +92,7 @@ class _JoinedObsm(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key in self.modalities:
-            part = self._mdata[key]
-            values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
-            return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
+            return _table(self._mdata[key], key)
         # By its full name only, since an embedding of another modality is none of the RNA.
         if key not in self.borrowed:
             return self._home(key)[key]
@@ -127,6 +127,14 @@ class _JoinedObsm(MutableMapping[str, Any]):
     def _home(self, key: str) -> Any:
         is_embedding = key in self._rna.obsm or key.startswith(embedding_key(""))
         return self._rna.obsm if is_embedding else self._mdata.obsm
+
+
+def _table(part: AnnData, key: str) -> pd.DataFrame:
+    """The `.X` of a modality with the names of its features."""
+    if part.X is None:
+        raise ValueError(f"Expected values in `mdata[{key!r}].X`; found none. Store them there.")
+    values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
+    return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
 
 
 class JoinedField(BaseMuDataWrapperClass):
@@ -187,4 +195,11 @@ def checked_modalities(mdata: object, modalities: object) -> dict[str, str]:
             f"`modalities` must say which modality holds the expression that encoders read, such as "
             f"{{'expression': 'rna', 'protein': 'prot'}}; found {modalities!r}. There are {list_some(mdata.mod)}."
         )
-    return {str(name): str(modality) for name, modality in modalities.items()}
+    given = {str(name): str(modality) for name, modality in modalities.items()}
+    again = [name for name, modality in given.items() if name != EXPRESSION and modality == given[EXPRESSION]]
+    if again:
+        raise ValueError(
+            f"`modalities` names {given[EXPRESSION]!r} as the expression that encoders read, and again as "
+            f"{list_some(again)}. Drop the latter; `encoders={{'counts': 'counts'}}` reads expression itself."
+        )
+    return given

@@ -41,6 +41,14 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
                 f"`adata.obsm[{key!r}]` has no columns {list_some(missing)}, which the model was trained on; found "
                 f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
             )
+        stored = stored[list(dict.fromkeys(columns))]
+        if not stored.columns.is_unique or len(set(columns)) < len(columns):
+            repeated = [*stored.columns[stored.columns.duplicated()], *columns[pd.Index(columns).duplicated()]]
+            raise ValueError(
+                f"Expected columns of different names in `adata.obsm[{key!r}]`; found several called "
+                f"{list_some(dict.fromkeys(repeated))}. Make names unique, in the training data and in queries "
+                "(`var_names_make_unique()` of a modality)."
+            )
         stored = stored[list(columns)]
     values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)
     if values.ndim != 2 or values.shape[1] == 0 or values.dtype.kind not in "fiub":

@@ -69,7 +69,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         Modality to frozen encoder, in place of those of the preset: a registered name
         (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a folder, an encoder or a class of encoders, or
         `{"encoder": one of these, **options}`; or `"counts"`, which stands for log-normalised expression of the
-        `n_genes` (4000) genes that vary most among the training cells, without an encoder.
+        `n_genes` (4000) genes that vary most among the training cells, without an encoder. `"counts"` for a modality
+        that `modalities` of :meth:`setup_mudata` or `obsm_keys` of :meth:`setup_anndata` bring reads it in this way, by
+        the names of its genes: gene activity of ATAC, for instance.
     fusion
         How modalities are fused, in place of the preset's: `"stacked"` combines one logistic regression per modality;
         `"concat"` is the paper's dense head; `"gated"`, `"attention"`; or a subclass or instance of
@@ -89,7 +91,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
     fusion_options
         Further options, of a head that has some.
     genes
-        The genes that the model reads, such as `query.var_names` of a targeted panel; `None` takes all of the data.
+        The genes of expression that the model reads, such as `query.var_names` of a targeted panel; `None` takes all.
         Names as data have them, or Ensembl ids where a column of `.var` holds those of the data. Whatever the model
         does, it reads these alone, of the cells that it learns from and of all others: a query with more genes gives
         what the query cut to these genes gives.
@@ -272,7 +274,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         modalities
             `"expression"` names the modality whose expression the encoders read. Under any other name, the `.X` of a
             modality is fused as it is: `{"expression": "rna", "protein": "prot"}`. It should be normalised; it is
-            standardised on the training cells and held in memory.
+            standardised on the training cells and held in memory. A modality of genes, such as gene activity, is
+            read as expression where `encoders` of the model says `"counts"` for it, and may be counts then.
         unlabeled_category, batch_key
             As in :meth:`setup_anndata`; a column of `mdata.obs`.
         layer, gene_symbols, organism, obsm_keys, allow_synthetic

@@ -39,6 +39,8 @@ _MISSING = frozenset(
 _AROUND = " \t\r\n\"'\u00a0\ufeff"
 #: Where so many names are identifiers, the others are spike-ins, antibodies and the like: not what to read cells by.
 _NEARLY_ALL = 0.9
+#: Where more names are identifiers, whoever has symbols for the others left some out: few genes of a cell have none.
+_MOST = 0.5
 #: Share of the names with a genome from which on a second species is more than a transgene.
 _SECOND_SPECIES = 0.01
 #: Not worth a warning: that `CD3D-1` is a second CD3D is how files are usually written.
@@ -81,13 +83,20 @@ class GeneNames:
         return int(np.sum((self.symbols != "") & (self.symbols != self.given)))
 
     def report(self, where: str) -> str | None:
-        """What is attached to symbols, in a sentence with an example; `None` where nothing unusual is.
+        """What is attached to symbols, or that most names have none, with examples; `None` where nothing unusual is.
 
         Parameters
         ----------
         where
             The slot of the names, such as `adata.var_names`.
         """
+        n_unread = int(np.sum(self.symbols == ""))
+        if self.systems and n_unread > _MOST * len(self.given):
+            return (
+                f"{n_unread} of {len(self.given)} names in `{where}` are no gene symbols but {self.unreadable()}. "
+                "Their genes are not read. Pass `gene_symbols=` with the column of `adata.var` that holds symbols, or "
+                "name all genes by symbol."
+            )
         if set(self.parts) <= {_COUNTER} or not self.n_renamed:
             return None
         pairs = [(name, symbol) for name, symbol in zip(self.given, self.symbols, strict=True) if symbol]
