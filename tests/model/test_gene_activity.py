@@ -1,5 +1,6 @@
 """Gene activity of the same cells, read as expression beside the RNA. The activity is synthetic, made from real RNA."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 from scipy import sparse
-from tests._adata import LABELS_KEY
+from tests._adata import LABELS_KEY, as_mouse
 
 from scmpt_scverse import SCMPT, ablation
 
@@ -198,6 +199,8 @@ def test_refusals_before_anything_is_computed(model: SCMPT, mdata: MuData, query
         ValueError, match="given twice: by `encoders` and by `obsm_keys`.*'counts' reads what you bring"
     ):
         SCMPT(fresh, encoders={"activity": "scgpt-mini"})
+    with pytest.raises(ValueError, match="`genes` are those that encoders and expression itself read"):
+        SCMPT(fresh, encoders={"activity": "counts"}, genes=list(fresh["rna"].var_names[:50]))
     with pytest.raises(ValueError, match="under the name that `setup_anndata` gave it; there are 'activity'"):
         SCMPT(fresh, encoders={"counts": "counts", "activty": "counts"})
     peaks = mdata.copy()
@@ -233,3 +236,50 @@ def test_a_table_of_an_anndata_and_cells_without_a_row(model: SCMPT, mdata: MuDa
 def test_ablation_leaves_it_as_it_is(model: SCMPT, query: MuData) -> None:
     table = ablation.run(model, query, [ablation.Shuffle()], n_replicates=1, progress=False)
     assert set(table["ablation"]) == {"intact", ablation.Shuffle().name}
+
+
+def test_activity_alone(mdata: MuData, query: MuData, tmp_path: Path) -> None:
+    fresh = mdata.copy()
+    SCMPT.setup_mudata(fresh, f"rna:{LABELS_KEY}", modalities=MODALITIES)
+    model = SCMPT(fresh, encoders={"activity": "counts"})
+    model.train()
+    assert (model.predict(query) == query["rna"].obs[LABELS_KEY]).mean() > 0.5
+    model.rank_attributions(query, groupby=f"rna:{LABELS_KEY}", n_cells_per_group=2, progress=False)
+    assert "scmpt_attributions" in query["atac_ga"].uns
+    assert "scmpt_attributions" not in query["rna"].uns  # nothing of it was read
+    with pytest.raises(KeyError, match="No 'atac_ga' in `adata.obsm`"):
+        model.predict(query["rna"])
+    model.save(str(tmp_path / "model"))
+    saved = json.loads((tmp_path / "model" / "model.json").read_text(encoding="utf-8"))
+    del saved["modalities"]["own_genes"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(saved), encoding="utf-8")
+    with pytest.raises(ValueError, match="the genes of 'activity'"):
+        SCMPT.load(str(tmp_path / "model"), adata=False)
+
+
+def test_a_panel_is_of_the_rna_alone(mdata: MuData) -> None:
+    fresh = mdata.copy()
+    SCMPT.setup_mudata(fresh, f"rna:{LABELS_KEY}", modalities=MODALITIES)
+    encoders = {"counts": "counts", "activity": "counts"}
+    model = SCMPT(fresh, encoders=encoders, genes=list(fresh["rna"].var_names[50:100]))
+    assert model.modalities.dims == {"counts": 50, "activity": N_ACTIVE}
+
+
+@pytest.mark.parametrize("organism", ["human", "mouse"])
+def test_a_query_of_another_species(model: SCMPT, mdata: MuData, query: MuData, organism: str) -> None:
+    def of_mice(data: MuData) -> MuData:
+        parts = {name: as_mouse(data[name]) for name in ("rna", "atac_ga")}
+        return MuData(parts)
+
+    if organism == "mouse":
+        expected, cells, trained = query, of_mice(query), model
+    else:
+        reference = of_mice(mdata)
+        SCMPT.setup_mudata(reference, f"rna:{LABELS_KEY}", modalities=MODALITIES, organism="mouse")
+        trained = SCMPT(reference, encoders={"counts": "counts", "activity": "counts"})
+        trained.train()
+        expected = cells = query
+    labels = expected["rna"].obs[LABELS_KEY].astype(str)
+    assert (trained.predict(cells, organism=organism) == labels).mean() > 0.6
+    table = trained.explain_cell(cells, cells.obs_names[0], organism=organism)
+    assert table.index.str.startswith("activity:").any()

@@ -150,7 +150,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         fusion = chosen.fusion if fusion is None else fusion
         source = ExpressionSource.registered(self.registry)
         if genes is not None:
-            if not encoders:
+            if set(encoders) <= set(obsm_keys):
                 raise ValueError(
                     "`genes` are those that encoders and expression itself read; this model has neither. Pass "
                     "`encoders=` or `preset=`, or drop `genes`."

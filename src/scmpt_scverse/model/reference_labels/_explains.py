@@ -16,6 +16,7 @@ from scmpt_scverse._slots import (
     PredictionKeys,
     check_ranking_is_ours,
     check_writable,
+    write_slots,
 )
 from scmpt_scverse.attribution import Attributor
 from scmpt_scverse.explain import (
@@ -158,7 +159,9 @@ class ExplainsMixin:
             "per_cell": per_cell,
         }
         parts = explainer.genes.split(attributions)
-        write_attributions(adata, parts[""], keys=keys, symbols=modalities.source.symbols(adata), **written_with)
+        write_slots(adata, keys.slots, {})  # of an earlier call
+        if parts[""].by_modality:  # not where arrays of the user's alone are read
+            write_attributions(adata, parts[""], keys=keys, symbols=modalities.source.symbols(adata), **written_with)
         for place in beside:
             place.write(parts[place.name], explainer.genes.symbols(place.name), **written_with)
 
