@@ -194,3 +194,41 @@ def test_arrays_of_another_modality(mdata: MuData, query: MuData) -> None:
     assert "scmpt (atac alone)" in set(model.cross_validate(n_splits=2, group_key=False)["predictor"])
     with pytest.raises(KeyError, match=r"No 'X_lsi' in `adata.obsm`.*Did you mean 'prot:X_lsi'"):
         SCMPT.setup_mudata(cells, "label", modalities={"expression": "rna"}, obsm_keys={"atac": "X_lsi"})
+
+
+def test_a_query_with_labels_is_evaluated_without_batches(mdata: MuData, query: MuData) -> None:
+    fresh = mdata.copy()
+    SCMPT.setup_mudata(fresh, "rna:bulk_labels", modalities=MODALITIES)
+    model = SCMPT(fresh, encoders={"counts": "counts"})
+    model.train(enable_progress_bar=False)
+    assert model.evaluate(query).loc["scmpt", "accuracy"] > 0.5
+    two = query.copy()
+    two["prot"].obs["bulk_labels"] = "another"
+    SCMPT.setup_mudata(fresh, "label", modalities=MODALITIES)
+    by_plain_name = SCMPT(fresh, encoders={"counts": "counts"})
+    by_plain_name.train(enable_progress_bar=False)
+    two["rna"].obs["label"] = two["prot"].obs["label"] = "a"
+    with pytest.raises(KeyError, match=r"found 'rna:label', 'prot:label'. Pass one of these names"):
+        by_plain_name.evaluate(two)
+
+
+def test_modalities_that_cannot_be_read(mdata: MuData) -> None:
+    twice = {"expression": "rna", "again": "rna"}
+    with pytest.raises(ValueError, match="names 'rna' as the expression that encoders read, and again as 'again'"):
+        SCMPT.setup_mudata(mdata.copy(), "label", modalities=twice)
+    empty = mdata.copy()
+    empty["prot"].X = None
+    with pytest.raises(ValueError, match=r"Expected values in `mdata\['prot'\].X`; found none"):
+        SCMPT.setup_mudata(empty, "label", modalities=MODALITIES)
+    repeated = mdata.copy()
+    repeated["prot"].var_names = ["CD3", "CD3", *repeated["prot"].var_names[2:]]
+    SCMPT.setup_mudata(repeated, "label", modalities=MODALITIES)
+    with pytest.raises(ValueError, match="Expected columns of different names.*several called 'CD3'"):
+        SCMPT(repeated, encoders={"counts": "counts"}).train(enable_progress_bar=False)
+
+
+def test_a_query_with_repeated_proteins(model: SCMPT, query: MuData) -> None:
+    adata, table = query["rna"].copy(), query["prot"].to_df()
+    adata.obsm["prot"] = pd.concat([table, table.iloc[:, :1]], axis=1)
+    with pytest.raises(ValueError, match=f"several called '{table.columns[0]}'"):
+        model.predict(adata)

@@ -29,10 +29,13 @@ def synthetic_mudata(cells: AnnData, seed: int) -> MuData:
     parts = {"rna": rna, "prot": AnnData(proteins, rna.obs[[]].copy())}
     peaks = AnnData(rng.poisson(0.3, size=(len(labels), 30)).astype(np.float32), rna.obs[[]].copy())
     peaks.obsm["X_lsi"] = np.hstack([proteins[:, :3], rng.normal(size=(len(labels), 4))])
-    activity = AnnData(np.asarray(np.rint(np.expm1(cells.X.toarray()))), rna.obs[[]].copy())
+    expected = np.expm1(sparse.csr_matrix(cells.X).toarray()[:, :300]) + 0.05
+    activity = AnnData(sparse.csr_matrix(rng.poisson(2 * expected).astype(np.float32)), rna.obs[[]].copy())
     parts |= {"atac": peaks, "activity": activity}
     for name, part in parts.items():
-        part.var_names = part.var_names if name == "rna" else [f"{name}{number}" for number in range(part.n_vars)]
+        if name != "rna":
+            part.var_names = [f"{name}{number}" for number in range(part.n_vars)]
+    activity.var_names = [f"activity:{gene}" for gene in cells.var_names[:300]]
     mdata = MuData(parts)
     mdata.obs = mdata.obs[[]]
     return mdata
@@ -41,10 +44,10 @@ def synthetic_mudata(cells: AnnData, seed: int) -> MuData:
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of mudata, about columns that it copies
 def test_the_examples_run_and_say_which_modality_decided(pbmc: AnnData) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     query = synthetic_mudata(pbmc[1::6], seed=1)
     found: dict[str, Any] = {"mdata": synthetic_mudata(pbmc[::6], seed=0), "query": query}
-    for block in blocks:
+    for block in blocks[:3]:
         exec(block, found)
     scores = found["alone"].set_index(["predictor", "metric"])["mean"].xs("macro_f1", level="metric")
     assert {"scmpt", "scmpt (protein alone)", "scmpt (expression alone)", "majority"} <= set(scores.index)
@@ -55,3 +58,20 @@ def test_the_examples_run_and_say_which_modality_decided(pbmc: AnnData) -> None:
     assert protein[np.isin(truth, TOLD)].mean() > protein[~np.isin(truth, TOLD)].mean() + 0.2
     is_told = query.obs["scmpt_prediction"].isin(TOLD).to_numpy()
     assert (found["decided"][is_told] == "protein").mean() > (found["decided"][~is_told] == "protein").mean()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of mudata, about columns that it copies
+def test_the_examples_of_chromatin_run(pbmc: AnnData) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[3:]
+    found: dict[str, Any] = {
+        "mdata": synthetic_mudata(pbmc[::6], seed=0),
+        "query": synthetic_mudata(pbmc[1::12], seed=1),
+    }
+    exec("from scmpt_scverse import SCMPT", found)
+    for block in blocks:
+        exec(block, found)
+    assert list(found["contributions"]) == ["expression", "counts", "activity"]
+    is_active = found["table"].index.str.startswith("activity:")
+    assert 0 < is_active.sum() < len(is_active)
+    assert found["of_activity"]["names"].str.startswith("activity:").all()
+    assert not found["of_rna"]["names"].str.startswith("activity:").any()

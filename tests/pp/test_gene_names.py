@@ -165,3 +165,15 @@ def test_a_cause_is_that_of_most_names(names: list[str], cause: str) -> None:
 def test_a_few_spike_ins_among_identifiers_are_nothing_to_read_cells_by(n_identifiers: int, has_symbols: bool) -> None:
     names = [f"ENSG{number:011d}" for number in range(1, n_identifiers + 1)]
     assert read_gene_names([*names, "CD3D"]).has_symbols is has_symbols
+
+
+def test_symbols_among_mostly_identifiers_are_read_with_a_warning() -> None:
+    ids = [f"ENSG{number:011d}" for number in range(60)]
+    adata = AnnData(
+        np.ones((2, 100), dtype=np.float32), var=pd.DataFrame(index=[*ids, *map("GENE{}A".format, range(40))])
+    )
+    with pytest.warns(UserWarning, match="60 of 100 names in `adata.var_names` are no gene symbols but Ensembl ids"):
+        assert len(pp.ExpressionReader(adata).genes) == 40
+    few = AnnData(np.ones((2, 90), dtype=np.float32), var=adata.var.iloc[10:])
+    few.var_names = [*ids[:40], *map("GENE{}A".format, range(50))]
+    assert len(pp.ExpressionReader(few).genes) == 50

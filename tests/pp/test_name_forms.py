@@ -207,7 +207,8 @@ def test_a_transgene_is_no_second_species() -> None:
 
 def test_identifiers_beside_symbols_have_none() -> None:
     adata = cells_named(["CD3D", "ENSMUSG00000032094", "NM_000732", "ILMN_1343291", "LYZ"])
-    reader = ExpressionReader(adata)
+    with pytest.warns(UserWarning, match="3 of 5 names in `adata.var_names` are no gene symbols"):
+        reader = ExpressionReader(adata)
     assert reader.genes.tolist() == ["CD3D", "LYZ"]
     assert reader.n_without_symbol == 3
     chunk = reader.rows(0, 1)
@@ -221,7 +222,8 @@ def test_a_few_symbols_among_identifiers_are_not_what_to_read() -> None:
     identifiers = [f"ENSG{i:011d}" for i in range(19)]
     with pytest.raises(ValueError, match="found Ensembl ids such as"):
         ExpressionReader(cells_named([*spike_ins, *identifiers]))
-    assert ExpressionReader(cells_named([*spike_ins, *identifiers[:18]])).genes.tolist() == spike_ins
+    with pytest.warns(UserWarning, match="18 of 20 names in `adata.var_names` are no gene symbols"):
+        assert ExpressionReader(cells_named([*spike_ins, *identifiers[:18]])).genes.tolist() == spike_ins
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,11 @@ def test_expression_without_a_symbol_is_expression_that_is_not_read(cells: AnnDa
 
     few = cells.copy()
     few.var_names = [name if i < 80 else f"ENSG{i:011d}" for i, name in enumerate(cells.var_names)]
-    with pytest.raises(
-        ValueError, match="found 80 of 80 .*Nearest cause: 685 columns have no gene symbol: Ensembl ids such"
+    with (
+        pytest.warns(UserWarning, match="685 of 765 names in `adata.var_names` are no gene symbols"),
+        pytest.raises(
+            ValueError, match="found 80 of 80 .*Nearest cause: 685 columns have no gene symbol: Ensembl ids such"
+        ),
     ):
         embedded(few, encoder)
 

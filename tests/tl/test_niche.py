@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
+from sklearn.neighbors import NearestNeighbors
 from tests._adata import LABELS_KEY
 
 from scmpt_scverse import SCMPT, tl
@@ -243,3 +244,13 @@ def test_smoothing_refuses(line: AnnData, options: dict[str, object], error: typ
     with pytest.raises(error, match=message):
         tl.smooth_probabilities(cells, **options)  # type: ignore[arg-type]
     assert "scmpt_smoothed_probabilities" not in cells.obsm
+
+
+def test_a_graph_of_cells_in_another_order_is_told_by_their_places(pbmc: AnnData) -> None:
+    pbmc.obsm["spatial"] = np.random.default_rng(0).random((pbmc.n_obs, 2))
+    nearest = NearestNeighbors(n_neighbors=6).fit(pbmc.obsm["spatial"]).kneighbors_graph(mode="connectivity")
+    pbmc.obsp[GRAPH] = nearest
+    tl.embed_niche(pbmc, "X_pca")
+    pbmc.obsp[GRAPH] = nearest[::-1]
+    with pytest.warns(UserWarning, match="no nearer to each other.*another order"):
+        tl.embed_niche(pbmc, "X_pca")

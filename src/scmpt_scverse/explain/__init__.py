@@ -11,6 +11,7 @@ from scmpt_scverse.explain._explainer import (
     Explainer as Explainer,
     GeneRemoval as GeneRemoval,
 )
+from scmpt_scverse.explain._own_rankings import OwnRanking as OwnRanking
 from scmpt_scverse.explain._rankings import (
     CellAttributions as CellAttributions,
     contribution_table as contribution_table,

@@ -14,6 +14,7 @@ from scmpt_scverse._hardware import resolve_device
 from scmpt_scverse.attribution import Attributor, curve, total_difference
 from scmpt_scverse.encoders import ExpressedGenes, GeneDifferentiable
 from scmpt_scverse.explain._gene_forward import ExactForward, GeneForward, SmoothForward
+from scmpt_scverse.explain._joined_genes import JoinedGenes
 from scmpt_scverse.explain._rankings import CellAttributions
 from scmpt_scverse.pp import GeneExpression, looks_like_mouse, nearest_cause
 
@@ -50,6 +51,8 @@ class Explainer:
     ----------
     predicted
         The label that the model gives each cell, shape `(n_obs,)`.
+    genes
+        Whose contributions are found.
     encoders
         Of the modalities that can be traced to genes.
     device
@@ -75,8 +78,8 @@ class Explainer:
         device: str = "auto",
     ) -> None:
         self.attributor, self.labels = attributor, labels
-        self._reader = modalities.source.reader(adata)
-        self.encoders = modalities.gene_encoders(self._reader)
+        self.genes = JoinedGenes(modalities, adata)
+        self.encoders = self.genes.encoders
         if not self.encoders:
             raise ValueError(
                 f"None of the modalities {list_some(modalities.names)} can be traced to genes: they are arrays that "
@@ -88,7 +91,7 @@ class Explainer:
                 f"{type(attributor).__name__} needs gradients, which the encoder of the modality {list_some(without)} "
                 "does not give. Choose 'occlusion', 'lime' or 'kernel_shap', which do without."
             )
-        _check_species(self._reader.genes, self.encoders)
+        _check_species(self.genes, self.encoders)
         own = classifier.temperature.device
         self.device = own if device == "auto" else resolve_device(device)
         self._classifier = classifier if self.device == own else copy.deepcopy(classifier).to(self.device)
@@ -103,7 +106,7 @@ class Explainer:
     def forward(self, rows: "IntArray", *, smooth: bool) -> "tuple[GeneForward, GeneExpression]":
         """Logits of the genes of these cells, and their expression."""
         module = self._classifier.eval()
-        expression = self._reader.take(rows)
+        expression = self.genes.take(rows)
         held = {name: values[rows] for name, values in self._held.items()}
         kind = SmoothForward if smooth else ExactForward
         return kind(module, self.encoders, expression, held, self.device), expression  # type: ignore[arg-type]
@@ -112,7 +115,7 @@ class Explainer:
         """Attribute the label of each cell to its genes; `rows` ascend."""
         index = {label: code for code, label in enumerate(self.labels)}
         target = np.array([index[label] for label in labels], dtype=np.int64)
-        expression = self._reader.take(rows)
+        expression = self.genes.take(rows)
         n_modalities = len(self.encoders)
         blocks: list[sparse.coo_matrix] = []  # the modalities one after another, then the total
         difference, error = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
@@ -198,8 +201,9 @@ class GeneRemoval:
         return removed, new_label, float(probabilities[code])
 
 
-def _check_species(genes: "StrArray", encoders: "Mapping[str, GeneEncoder]") -> None:
+def _check_species(joined: JoinedGenes, encoders: "Mapping[str, GeneEncoder]") -> None:
     """Refuse genes that an encoder does not know; warn of symbols that look like those of a mouse."""
+    genes = joined.genes
     for name, encoder in encoders.items():
         known = encoder.known_genes(genes)
         fewest = encoder.fewest_genes(len(genes))
@@ -208,8 +212,8 @@ def _check_species(genes: "StrArray", encoders: "Mapping[str, GeneEncoder]") -> 
                 f"The encoder of the {name!r} modality knows {known.sum()} of {len(genes)} genes; it needs "
                 f"{fewest}. Nearest cause: {nearest_cause(genes, known, encoder.vocabulary)}."
             )
-    if looks_like_mouse(genes):
+    if looks_like_mouse(joined.of_cells):
         warn_user(
-            f"Genes such as {list_some(genes, limit=3)} look like symbols of mouse. They are explained as they are; "
-            "encoders and marker tables of human genes do not know them."
+            f"Genes such as {list_some(joined.of_cells, limit=3)} look like symbols of mouse. They are explained "
+            "as they are; encoders and marker tables of human genes do not know them."
         )

@@ -54,8 +54,8 @@ class CellAttributions:
 def write_attributions(
     adata: "AnnData",
     attributions: CellAttributions,
-    groups: "Mapping[str, IntArray]",
     *,
+    groups: "Mapping[str, IntArray]",
     keys: AttributionKeys,
     params: Mapping[str, Any],
     symbols: "StrArray",

@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 
 def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
     """See :meth:`scmpt_scverse.SCMPT.gene_coverage`."""
-    reader = modalities.source.reader(adata)
+    of_cells = modalities.source.reader(adata)
     rows = {}
     for name in modalities.names:
+        is_array = name in modalities.genes.of_arrays
+        if is_array and name not in modalities.genes.present(adata):
+            continue
+        reader = modalities.genes.reader(adata, name, modalities.source) if is_array else of_cells
         if name in modalities.of_encoders:
             encoder = modalities.encoder(name)
             known, fewest = encoder.known_genes(reader.genes), encoder.fewest_genes(len(reader.genes))
             overlap, reason = _read_by(encoder, reader, known)
-        elif name in modalities.of_genes:
-            features = modalities.expression  # chosen by training
+        elif name in modalities.of_genes or is_array:
+            features = modalities.genes.features.get(name)  # chosen by training
             known = np.isin(reader.genes, reader.genes if features is None else features.genes)
             overlap, fewest = gene_overlap(reader, known), 1
             reason = "" if features is None else _refused_values(features, reader)

@@ -12,7 +12,7 @@ from scvi.data.fields import CategoricalObsField, LayerField, ObsmField
 
 from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import label_text, labels_or
-from scmpt_scverse.modalities._obsm import finite_embedding
+from scmpt_scverse.modalities._obsm import embedding_columns
 from scmpt_scverse.modalities._source import GENES_KEY, ORTHOLOGS_KEY
 from scmpt_scverse.pp import HUMAN, Organism, Orthologs, gene_symbols_of
 
@@ -137,14 +137,11 @@ class EmbeddingField(ObsmField):
 
     def validate_field(self, adata: "AnnData") -> None:
         """It must be there, two-dimensional and finite."""
-        finite_embedding(adata, self.attr_key)
+        embedding_columns(adata, self.attr_key)
 
     def register_field(self, adata: "AnnData") -> dict[str, Any]:
         """Remember its columns; scvi-tools' own field would replace the user's array by a copy in another order."""
-        width = finite_embedding(adata, self.attr_key).shape[1]
-        stored = adata.obsm[self.attr_key]
-        has_names = isinstance(stored, pd.DataFrame)
-        return {self.COLUMN_NAMES_KEY: np.array([str(name) for name in stored] if has_names else range(width), object)}
+        return {self.COLUMN_NAMES_KEY: embedding_columns(adata, self.attr_key)}
 
     def transfer_field(self, state_registry: dict[str, Any], adata_target: "AnnData", **kwargs: Any) -> dict[str, Any]:
         """A query may get the embedding later; when it is used, width and values are checked."""

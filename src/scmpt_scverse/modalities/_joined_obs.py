@@ -70,8 +70,9 @@ class JoinedObs:
         if key in self._mdata.obs:
             del self._mdata.obs[key]
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._mdata.obs or len(homes_of(self._mdata, "obs", key)) == 1
+    def __contains__(self, key: object) -> bool:
+        # Models without batches ask for `None`, as they may of a table.
+        return isinstance(key, str) and (key in self._mdata.obs or len(homes_of(self._mdata, "obs", key)) == 1)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.columns)

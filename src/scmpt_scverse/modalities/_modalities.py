@@ -13,6 +13,7 @@ from scmpt_scverse._checks import warn_user
 from scmpt_scverse._slots import Slot, check_records, check_writable, write_embedding
 from scmpt_scverse.modalities._embedded_rows import completed, computed, embedded
 from scmpt_scverse.modalities._expression import ExpressionFeatures, ExpressionRows, GeneValues, expressing_cells
+from scmpt_scverse.modalities._gene_modalities import GeneModalities
 from scmpt_scverse.modalities._modality_encoders import ModalityEncoders
 from scmpt_scverse.modalities._rows import Unread, finite_rows
 from scmpt_scverse.modalities._source import ExpressionSource
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = FloatArray | ExpressionRows
 
-#: Data of so few genes are those of a panel, whether that was said or not.
-_FEW_GENES = 500
 #: What the genes of a modality are followed through.
 GeneEncoder: TypeAlias = "encoders.Encoder | GeneValues"
 
@@ -50,8 +49,8 @@ class Modalities:
     ----------
     source
         Where expression is read.
-    expression
-        How expression itself is read; `None` before training, and for a model without it.
+    genes
+        Those whose features are genes.
     is_quiet
         Whether no warning counts the cells that cannot be read.
     """
@@ -65,7 +64,7 @@ class Modalities:
         self._modalities = dict(modalities)
         self._encoders = ModalityEncoders(self._modalities, built or {})
         self.source = source
-        self.expression: ExpressionFeatures | None = None
+        self.genes = GeneModalities(self._modalities)
         self.is_quiet = False
 
     @property
@@ -85,8 +84,13 @@ class Modalities:
 
     @property
     def of_genes(self) -> list[str]:
-        """Modalities whose features are genes: expression itself."""
-        return [name for name, modality in self._modalities.items() if modality.is_counts]
+        """Modalities whose features are genes of the cells' expression: expression itself."""
+        return self.genes.of_expression
+
+    @property
+    def expression(self) -> ExpressionFeatures | None:
+        """How expression itself is read; `None` before training, and for a model without it."""
+        return next((self.genes.features.get(name) for name in self.of_genes), None)
 
     @property
     def of_encoders(self) -> list[str]:
@@ -162,6 +166,7 @@ class Modalities:
         if rows is not None and np.array_equal(rows, np.arange(adata.n_obs)):
             rows = None
         present = [name for name in self._modalities if not missing_ok or self._check_present(adata, name)]
+        self.genes.check(adata, [name for name in self.genes.of_arrays if name in present], self.source)
         missing, stored = self._encoders.missing_and_stored(adata, present, self.source, replaces=False)
         if rows is None and not adata.is_view:
             self._check_writable(adata, missing)
@@ -172,34 +177,30 @@ class Modalities:
                 inputs[name] = embedded(adata, key, missing[name], self.source, rows, progress=progress)
             elif name in stored:
                 inputs[name] = self._completed(adata, name, stored[name], rows, progress=progress)
-        for name in self.of_genes if self.expression is not None else ():
-            reader = self.source.reader(adata)
-            values = self._gene_values(reader, name).read(reader, rows)
-            self._warn_of_silent(values.is_readable, inputs)
-            inputs[name] = values
+        for name in self.genes.features:
+            if name in present:
+                values = self.genes.rows(adata, name, self.source, rows)
+                self._warn_of_silent(name, values.is_readable, inputs)
+                inputs[name] = values
         return {name: inputs[name] for name in self._modalities if name in inputs}
 
     def readable(self, adata: "AnnData", inputs: "Mapping[str, Rows]") -> "BoolArray":
         """Cells that every modality could read, shape `(n_obs,)`; of `inputs` that :meth:`read` gave of all cells."""
         readable = _finite(inputs, adata.n_obs)
-        if self.of_genes and self.expression is None:  # which :meth:`read` leaves out before training
-            chunks = self.source.reader(adata).chunks()
+        for name in self.genes.not_fitted:  # which :meth:`read` leaves out before training
+            chunks = self.genes.reader(adata, name, self.source).chunks()
             is_expressing = np.concatenate([expressing_cells(chunk.matrix) for chunk in chunks])
-            self._warn_of_silent(is_expressing, inputs)
+            self._warn_of_silent(name, is_expressing, inputs)
             readable &= is_expressing
         return readable
 
     def fit_expression(self, adata: "AnnData", rows: "IntArray") -> "dict[str, Rows]":
-        """Choose the genes of expression itself on the training cells; the modality of all cells, or nothing."""
+        """Choose the genes of modalities of genes on the training cells; these modalities of all cells."""
         for name in self.of_genes:
-            reader = self.source.reader(adata)
-            is_panel = self.source.panel is not None or len(reader.genes) <= _FEW_GENES
-            self.expression = ExpressionFeatures.fit(
-                reader, rows, self._modalities[name].embedding_dim, is_panel=is_panel
-            )
-            self.source = replace(self.source, scale=reader.scale)
-            return {name: self._gene_values(reader, name).read(reader, None)}
-        return {}
+            self.source = replace(self.source, scale=self.genes.fit(adata, name, self.source, rows))
+        for name in self.genes.of_arrays:
+            self.genes.fit(adata, name, self.source, rows)
+        return {name: self.genes.rows(adata, name, self.source, None) for name in self.genes.features}
 
     def record_encoders(self, adata: "AnnData") -> None:
         """Remember which encoders the embeddings of the training data come from."""
@@ -210,23 +211,27 @@ class Modalities:
         return self._encoders.encoder(name)
 
     def gene_encoders(self, reader: "ExpressionReader") -> "dict[str, GeneEncoder]":
-        """Of the modalities that can be traced to genes, expression itself among them."""
+        """Of the modalities that can be traced to genes of the expression, expression itself among them."""
         return {
-            name: self._gene_values(reader, name) if modality.is_counts else self.encoder(name)
+            name: self._values_of(reader, name) if modality.is_counts else self.encoder(name)
             for name, modality in self._modalities.items()
-            if modality.encoder is not None
+            if modality.encoder is not None and name not in self.genes.of_arrays
         }
 
     def state(self) -> dict[str, Any]:
         """What training decided, as plain values and arrays."""
         expression = None if self.expression is None else self.expression.state()
         scale = None if self.source.scale is None else asdict(self.source.scale)
-        return {"trained_with": self.trained_with, "expression": expression, "scale": scale}
+        own = self.genes.state()
+        return {"trained_with": self.trained_with, "expression": expression, "scale": scale, "own_genes": own}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
         self._encoders.trained_with = {name: dict(record) for name, record in state["trained_with"].items()}
-        self.expression = None if state["expression"] is None else ExpressionFeatures.from_state(state["expression"])
+        if state["expression"] is not None:
+            features = ExpressionFeatures.from_state(state["expression"])
+            self.genes.features.update(dict.fromkeys(self.of_genes, features))
+        self.genes.restore(state.get("own_genes", {}))  # which models had from the first release on that knew them
         scale = state["scale"]
         self.source = replace(self.source, scale=None if scale is None else StoredScale.from_state(scale))
 
@@ -238,7 +243,7 @@ class Modalities:
         if names:
             check_records(adata)
 
-    def _gene_values(self, reader: "ExpressionReader", name: str) -> GeneValues:
+    def _values_of(self, reader: "ExpressionReader", name: str) -> GeneValues:
         if self.expression is None:
             raise RuntimeError("The genes of expression itself are chosen by training. Train the model first.")
         return GeneValues(reader, self.expression, self._modalities[name].embedding_dim)
@@ -256,7 +261,7 @@ class Modalities:
     def _is_there(self, adata: "AnnData", name: str) -> bool:
         """Whether the data have a modality, or an encoder can make it."""
         modality = self._modalities[name]
-        return modality.encoder is not None or modality.obsm_key in adata.obsm
+        return modality.columns is None or modality.obsm_key in adata.obsm
 
     def _completed(
         self, adata: "AnnData", name: str, values: "FloatArray", rows: "IntArray | None", **options: Any
@@ -267,11 +272,12 @@ class Modalities:
         self._warn_of_unread(len(some), *unread)
         return some
 
-    def _warn_of_silent(self, is_expressing: "BoolArray", others: "Mapping[str, Rows]") -> None:
+    def _warn_of_silent(self, name: str, is_expressing: "BoolArray", others: "Mapping[str, Rows]") -> None:
         """Of cells without expression that the other modalities, which have warned, can read."""
         n_silent = int((~is_expressing & _finite(others, len(is_expressing))).sum())
         if n_silent:
             where = "" if self.source.panel is None else " in the genes that the model reads"
+            where = f" in the modality {name!r}" if name in self.genes.of_arrays else where
             self._warn_of_unread(len(is_expressing), Unread(n_silent, f"have no expression{where}"))
 
     def _warn_of_unread(self, n_cells: int, *unread: Unread) -> None:

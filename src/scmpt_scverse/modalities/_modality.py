@@ -10,6 +10,7 @@ from scmpt_scverse import encoders as registered
 from scmpt_scverse._checks import check_name, check_positive, list_some
 from scmpt_scverse._slots import embedding_key
 from scmpt_scverse.encoders import CARDS, Encoder, name_and_dim
+from scmpt_scverse.pp import read_gene_names
 
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray, StrPath
@@ -32,11 +33,12 @@ class Modality:
     embedding_dim
         Its width.
     encoder
-        Name or folder of the encoder that makes it; `None` where the user brings the embedding.
+        Name or folder of the encoder that makes it, or `"counts"`; `None` where an embedding that the user brings is
+        taken as it is.
     options
         Options of that encoder.
     columns
-        Names or numbers of the columns of an embedding that the user brings.
+        Names or numbers of the columns of an array that the user brings.
     """
 
     obsm_key: str
@@ -47,12 +49,12 @@ class Modality:
 
     @property
     def is_counts(self) -> bool:
-        """Whether its features are genes: expression itself."""
+        """Whether its features are genes: expression itself, or an array that is read as it."""
         return self.encoder == COUNTS
 
 
 def describe_encoders(
-    encoders: "Mapping[str, EncoderLike]", obsm_keys: Mapping[str, str], n_vars: int
+    encoders: "Mapping[str, EncoderLike]", obsm_columns: "Mapping[str, StrArray]", n_vars: int
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Encoder]]:
     """Encoders as plain values, fit to be saved with a model; nothing is loaded for registered names.
 
@@ -60,8 +62,9 @@ def describe_encoders(
     ----------
     encoders
         Modality to name, folder, encoder, class of encoders, or `{"encoder": one of these, **options}`.
-    obsm_keys
-        Modalities that the user brings.
+    obsm_columns
+        Modalities that the user brings, with the names or numbers of their columns. One that `encoders` gives as
+        `"counts"` is read as expression of these genes.
     n_vars
         Genes of the data, of which expression itself cannot take more.
 
@@ -74,18 +77,18 @@ def describe_encoders(
             "`encoders` must map modalities to encoders, such as {'text': 'minilm', 'expression': 'scgpt-mini'}; found "
             f"{encoders!r}."
         )
-    twice = set(encoders) & set(obsm_keys)
+    twice = {name for name in set(encoders) & set(obsm_columns) if _kind(encoders[name]) != COUNTS}
     if twice:
         raise ValueError(
             f"The modality {list_some(sorted(twice))} is given twice: by `encoders` and by `obsm_keys` of "
-            "`setup_anndata`. Drop one of them."
+            f"`setup_anndata`. Drop one of them; {COUNTS!r} reads what you bring as expression of genes."
         )
-    if not encoders and not obsm_keys:
+    if not encoders and not obsm_columns:
         raise ValueError("There is no modality to fuse. Pass `encoders=`, or `obsm_keys=` to `SCMPT.setup_anndata`.")
     described, built = {}, {}
     for modality, given in encoders.items():
         check_name(modality, "modality")
-        kind = given.get("encoder") if isinstance(given, Mapping) else given
+        kind = _kind(given)
         if isinstance(kind, Encoder | type):
             options = dict(given) if isinstance(given, Mapping) else {}
             options.pop("encoder", None)
@@ -96,6 +99,9 @@ def describe_encoders(
                 "name": encoder.name,
                 "embedding_dim": encoder.embedding_dim,
             }
+        elif modality in obsm_columns:
+            _check_genes(modality, obsm_columns[modality])
+            described[modality] = _describe(given, len(obsm_columns[modality]))
         else:
             described[modality] = _describe(given, n_vars)
     return described, built
@@ -112,12 +118,19 @@ def modalities_of(
         Two modalities would share a key of `.obsm`.
     """
     from_encoders = {
-        modality: Modality(embedding_key(row["name"]), row["embedding_dim"], row["encoder"], row["options"])
+        modality: Modality(
+            obsm_keys.get(modality, embedding_key(row["name"])),
+            row["embedding_dim"],
+            row["encoder"],
+            row["options"],
+            obsm_columns.get(modality),
+        )
         for modality, row in described.items()
     }
     own = {
         modality: Modality(key, len(obsm_columns[modality]), columns=obsm_columns[modality])
         for modality, key in obsm_keys.items()
+        if modality not in described
     }
     modalities = from_encoders | own
     keys = [modality.obsm_key for modality in modalities.values()]
@@ -125,9 +138,29 @@ def modalities_of(
     if twice:
         raise ValueError(
             f"Two modalities share the key {list_some(twice)} of `.obsm`. Drop one, or give an encoder another "
-            "name: `{'encoder': ..., 'name': ...}`."
+            f"name: `{{'encoder': ..., 'name': ...}}`. {COUNTS!r} reads an array of yours under the name that "
+            f"`setup_anndata` gave it; there are {list_some(obsm_keys)}."
         )
     return modalities
+
+
+def _kind(given: "EncoderLike") -> Any:
+    """The encoder itself, without its options."""
+    return given.get("encoder") if isinstance(given, Mapping) else given
+
+
+def _check_genes(modality: str, columns: "StrArray") -> None:
+    """Raise `ValueError` where the columns of an array that is to be read as expression are no genes."""
+    has_names = all(isinstance(name, str) for name in columns)
+    names = read_gene_names(columns)
+    if has_names and (names.has_symbols or names.by_ids() is not None):
+        return
+    found = names.unreadable() if has_names else "columns without names"
+    raise ValueError(
+        f"Expected names of genes in the modality {modality!r}, which {COUNTS!r} reads as expression; found {found}. "
+        "Pass gene activities, as a modality of a MuData or a table of `.obsm`; other arrays are fused as they are, "
+        "without an encoder."
+    )
 
 
 def _describe(given: "EncoderLike", n_vars: int) -> dict[str, Any]:

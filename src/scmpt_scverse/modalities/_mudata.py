@@ -59,6 +59,10 @@ class MuDataCells:
         """Columns of the cells as a whole, then those of modalities."""
         return JoinedObs(self.mdata)
 
+    def modality(self, key: str) -> AnnData | None:
+        """The modality that stands in `.obsm` under this key; `None` where that is an array."""
+        return self.mdata[key] if key in self.obsm.modalities else None
+
     @property
     def is_view(self) -> bool:
         """Whether writing would turn it into a copy."""
@@ -69,7 +73,9 @@ class MuDataCells:
         cells = self._rna[rows].copy()
         cells.obs = self.obs.take(rows)
         for key in self.obsm:
-            if key not in cells.obsm:
+            if key in self.obsm.modalities:
+                cells.obsm[key] = _table(self.mdata[key][rows], key)
+            elif key not in cells.obsm:
                 values = self.obsm[key]
                 cells.obsm[key] = values.iloc[rows] if isinstance(values, pd.DataFrame) else values[rows]
         return cells
@@ -86,9 +92,7 @@ class _JoinedObsm(MutableMapping[str, Any]):
 
     def __getitem__(self, key: str) -> Any:
         if key in self.modalities:
-            part = self._mdata[key]
-            values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
-            return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
+            return _table(self._mdata[key], key)
         # By its full name only, since an embedding of another modality is none of the RNA.
         if key not in self.borrowed:
             return self._home(key)[key]
@@ -100,6 +104,10 @@ class _JoinedObsm(MutableMapping[str, Any]):
 
     def __delitem__(self, key: str) -> None:
         del self._home(key)[key]
+
+    def __contains__(self, key: object) -> bool:
+        # Not by taking it, which would make a dense table of a whole modality.
+        return key in list(self)
 
     def __iter__(self) -> Iterator[str]:
         # A MuData keeps there, too, which cells each modality has; that is no embedding.
@@ -121,6 +129,14 @@ class _JoinedObsm(MutableMapping[str, Any]):
         return self._rna.obsm if is_embedding else self._mdata.obsm
 
 
+def _table(part: AnnData, key: str) -> pd.DataFrame:
+    """The `.X` of a modality with the names of its features."""
+    if part.X is None:
+        raise ValueError(f"Expected values in `mdata[{key!r}].X`; found none. Store them there.")
+    values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
+    return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
+
+
 class JoinedField(BaseMuDataWrapperClass):
     """A field of AnnData, registered on a MuData."""
 
@@ -132,6 +148,11 @@ class JoinedField(BaseMuDataWrapperClass):
     def get_modality(self, mdata: MuData) -> MuDataCells:
         """The cells that the field reads."""
         return MuDataCells(mdata, self._modalities)
+
+
+def modality_of(adata: "AnnData | MuDataCells", key: str) -> AnnData | None:
+    """The modality of a MuData that cells have in `.obsm` under this key; `None` where they have an array there."""
+    return adata.modality(key) if isinstance(adata, MuDataCells) else None
 
 
 def check_data(data: object) -> None:
@@ -174,4 +195,11 @@ def checked_modalities(mdata: object, modalities: object) -> dict[str, str]:
             f"`modalities` must say which modality holds the expression that encoders read, such as "
             f"{{'expression': 'rna', 'protein': 'prot'}}; found {modalities!r}. There are {list_some(mdata.mod)}."
         )
-    return {str(name): str(modality) for name, modality in modalities.items()}
+    given = {str(name): str(modality) for name, modality in modalities.items()}
+    again = [name for name, modality in given.items() if name != EXPRESSION and modality == given[EXPRESSION]]
+    if again:
+        raise ValueError(
+            f"`modalities` names {given[EXPRESSION]!r} as the expression that encoders read, and again as "
+            f"{list_some(again)}. Drop the latter; `encoders={{'counts': 'counts'}}` reads expression itself."
+        )
+    return given

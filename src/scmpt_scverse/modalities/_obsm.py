@@ -4,14 +4,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from scmpt_scverse._checks import check_key, list_some
+from scmpt_scverse.modalities._mudata import modality_of
 from scmpt_scverse.modalities._rows import finite_rows
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from scmpt_scverse._types import FloatArray, StrArray
+
+
+def embedding_columns(adata: "AnnData", key: str) -> "StrArray":
+    """Names or numbers of the columns of `adata.obsm[key]`; raises as :func:`finite_embedding`."""
+    part = modality_of(adata, key)
+    if part is not None and sparse.issparse(part.X) and part.n_vars and np.isfinite(part.X.data).all():
+        return np.array([str(name) for name in part.var_names], dtype=object)  # without a dense copy
+    width, stored = finite_embedding(adata, key).shape[1], adata.obsm[key]
+    return np.array([str(name) for name in stored] if isinstance(stored, pd.DataFrame) else range(width), dtype=object)
 
 
 def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = None) -> "FloatArray":
@@ -29,6 +40,14 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
             raise ValueError(
                 f"`adata.obsm[{key!r}]` has no columns {list_some(missing)}, which the model was trained on; found "
                 f"{list_some(stored.columns)}. Pass the embedding that the model was trained on."
+            )
+        stored = stored[list(dict.fromkeys(columns))]
+        if not stored.columns.is_unique or len(set(columns)) < len(columns):
+            repeated = [*stored.columns[stored.columns.duplicated()], *columns[pd.Index(columns).duplicated()]]
+            raise ValueError(
+                f"Expected columns of different names in `adata.obsm[{key!r}]`; found several called "
+                f"{list_some(dict.fromkeys(repeated))}. Make names unique, in the training data and in queries "
+                "(`var_names_make_unique()` of a modality)."
             )
         stored = stored[list(columns)]
     values = stored.toarray() if hasattr(stored, "toarray") else np.asarray(stored)

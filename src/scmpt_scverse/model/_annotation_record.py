@@ -28,15 +28,14 @@ def today() -> str:
 
 def facts_of_reference_model(model: "PredictsLabelsMixin") -> dict[str, Any]:
     """What is recorded of a model that learned labels from cells."""
-    of_genes, trained_with = model.modalities.of_genes, model.modalities.trained_with
+    modalities = model.modalities
+    own = {name: {"encoder": COUNTS, "obsm_key": modalities.keys[name]} for name in modalities.genes.of_arrays}
+    known = {**{name: {"encoder": COUNTS} for name in modalities.of_genes}, **own, **modalities.trained_with}
     return {
         "model": type(model).__name__,
         "loaded_from": model._loaded_from,
         "trained_on": model.record.date,
-        "encoders": {
-            name: trained_with.get(name, {"encoder": COUNTS} if name in of_genes else {"obsm_key": key})
-            for name, key in model.modalities.keys.items()
-        },
+        "encoders": {name: known.get(name, {"obsm_key": key}) for name, key in modalities.keys.items()},
         "fusion": fusion_name(model._fusion),
         "labels_key": model.labels_key,
         "n_labels": len(model.labels),

@@ -151,6 +151,8 @@ def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, An
         for fold in model.calibration.fold_states:
             if any(name not in state or values.shape != state[name].shape for name, values in fold.items()):
                 raise IndexError("the heads of its folds have other shapes")
+    if model.is_trained and model.modalities.genes.not_fitted:
+        raise KeyError(f"the genes of {list_some(model.modalities.genes.not_fitted)}")
     if model.is_trained:  # one cell shows whether sizes agree
         one = {name: np.zeros((1, dim), dtype=np.float32) for name, dim in model.modalities.dims.items()}
         predictions_of(model.module, model.novelty, one)

@@ -69,7 +69,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         Modality to frozen encoder, in place of those of the preset: a registered name
         (:func:`scmpt_scverse.encoders.list_encoders`), a hub id, a folder, an encoder or a class of encoders, or
         `{"encoder": one of these, **options}`; or `"counts"`, which stands for log-normalised expression of the
-        `n_genes` (4000) genes that vary most among the training cells, without an encoder.
+        `n_genes` (4000) genes that vary most among the training cells, without an encoder. `"counts"` for a modality
+        that `modalities` of :meth:`setup_mudata` or `obsm_keys` of :meth:`setup_anndata` bring reads it in this way, by
+        the names of its genes: gene activity of ATAC, for instance.
     fusion
         How modalities are fused, in place of the preset's: `"stacked"` combines one logistic regression per modality;
         `"concat"` is the paper's dense head; `"gated"`, `"attention"`; or a subclass or instance of
@@ -89,7 +91,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
     fusion_options
         Further options, of a head that has some.
     genes
-        The genes that the model reads, such as `query.var_names` of a targeted panel; `None` takes all of the data.
+        The genes of expression that the model reads, such as `query.var_names` of a targeted panel; `None` takes all.
         Names as data have them, or Ensembl ids where a column of `.var` holds those of the data. Whatever the model
         does, it reads these alone, of the cells that it learns from and of all others: a query with more genes gives
         what the query cut to these genes gives.
@@ -148,18 +150,18 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         fusion = chosen.fusion if fusion is None else fusion
         source = ExpressionSource.registered(self.registry)
         if genes is not None:
-            if not encoders:
+            if set(encoders) <= set(obsm_keys):
                 raise ValueError(
                     "`genes` are those that encoders and expression itself read; this model has neither. Pass "
                     "`encoders=` or `preset=`, or drop `genes`."
                 )
             source = replace(source, panel=source.found(genes, self._training_cells()))
+        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         # Rebound, so that what is saved does not depend on folders of this machine, or on how genes were named.
         encoders, built = describe_encoders(
-            encoders, obsm_keys, len(source.genes if source.panel is None else source.panel)
+            encoders, columns, len(source.genes if source.panel is None else source.panel)
         )
         genes = None if source.panel is None else source.panel.tolist()
-        columns = {name: fields[embedding_field(name)]["state_registry"]["column_names"] for name in obsm_keys}
         self.modalities = Modalities(modalities_of(encoders, obsm_keys, columns), source, built)
         self.record = TrainingRecord()
         self.calibration: Calibration | None = None
@@ -272,7 +274,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         modalities
             `"expression"` names the modality whose expression the encoders read. Under any other name, the `.X` of a
             modality is fused as it is: `{"expression": "rna", "protein": "prot"}`. It should be normalised; it is
-            standardised on the training cells and held in memory.
+            standardised on the training cells and held in memory. A modality of genes, such as gene activity, is
+            read as expression where `encoders` of the model says `"counts"` for it, and may be counts then.
         unlabeled_category, batch_key
             As in :meth:`setup_anndata`; a column of `mdata.obs`.
         layer, gene_symbols, organism, obsm_keys, allow_synthetic
@@ -654,7 +657,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
                 self.summary_stats.n_labels,
                 fusion=self._fusion,
                 options=HeadOptions(*sizes, dict(options["fusion_options"] or {})),
-                of_genes=self.modalities.of_genes,
+                of_genes=[*self.modalities.of_genes, *self.modalities.genes.of_arrays],
             )
 
     def _become(self, other: Self) -> None:

@@ -48,14 +48,21 @@ class OrthologColumns:
     is_ambiguous: "BoolArray"
 
 
-def gene_names_of(adata: "AnnData", gene_symbols: str | None, organism: Organism = HUMAN) -> GeneNames:
-    """The gene names of every column of `adata`; arguments and errors as for :func:`gene_symbols_of`."""
+def gene_names_of(
+    adata: "AnnData", gene_symbols: str | None, organism: Organism = HUMAN, *, ids_are_names: bool = False
+) -> GeneNames:
+    """The gene names of every column of `adata`; arguments and errors as for :func:`gene_symbols_of`.
+
+    With `ids_are_names`, Ensembl ids stand for symbols where there are none.
+    """
     names, where = _given_names(adata, gene_symbols)
     organism = resolved_organism(names, organism, where)
     if isinstance(organism, Orthologs):
         # Read as a column of `.var` with them would be.
         return read_gene_names(ortholog_columns(adata, gene_symbols, organism).symbols)
     check_organism(names, organism, where)
+    if ids_are_names and (by_ids := names.by_ids()) is not None:
+        return by_ids
     names.check(where, None if names.has_symbols else _advice(adata.var, gene_symbols, names))
     return names
 

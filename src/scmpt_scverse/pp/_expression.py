@@ -75,6 +75,8 @@ class ExpressionReader:
         `None` reads all.
     usual_scale
         How a model's training data are stored, for cells that are too few to tell.
+    ids_are_names
+        Read Ensembl ids as names of genes where there are no symbols, for whoever needs no symbols.
 
     Raises
     ------
@@ -102,6 +104,7 @@ class ExpressionReader:
         reference_genes: "StrArray | None" = None,
         only_genes: "StrArray | None" = None,
         usual_scale: StoredScale | None = None,
+        ids_are_names: bool = False,
     ) -> None:
         if layer is not None:
             check_key(layer, [key for key in adata.layers if key is not None], "adata.layers")
@@ -117,7 +120,7 @@ class ExpressionReader:
         self.organism = organism_label(organism)
         #: Whether columns stand for the human orthologs of their genes.
         self.is_translated = isinstance(organism, Orthologs)
-        self.names = gene_names_of(adata, gene_symbols, organism)
+        self.names = gene_names_of(adata, gene_symbols, organism, ids_are_names=ids_are_names)
         where = "adata.var_names" if gene_symbols is None else f"adata.var[{gene_symbols!r}]"
         if (report := self.names.report(where)) is not None:
             warn_user(report)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ import numpy as np
 from scmpt_scverse._checks import list_some
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.pp._identifier_systems import (
+    ENSEMBL_GENES,
     NUMBERS,
     ROW_NUMBERS,
     IdentifierSystem,
@@ -38,6 +39,8 @@ _MISSING = frozenset(
 _AROUND = " \t\r\n\"'\u00a0\ufeff"
 #: Where so many names are identifiers, the others are spike-ins, antibodies and the like: not what to read cells by.
 _NEARLY_ALL = 0.9
+#: Where more names are identifiers, whoever has symbols for the others left some out: few genes of a cell have none.
+_MOST = 0.5
 #: Share of the names with a genome from which on a second species is more than a transgene.
 _SECOND_SPECIES = 0.01
 #: Not worth a warning: that `CD3D-1` is a second CD3D is how files are usually written.
@@ -80,13 +83,20 @@ class GeneNames:
         return int(np.sum((self.symbols != "") & (self.symbols != self.given)))
 
     def report(self, where: str) -> str | None:
-        """What is attached to symbols, in a sentence with an example; `None` where nothing unusual is.
+        """What is attached to symbols, or that most names have none, with examples; `None` where nothing unusual is.
 
         Parameters
         ----------
         where
             The slot of the names, such as `adata.var_names`.
         """
+        n_unread = int(np.sum(self.symbols == ""))
+        if self.systems and n_unread > _MOST * len(self.given):
+            return (
+                f"{n_unread} of {len(self.given)} names in `{where}` are no gene symbols but {self.unreadable()}. "
+                "Their genes are not read. Pass `gene_symbols=` with the column of `adata.var` that holds symbols, or "
+                "name all genes by symbol."
+            )
         if set(self.parts) <= {_COUNTER} or not self.n_renamed:
             return None
         pairs = [(name, symbol) for name, symbol in zip(self.given, self.symbols, strict=True) if symbol]
@@ -107,6 +117,14 @@ class GeneNames:
         """Whether more than a tenth of the names are symbols, missing ones aside."""
         n_identifiers, n_symbols = sum(self.systems.values()), int(np.sum(self.symbols != ""))
         return n_symbols > 0 and n_identifiers <= _NEARLY_ALL * (n_identifiers + n_symbols)
+
+    def by_ids(self) -> "GeneNames | None":
+        """The same with Ensembl ids, without their versions, for symbols; `None` where most names are none."""
+        is_id = [certain_system(name) == ENSEMBL_GENES for name in self.given]
+        if self.has_symbols or sum(is_id) <= _NEARLY_ALL * len(is_id):
+            return None
+        ids = [name.split(".")[0] if is_one else "" for name, is_one in zip(self.given, is_id, strict=True)]
+        return replace(self, symbols=_frozen(ids))
 
     def check(self, where: str, advice: str | None = None) -> None:
         """Raise `ValueError` where cells cannot be read by these names.

@@ -5,13 +5,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
-from scmpt_scverse._checks import check_cells, list_some
+from scmpt_scverse._checks import check_cells, list_some, warn_user
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 #: Where squidpy writes which cells are neighbours in space.
 SPATIAL_GRAPH = "spatial_connectivities"
+#: Where spatial data have the places of their cells.
+COORDINATES = "spatial"
+#: Neighbours whose median distance is more than this share of that of any two cells are none in space.
+_FAR = 0.8
+#: Share of all pairs of cells beyond which a graph connects the far ones, too.
+_SPARSE = 0.1
 
 
 def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
@@ -52,4 +58,25 @@ def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
     graph.eliminate_zeros()
     if not graph.nnz:
         raise ValueError(f"No two cells are neighbours in `adata.obsp[{key!r}]`. Make the graph with these cells.")
+    _warn_of_far_neighbours(adata, key, graph)
     return graph
+
+
+def _warn_of_far_neighbours(adata: "AnnData", key: str, graph: sparse.csr_matrix) -> None:
+    """Warn where neighbours lie as far apart as any cells: the graph is of other cells, or of another order."""
+    places = adata.obsm.get(COORDINATES)
+    if key != SPATIAL_GRAPH or places is None:
+        return
+    places, pairs = np.asarray(places, dtype=np.float64), graph.tocoo()
+    if pairs.nnz > _SPARSE * graph.shape[0] ** 2 or places.ndim != 2 or not np.isfinite(places).all():
+        return  # where most cells are neighbours of most, distances say nothing
+    others = np.random.default_rng(0).permutation(graph.shape[0])[pairs.col]
+    near, far = (
+        float(np.median(np.linalg.norm(places[pairs.row] - places[columns], axis=1))) for columns in (pairs.col, others)
+    )
+    if near > _FAR * far:
+        warn_user(
+            f"Neighbours in `adata.obsp[{key!r}]` are no nearer to each other in `adata.obsm[{COORDINATES!r}]` than "
+            "other cells are: the graph may be of other cells, or of these in another order. Make it again from the "
+            "coordinates."
+        )

@@ -16,11 +16,13 @@ from scmpt_scverse._slots import (
     PredictionKeys,
     check_ranking_is_ours,
     check_writable,
+    write_slots,
 )
 from scmpt_scverse.attribution import Attributor
 from scmpt_scverse.explain import (
     Explainer,
     GeneRemoval,
+    OwnRanking,
     checked_groupby,
     contribution_table,
     curve_table,
@@ -114,6 +116,10 @@ class ExplainsMixin:
             With `per_cell`: sparse, shape `(n_obs, n_vars)`; cells that were not explained have empty rows. Without,
             that of an earlier call is removed.
 
+        Genes of a modality that you bring and that `"counts"` reads, such as gene activity, are ranked by themselves:
+        under the same keys of that modality of a MuData, or in `adata.uns["scmpt_attributions_<modality>"]` where it is
+        a table of `.obsm`.
+
         Raises
         ------
         RuntimeError
@@ -127,13 +133,14 @@ class ExplainsMixin:
 
         Notes
         -----
-        Modalities that you bring as arrays stay at their values: nothing is known of their genes.
+        Other modalities that you bring stay at their values: nothing is known of their genes.
         """
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         keys = AttributionKeys.from_key(key_added)
         check_writable(adata, key_added, keys.slots)
         check_ranking_is_ours(adata, keys)
+        beside = [OwnRanking(adata, modalities, name, key_added) for name in modalities.genes.present(adata)]
         if n_cells_per_group is not None:
             check_positive(n_cells_per_group, "n_cells_per_group")
         written = PredictionKeys.from_prefix(DEFAULT_KEY_ADDED).prediction
@@ -145,21 +152,18 @@ class ExplainsMixin:
         rows = np.sort(np.concatenate(list(chosen.values())))
         labels = np.where(np.isin(column, self.labels), column, explainer.predicted)[rows]
         attributions = explainer.explain(rows, labels, progress=progress)
-        params = {
-            "groupby": groupby,
-            "method": attribution.method_name(method),
-            "modalities": list(attributions.by_modality),
-            "seed": seed,
+        params = {"groupby": groupby, "method": attribution.method_name(method)}
+        written_with: dict[str, Any] = {
+            "groups": {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
+            "params": {**params, "modalities": list(attributions.by_modality), "seed": seed, **options},
+            "per_cell": per_cell,
         }
-        write_attributions(
-            adata,
-            attributions,
-            {group: np.searchsorted(rows, cells) for group, cells in chosen.items()},
-            keys=keys,
-            params={**params, **options},
-            symbols=modalities.source.symbols(adata),
-            per_cell=per_cell,
-        )
+        parts = explainer.genes.split(attributions)
+        write_slots(adata, keys.slots, {})  # of an earlier call
+        if parts[""].by_modality:  # not where arrays of the user's alone are read
+            write_attributions(adata, parts[""], keys=keys, symbols=modalities.source.symbols(adata), **written_with)
+        for place in beside:
+            place.write(parts[place.name], explainer.genes.symbols(place.name), **written_with)
 
     def explain_cell(
         self,
@@ -193,7 +197,8 @@ class ExplainsMixin:
         Returns
         -------
         One row per gene that the cell expresses, highest contribution first; columns `total`, then a column for each
-        modality, and `value`, its expression in the data. `.attrs` holds `label`, `difference` (what all genes
+        modality, and `value`, its expression in the data. Genes of a modality that you bring and that `"counts"` reads
+        are called `"<modality>:<gene>"`. `.attrs` holds `label`, `difference` (what all genes
         together add to the logit) and `completeness_error`.
 
         Raises

@@ -144,7 +144,7 @@ def panel_advice(
     seed: int,
 ) -> "pd.DataFrame":
     """See :meth:`scmpt_scverse.SCMPT.advise_panel`; of labelled cells, in whose `.obsm` embeddings are written."""
-    names = [*modalities.of_encoders, *modalities.of_genes]
+    names = [*modalities.of_encoders, *modalities.of_genes]  # a panel leaves genes of other modalities as they are
     if not names:
         raise ValueError(
             "Expected a modality that reads genes; found only arrays that you brought, which no panel changes. Pass "

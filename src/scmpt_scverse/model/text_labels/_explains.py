@@ -231,7 +231,7 @@ class ExplainsScoresMixin:
         write_attributions(
             cells,
             explained,
-            {group: np.searchsorted(rows, members) for group, members in chosen.items()},
+            groups={group: np.searchsorted(rows, members) for group, members in chosen.items()},
             keys=keys,
             params=params,
             symbols=self._source(cells, layer, gene_symbols, organism).symbols(cells),
