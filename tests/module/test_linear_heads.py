@@ -104,6 +104,7 @@ def test_every_label_is_in_every_fold_that_it_can_be_in() -> None:
     assert [len(np.unique(folds[labels == label])) for label in range(3)] == [10, 6, 1]
     assert len(np.unique(folds)) == 10
     assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)).tolist() == [251, 250, 250, 250]
+    assert np.bincount(stratified_folds(np.zeros(1000, dtype=int), 3)).tolist() == [100] * 10
     assert not np.array_equal(folds, stratified_folds(labels, 4))
 
 
