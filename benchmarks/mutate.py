@@ -137,15 +137,14 @@ class Mutant:
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """Every change of a file, but for those of type hints, of what only type checkers read, and of a lone `*` among
-    parameters, which is no operator.
-    """
+    """Every change of a file, but for those of type hints and of what only type checkers read."""
     import cosmic_ray.plugins
     from cosmic_ray.ast import ast_nodes, get_ast
 
     code = path.read_text()
     hints = [span for node in ast.walk(ast.parse(code)) for span in _hints(node)]
     nodes, found = list(ast_nodes(get_ast(code))), []
+    # A lone `*` among parameters is no operator.
     stars = {node.start_pos for node in nodes if node.type == "operator" and node.parent.type == "parameters"}
     for name in cosmic_ray.plugins.operator_names():
         kind = cosmic_ray.plugins.get_operator(name)
