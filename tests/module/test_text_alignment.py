@@ -188,7 +188,7 @@ def test_texts_are_centred_and_markers_kept_on_axes(
 def test_profiles_are_of_length_one_where_they_are_used() -> None:
     profiles = np.array([[3.0, 4.0, 12.0], [0.0, 0.0, 5.0]])
     found = unit_profiles(profiles, np.array([True, True, False]))
-    np.testing.assert_allclose(found, [[0.6, 0.8, 0], [0, 0, 0]])
+    np.testing.assert_allclose(found, np.array([[0.6, 0.8, 0.0], [0.0, 0.0, 0.0]]))
 
 
 def test_a_penalty_of_one_is_the_default() -> None:
