@@ -120,13 +120,14 @@ def test_a_further_training_keeps_the_scale_and_forgets_the_temperature() -> Non
     split = CellSplit(*(torch.arange(n, m).numpy() for n, m in ((0, 40), (0, 0), (0, 0))))
     codes = torch.arange(40).numpy() % 2
     classifier = FusionClassifier({"a": 3}, 2)
-    for keeps_scale, shift in ((False, 0), (True, 5), (False, 5)):
+    for keeps_scale, shift in ((None, 0), (True, 5), (False, 5)):
         classifier.temperature.fill_(3.0)
         before = classifier.neutral("a").clone()
         moved = {"a": values["a"] + shift}
-        classifier.fit(inputs=moved, codes=codes, split=split, options=FitOptions(), keeps_scale=keeps_scale)
+        scale = {} if keeps_scale is None else {"keeps_scale": keeps_scale}
+        classifier.fit(moved, codes, split, FitOptions(), **scale)
         assert classifier.temperature == 1
-        assert torch.equal(classifier.neutral("a"), before) is keeps_scale
+        assert torch.equal(classifier.neutral("a"), before) is bool(keeps_scale)
     torch.testing.assert_close(classifier.neutral("a"), torch.from_numpy(values["a"].mean(axis=0)) + 5)
     standard = classifier.standardised({"a": torch.from_numpy(moved["a"])})
     torch.testing.assert_close(functional.mse_loss(standard["a"], torch.zeros(40, 3)), torch.tensor(1.0))
