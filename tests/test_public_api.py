@@ -29,6 +29,10 @@ def public_api() -> Iterator[str]:
         for name in sorted(getattr(module, "__all__", [])):
             if not hasattr(scmpt_scverse, name):
                 yield from _lines(f"{package}.{name}", getattr(module, name))
+    # What `options=` of trainings takes: users build these, although the package is not theirs to call.
+    for name, value in sorted(vars(import_module("scmpt_scverse.module")).items()):
+        if name.endswith("Options"):
+            yield from _lines(f"module.{name}", value)
 
 
 def _lines(name: str, value: Any) -> Iterator[str]:

@@ -12,6 +12,7 @@ from tests._zero_shot import TYPES, WordEncoder
 
 from scmpt_scverse.module import CellTokens, CellToText, QFormerOptions, TokenStudy, TrainingRun
 from scmpt_scverse.module._cell_text_loss import contrast, wrong_pairs
+from scmpt_scverse.module._cell_to_text import _affinity
 from scmpt_scverse.module._qformer import QFormer
 
 TOKEN_DIM, N_GENES = 16, 12
@@ -68,6 +69,7 @@ def test_new_cells_find_their_text_by_tokens_of_genes(
 ) -> None:
     assert accuracy(trained, texts, n_matched=0) > 0.8
     assert accuracy(trained, texts) > 0.8
+    assert trained.has_matching
     # The token of the whole cell says nothing here, and the linear map sees no other.
     linear = CellToText.fit(texts, studies, SMALL, reader="linear", run=TrainingRun("cpu"))
     assert accuracy(linear, texts) < 0.35
@@ -206,3 +208,60 @@ def test_a_cell_without_tokens_has_no_score_and_company_does_not_matter(trained:
 def test_wrong_readers_are_named(texts: np.ndarray, studies: list[TokenStudy]) -> None:
     with pytest.raises(ValueError, match="Unknown `reader='qformr'`.*Did you mean 'qformer'"):
         CellToText.fit(texts, studies, SMALL, reader="qformr")  # type: ignore[arg-type]
+
+
+def test_scores_are_cosines_over_the_temperature_batch_after_batch(trained: CellToText, texts: np.ndarray) -> None:
+    """More cells than a batch of 128 holds, of which some cannot be read."""
+    lengths = np.full(262, 6)
+    lengths[[3, 200]] = 0
+    values = np.random.default_rng(0).normal(size=(262, 6, TOKEN_DIM))
+    tokens = CellTokens.of([(values, np.arange(6) < lengths[:, None])])
+    labels = mean_texts(texts, trained)
+    found = trained.scores(tokens, labels, n_matched=0)
+    rows = np.flatnonzero(lengths)
+    with torch.inference_mode():
+        cells = trained.network.cells(*tokens.padded(rows))
+        cosines = (cells @ trained.network.texts(torch.from_numpy(labels).float()).T).amax(dim=1)
+    np.testing.assert_allclose(found[rows], cosines / SMALL.temperature, rtol=1e-4, atol=1e-4)
+    assert np.isnan(found[[3, 200]]).all()
+    # The only label that is judged has all of the probability of those that are.
+    np.testing.assert_array_equal(trained.scores(tokens, labels, n_matched=1), found)
+    two = trained.scores(tokens, labels, n_matched=2)[rows]
+    assert ((two != found[rows]).sum(axis=1) == 2).all()
+
+
+def test_a_matching_head_orders_labels_by_similarity_and_by_its_own_judgement(
+    trained: CellToText, texts: np.ndarray
+) -> None:
+    labels = mean_texts(texts, trained)
+    tokens = planted(np.arange(8), 3)
+    assert isinstance(trained.network, QFormer)
+    plain, matched = (torch.from_numpy(trained.scores(tokens, labels, n_matched=n)) for n in (0, 3))
+    values, is_token = tokens.padded(np.arange(8))
+    for cell in range(8):
+        best = plain[cell].topk(3).indices
+        pairs = torch.from_numpy(labels).float()[best]
+        with torch.inference_mode():
+            judged = trained.network.matches(values[[cell] * 3], is_token[[cell] * 3], pairs)
+        expected = (plain[cell, best] + judged.sigmoid().log()).log_softmax(dim=0)
+        torch.testing.assert_close(matched[cell, best].log_softmax(dim=0), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_given_affinity_counts_unless_wordings_are_the_same() -> None:
+    texts = np.array([[[1.0], [2.0]], [[2.0], [1.0]], [[1.0], [2.0]]])
+    np.testing.assert_array_equal(_affinity(texts, None), [[1, 0, 1], [0, 1, 0], [1, 0, 1]])
+    given = np.array([[1.0, 0.5, 0.2], [0.5, 1.0, 0.3], [0.2, 0.3, 1.0]])
+    np.testing.assert_allclose(_affinity(texts, given), [[1, 0.5, 1], [0.5, 1, 0.3], [1, 0.3, 1]])
+
+
+def test_a_linear_map_is_trained_first_and_each_part_is_resumed_by_itself(
+    texts: np.ndarray, studies: list[TokenStudy], tmp_path: Path
+) -> None:
+    options = replace(SMALL, n_steps=2, matching=0.0)
+    fit = CellToText.fit(texts, studies, options, run=TrainingRun("cpu", folder=tmp_path))
+    states = {path.parent.name: torch.load(path, weights_only=True) for path in tmp_path.glob("*/last.ckpt")}
+    assert {name: state["global_step"] for name, state in states.items()} == {"linear": 200, "qformer": 2}
+    # Without weight, no matching head is trained, nor asked.
+    assert not fit.has_matching
+    tokens, labels = planted(np.arange(8), 3), mean_texts(texts, fit)
+    np.testing.assert_array_equal(fit.scores(tokens, labels), fit.scores(tokens, labels, n_matched=0))

@@ -64,3 +64,14 @@ def test_rows_are_padded_and_genes_are_drawn(chunks: list[tuple[np.ndarray, np.n
         assert rows == sorted(rows)
         seen.update(rows)
     assert seen == {1, 2, 3, 4, 5}
+
+
+def test_as_many_genes_as_there_are_need_no_drawing(chunks: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """The first cell has three genes, beside the token of the whole cell."""
+    tokens, rng = CellTokens.of(chunks), np.random.default_rng(0)
+    state = rng.bit_generator.state
+    for n_genes in (3, 4):
+        assert tokens.padded(np.array([0]), n_genes, rng)[1].sum() == 4
+    assert rng.bit_generator.state == state
+    assert tokens.padded(np.array([0]), 2, rng)[1].sum() == 3
+    assert rng.bit_generator.state != state

@@ -8,7 +8,13 @@ from hypothesis import assume, given, settings, strategies as st
 from scvi.dataloaders import DataSplitter
 from scvi.model import SCVI
 
-from scmpt_scverse.module._data_module import CellSplit, TensorBatches, split_cells
+from scmpt_scverse.module._data_module import (
+    CellSplit,
+    EmbeddingDataModule,
+    TensorBatches,
+    checked_validation_size,
+    split_cells,
+)
 
 
 @settings(max_examples=50, deadline=None)
@@ -145,3 +151,51 @@ def test_the_number_of_batches_is_as_reported(n_obs: int, n_batches: int) -> Non
     assert sum(len(batch["labels"]) for batch in batches) == n_obs
     if n_obs:
         assert len(list(batches)) == n_batches
+
+
+def test_training_batches_are_shuffled_by_the_seed_and_validation_is_in_order() -> None:
+    values = {"text": np.arange(20.0, dtype=np.float32)[:, None]}
+    labels = torch.arange(20)
+    split = CellSplit(np.arange(3, 15), np.array([19, 0, 2]), np.array([1]))
+
+    def module(seed: int, split: CellSplit = split) -> EmbeddingDataModule:
+        return EmbeddingDataModule(values, labels, split, batch_size=5, seed=seed)
+
+    def order(batches: TensorBatches) -> list[int]:
+        assert all(torch.equal(batch["inputs"]["text"][:, 0].long(), batch["labels"]) for batch in batches)
+        return torch.cat([batch["labels"] for batch in batches]).tolist()
+
+    train = module(0).train_dataloader()
+    assert [len(batch["labels"]) for batch in train] == [5, 5, 2]
+    assert sorted(order(module(0).train_dataloader())) == list(range(3, 15))
+    assert order(module(0).train_dataloader()) == order(module(0).train_dataloader())
+    assert order(module(0).train_dataloader()) != order(module(1).train_dataloader())
+    validation = module(0).val_dataloader()
+    assert isinstance(validation, TensorBatches)
+    assert order(validation) == [19, 0, 2]
+    assert module(0, CellSplit(split.train, np.arange(0), split.test)).val_dataloader() == []
+    assert module(0).val_idx.tolist() == [19, 0, 2]
+    assert module(0).test_idx.tolist() == [1]
+
+
+def test_shares_up_to_all_cells_are_possible() -> None:
+    assert checked_validation_size(1.0, None) == 0
+    assert checked_validation_size(0.9, 0.1) == 0.1  # 1 - 0.9 is a little less in floating point
+    assert checked_validation_size(0.5, 0.0) == 0
+    for wrong in (0.11, -0.01, 0.1 + 1e-6):
+        with pytest.raises(ValueError, match="`validation_size` must be in"):
+            checked_validation_size(0.9, wrong)
+    with pytest.raises(ValueError, match="`train_size` must be in"):
+        checked_validation_size(1.0000001, None)
+
+
+def test_test_cells_are_what_the_other_shares_leave() -> None:
+    codes = np.repeat([0, 1], [60, 40])
+    split = split_cells(codes, np.arange(100), train_size=0.5, validation_size=0.3, shuffle=True, seed=0)
+    assert [len(each) for each in (split.train, split.validation, split.test)] == [50, 30, 20]
+    for part, share in ((split.validation, 0.3), (split.test, 0.2)):
+        np.testing.assert_allclose(np.bincount(codes[part]), [60 * share, 40 * share], atol=1)
+    assert all((np.diff(part) > 0).all() for part in (split.train, split.validation, split.test))
+    in_order = split_cells(codes, np.arange(100), train_size=0.5, validation_size=0.3, shuffle=False, seed=0)
+    assert in_order.validation.tolist() == list(range(30))
+    assert in_order.train.tolist() == list(range(30, 80))

@@ -1,6 +1,8 @@
 """The generator of counts on arrays: every decoder learns, draws the same cells again, and is saved."""
 
+import copy
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from scmpt_scverse.module import (
     TextCondition,
     TrainingRun,
 )
+from scmpt_scverse.module._generator import _Steps
 from scmpt_scverse.module._generator_network import _divergence
 
 N_GENES, N_TYPES, TEXT_DIM = 40, 3, 12
@@ -175,3 +178,120 @@ def test_a_training_of_other_cells_does_not_go_on(tmp_path: Path) -> None:
     others = replace(cells(), batches=np.zeros_like(cells().batches))
     with pytest.raises(ValueError, match="batches"):
         CellGenerator.fit(others, options, run=run)
+
+
+def drawn_by_hand(learned: CellGenerator, of: TextCondition, log_library: float) -> Tensor:
+    """Expected counts of a cell in the middle of the latent space, where the condition has one part."""
+    network = learned.network
+    wordings = torch.from_numpy(of.texts[0]).expand(1, -1, -1)
+    given = Condition(wordings, torch.ones(1, wordings.shape[1], dtype=torch.bool), torch.from_numpy(of.profiles[:1]))
+    batches = torch.from_numpy(of.batches).float()[None]
+    with torch.inference_mode():
+        summary = network.summarised(given)
+        size = torch.tensor([log_library])
+        latent = network.latent_prior(summary, size)[0]
+        return (network.logits(latent, batches, summary, given) + size[:, None])[0].double().exp()
+
+
+def test_counts_are_overdispersed_as_learned(learned: CellGenerator) -> None:
+    """Without any spread of latent cells: variance is the mean plus its square over the dispersion."""
+    network = copy.deepcopy(learned.network)
+    with torch.no_grad():
+        parameters = dict(network.prior.named_parameters())
+        parameters["5.weight"][3:] = 0
+        parameters["5.bias"][3:] = -50.0  # the smallest variance there is
+        network.log_dispersion.fill_(np.log(2.0))
+    narrow = replace(learned, network=network)
+    of = condition(cells(), 0)
+    counts = narrow.draw(of, 3000, key="", seed=0, library_size=np.full(3000, 200.0)).counts.toarray()
+    means = drawn_by_hand(narrow, of, float(np.log(200.0))).numpy()
+    np.testing.assert_allclose(counts.mean(axis=0), means, rtol=0.15, atol=0.1)
+    large = means > 2
+    assert large.sum() >= 10
+    ratio = counts[:, large].var(axis=0) / (means + means**2 / 2)[large]
+    assert ratio.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_batches_are_drawn_in_proportion(learned: CellGenerator) -> None:
+    of = condition(cells(), 0)
+    for batches, share in (([0.25, 0.75], 0.75), ([3.0, 1.0], 0.25), ([1.0, 0.0], 0.0), ([0.0, 1.0], 1.0)):
+        drawn = learned.draw(of._replace(batches=np.array(batches)), 640, key="", seed=0)
+        assert drawn.batches.mean() == pytest.approx(share, abs=0.06)
+        assert drawn.counts.shape == (640, N_GENES)
+
+
+def test_several_texts_stand_for_one_by_their_weights(learned: CellGenerator) -> None:
+    """One part of all the weight is that part; two halves of the same text are that text."""
+    first, second = condition(cells(), 0), condition(cells(), 1)
+    texts, profiles = [*first.texts, *second.texts], np.concatenate([first.profiles, second.profiles])
+    both = first._replace(texts=texts, profiles=profiles, weights=np.array([0.0, 1.0]))
+    twice = first._replace(texts=[*first.texts] * 2, profiles=first.profiles[[0, 0]], weights=np.array([0.5, 0.5]))
+    for found, expected in ((both, second), (twice, first)):
+        one, other = (learned.draw(each, 50, key="", seed=0).counts.toarray() for each in (found, expected))
+        assert (one != other).mean() < 0.01  # rounding may turn a count
+    halves = learned.draw(both._replace(weights=np.array([0.5, 0.5])), 200, key="", seed=0).counts.toarray()
+    of_types = halves.mean(axis=0)[:30].reshape(3, 10).mean(axis=1)
+    assert of_types[:2].min() > 1.5 * of_types[2]
+
+
+def test_a_zero_inflated_generator_leaves_counts_out() -> None:
+    options = GeneratorOptions(**SMALL | {"likelihood": "zinb", "n_steps": 2})  # type: ignore[arg-type]
+    generator = CellGenerator.fit(cells(), options, run=TrainingRun("cpu"))
+    shares = []
+    for base in (-50.0, 0.0, 50.0):
+        with torch.no_grad():
+            generator.network.dropout.copy_(torch.stack([torch.full((N_GENES,), base), torch.zeros(N_GENES)]))
+        counts = generator.draw(condition(cells(), 0), 300, key="", seed=0).counts
+        shares.append(counts.nnz)
+    assert shares[2] == 0
+    assert shares[1] == pytest.approx(shares[0] / 2, rel=0.05)
+
+
+def test_the_scale_of_library_sizes_is_that_of_the_training_cells() -> None:
+    few = GeneratorOptions(**SMALL | {"n_steps": 1})  # type: ignore[arg-type]
+    scale = CellGenerator.fit(cells(), few, run=TrainingRun("cpu")).network.library_scale
+    logarithms = np.log(cells().counts.sum(axis=1))
+    np.testing.assert_allclose(scale, [logarithms.mean(), logarithms.std()], rtol=1e-5)
+    same = replace(cells(), counts=sparse.csr_matrix(np.full((180, N_GENES), 2)))
+    scale = CellGenerator.fit(same, few, run=TrainingRun("cpu")).network.library_scale
+    np.testing.assert_allclose(scale, [np.log(80.0), 0.01], rtol=1e-5)  # no division by zero
+
+
+def test_steps_show_types_evenly_and_at_least_one_wording() -> None:
+    """The second type has few cells, and the last type of the texts none."""
+    every = cells()
+    rows = np.r_[0:60, 60:65, 120:180]
+    some = replace(
+        every,
+        counts=every.counts[rows],
+        types=every.types[rows],
+        batches=every.batches[rows],
+        texts=np.concatenate([every.texts, every.texts[:1]]),
+    )
+    steps = list(islice(_Steps(some, GeneratorOptions(**SMALL)), 20))  # type: ignore[arg-type]
+    types = torch.cat([step.types for step in steps])
+    np.testing.assert_allclose(types.bincount() / len(types), [1 / 3] * 3, atol=0.06)
+    assert all(len(step.counts) == len(step.batches) == 48 for step in steps)
+    known = {
+        (tuple(row), int(type_), int(batch))
+        for row, type_, batch in zip(some.counts.toarray(), some.types, some.batches, strict=True)
+    }
+    for row, type_, batch in zip(steps[0].counts.int().numpy(), steps[0].types, steps[0].batches, strict=True):
+        assert (tuple(row), int(type_), int(batch)) in known
+    n_seen = {tuple(row) for step in steps for row in step.counts[step.types == 0].int().numpy()}
+    assert len(n_seen) > 50
+    is_wording = torch.cat([step.is_wording for step in steps])
+    assert is_wording.any(dim=1).all()
+    # Each is there by itself in half of the steps; one in three is there anyway.
+    np.testing.assert_allclose(is_wording.float().mean(dim=0), [1 / 3 + 2 / 3 * 0.5] * 3, atol=0.05)
+
+
+@pytest.mark.parametrize("name", ["texts", "profiles", "is_measured", "types", "counts"])
+def test_a_training_of_other_data_does_not_go_on(name: str, tmp_path: Path) -> None:
+    options, run = GeneratorOptions(**SMALL | {"n_steps": 1}), TrainingRun("cpu", folder=tmp_path)  # type: ignore[arg-type]
+    CellGenerator.fit(cells(), options, run=run)
+    other = replace(cells(), **{name: getattr(cells(), name).copy()})
+    values = other.counts.data if name == "counts" else getattr(other, name)
+    values.flat[0] = 1 - values.flat[0]
+    with pytest.raises(ValueError, match=f"other data or options .*{name}"):
+        CellGenerator.fit(other, options, run=run)

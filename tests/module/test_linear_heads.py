@@ -1,5 +1,7 @@
 """The linear solver against scikit-learn, and what stacking promises."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.func import functional_call
 
 from scmpt_scverse.module._fusion_stacked import StackedFusion
-from scmpt_scverse.module._linear_heads import fit_linear
+from scmpt_scverse.module._linear_heads import ROUGH, fit_linear
 from scmpt_scverse.module._mixture import mixture_weights
 from scmpt_scverse.module._principal_axes import FeatureBlocks, PrincipalAxes
 from scmpt_scverse.module._stacking import LinearHead, fit_head, stratified_folds
@@ -47,6 +49,40 @@ def test_a_start_from_a_stronger_penalty_does_not_stop_there() -> None:
     weak, cold = (fit_linear(axes, labels, every, 0.0015, start) for start in (strong, None))
     assert weak.weights.norm() == pytest.approx(float(cold.weights.norm()), rel=0.05)
     assert weak.weights.norm() > 1.2 * strong.weights.norm()
+
+
+class _Counted(PrincipalAxes):
+    """Axes that count how often the cells pass by."""
+
+    n_passes = 0
+
+    def blocks(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        type(self).n_passes += 1
+        yield from super().blocks()
+
+
+@pytest.mark.parametrize("smallest", [1.0, 0.01])
+def test_a_fit_that_settings_are_compared_by_takes_few_passes(smallest: float) -> None:
+    """Labels from six in ten to one in fifty, fits of other cells and weights, features alike or of falling variance.
+
+    A pass over many cells is what a fit costs; without a good guess of the curvature there are hundreds.
+    """
+    rng = np.random.default_rng(0)
+    labels = rng.choice(4, 2000, p=(0.6, 0.3, 0.08, 0.02))
+    values = rng.normal(size=(2000, 30)) + rng.normal(size=(4, 30))[labels]
+    features = torch.from_numpy((values - values.mean(axis=0)) * np.geomspace(1, smallest, 30)).float()
+    axes = PrincipalAxes.of(FeatureBlocks.of(features))
+    weights = np.stack([np.ones(2000), np.arange(2000) % 4 != 0, rng.uniform(0, 3, 2000)])
+    for penalty, most in ((30.0, 45), (3000.0, 28)):
+        _Counted.n_passes = 0
+        arguments = torch.from_numpy(labels), torch.from_numpy(weights).float(), penalty
+        fits = fit_linear(_Counted(**vars(axes)), *arguments, tolerance=ROUGH)
+        assert 5 < _Counted.n_passes <= most
+        exact = fit_linear(axes, *arguments)
+        for fit in range(3):  # and is good enough for that
+            rough, fine = (each.log_probabilities(axes.coordinates, fit) for each in (fits, exact))
+            losses = [torch.nn.functional.nll_loss(each, arguments[0]).item() for each in (rough, fine)]
+            assert losses[0] == pytest.approx(losses[1], rel=0.01)
 
 
 def test_axes_keep_angles_and_distances() -> None:
@@ -104,6 +140,7 @@ def test_every_label_is_in_every_fold_that_it_can_be_in() -> None:
     assert [len(np.unique(folds[labels == label])) for label in range(3)] == [10, 6, 1]
     assert len(np.unique(folds)) == 10
     assert np.bincount(stratified_folds(np.zeros(1001, dtype=int), 3)).tolist() == [251, 250, 250, 250]
+    assert np.bincount(stratified_folds(np.zeros(1000, dtype=int), 3)).tolist() == [100] * 10
     assert not np.array_equal(folds, stratified_folds(labels, 4))
 
 

@@ -81,3 +81,48 @@ def test_copies_of_a_few_features_have_no_more_axes_than_these(n_axes: int | Non
     found = PrincipalAxes.of(FeatureBlocks.of(values), n_axes)
     assert found.axes.shape == (15, 3)
     torch.testing.assert_close(found.coordinates @ found.axes.T, values, atol=1e-3, rtol=1e-3)
+
+
+def test_cells_are_given_in_blocks_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size, expected in ((64, [64, 64, 2]), (65, [65, 65]), (130, [130]), (500, [130])):
+        monkeypatch.setattr(_principal_axes, "BLOCK_SIZE", size)
+        found = PrincipalAxes.of(FeatureBlocks.of(features(130, 6)))
+        blocks = list(found.blocks())
+        assert [len(coordinates) for _, coordinates in blocks] == expected
+        assert [number for rows, _ in blocks for number in range(rows.start, rows.stop)] == list(range(130))
+        torch.testing.assert_close(torch.cat([coordinates for _, coordinates in blocks]), found.coordinates)
+        for rows, coordinates in blocks:
+            assert torch.equal(coordinates, found.rows(rows))
+        assert [len(each) for each in FeatureBlocks.of(features(130, 6)).read()] == expected
+
+
+def test_some_cells_and_some_axes_are_parts_of_all() -> None:
+    found = PrincipalAxes.of(FeatureBlocks.of(features(80, 6)))
+    rows = torch.tensor([5, 70, 3, 20])
+    some = found.of_cells(rows)
+    assert torch.equal(some.coordinates, found.coordinates[rows])
+    torch.testing.assert_close(some.squares, found.squares / 20)
+    assert (some.n_obs, found.n_obs) == (4, 80)
+    first = found.first(2)
+    assert torch.equal(first.coordinates, found.coordinates[:, :2])
+    assert torch.equal(first.axes, found.axes[:, :2])
+    assert torch.equal(first.squares, found.squares[:2])
+    assert first.total == some.total == found.total
+
+
+@pytest.mark.parametrize(("n_obs", "n_axes"), [(40, 1), (40, 8), (41, 8), (39, 8)])
+def test_as_many_axes_as_asked_for_unless_there_are_fewer(n_obs: int, n_axes: int) -> None:
+    """With 40 features, cells fewer than these are held in memory; in both cases axes are orthonormal."""
+    found = PrincipalAxes.of(FeatureBlocks.of(features(n_obs, 40)), n_axes)
+    assert found.axes.shape == (40, n_axes)
+    torch.testing.assert_close(found.axes.T @ found.axes, torch.eye(n_axes), atol=2e-3, rtol=0)
+    torch.testing.assert_close(found.coordinates.square().sum(dim=0), found.squares, rtol=1e-3, atol=1e-3)
+
+
+def test_directions_of_rounding_are_no_axes() -> None:
+    """In double precision from a ten-millionth of the largest sum of squares on, a millionth where some are sought."""
+    spread = torch.tensor([1.0, 3e-3, 6e-4, 1.5e-4])
+    values = (torch.linalg.qr(features(50, 4).double())[0] * spread).float()
+    every = PrincipalAxes.of(FeatureBlocks.of(values))
+    some = PrincipalAxes.of(FeatureBlocks.of(values), 3)
+    assert (every.axes.shape[1], some.axes.shape[1]) == (3, 2)

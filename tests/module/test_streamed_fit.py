@@ -59,6 +59,8 @@ def test_blocks_of_any_size_give_the_same_head(
         found.append(probabilities(fitted(rows, codes, class_weight=class_weight), rows))
     np.testing.assert_allclose(found[1], found[0], atol=1e-4)
     np.testing.assert_array_equal(found[1].argmax(axis=1), found[0].argmax(axis=1))
+    is_weighed = np.ones(4, dtype=bool) if not isinstance(class_weight, torch.Tensor) else class_weight.numpy() > 0
+    assert (found[0].argmax(axis=1) == codes)[is_weighed[codes]].mean() > 0.9
 
 
 def test_a_modality_that_is_missing_in_the_query_is_missing_in_blocks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +121,19 @@ def test_a_sample_has_every_label_and_stands_for_all_cells(monkeypatch: pytest.M
     rows, stands_for = _stacking._sample(labels[:1000])
     assert torch.equal(rows, torch.arange(1000))
     assert (stands_for == 1).all()
+    assert len(_stacking._sample(labels[:1001])[0]) < 1001
+
+
+def test_from_how_many_cells_on_a_sample_comes_first() -> None:
+    """Of more than 30,000 cells about 10,000, and at least 200 of a label, or all that there are."""
+    labels = torch.zeros(30_001, dtype=torch.int64)
+    labels[:500], labels[500:650] = 2, 3  # no cell has label 1
+    assert len(_stacking._sample(labels[1:])[0]) == 30_000
+    rows, stands_for = _stacking._sample(labels)
+    counts = labels[rows].bincount().tolist()
+    assert counts == [10_000 * 29_351 // 30_001, 0, 200, 150]
+    assert stands_for[labels[rows] == 2].unique().tolist() == [2.5]
+    assert stands_for[labels[rows] == 3].unique().tolist() == [1]
 
 
 def test_half_precision_changes_no_probability_worth_speaking_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,3 +156,41 @@ def test_lightning_says_nothing_and_keeps_its_level(
     assert "a warning" in caplog.text
     assert "a notice" not in caplog.text
     assert "GPU" not in caplog.text
+
+
+def test_files_without_losses_and_background_are_opened_as_well(alignment: TextAlignment) -> None:
+    arrays = {name: values for name, values in alignment.arrays().items() if name != "losses"}
+    opened = TextAlignment.from_arrays({name: values.astype(np.float16) for name, values in arrays.items()})
+    assert opened.background is None
+    assert len(opened.losses) == 0
+    assert not opened.tower.training
+    assert {values.dtype for name, values in opened.arrays().items() if "scale" not in name} == {np.dtype(np.float32)}
+    np.testing.assert_allclose(opened.written(opened.type_texts), alignment.written(alignment.type_texts), atol=0.01)
+    used = np.ones(80, dtype=bool)
+    written = unit_profiles(alignment.written(alignment.type_texts), used)
+    parts = alignment.parts(alignment.type_texts, np.zeros((8, 80)), used)
+    # Before studies say how large the parts are, each counts tenfold; two of three are there.
+    np.testing.assert_allclose(parts["tower"], 10 * np.sqrt(3 / 2) * written, rtol=1e-6)
+    defaults = Scale()
+    assert (defaults.raw, defaults.smoothed, defaults.refined) == (1, 1, 1)
+
+
+def test_texts_are_centred_and_markers_kept_on_axes(
+    alignment: TextAlignment, texts: np.ndarray, markers: np.ndarray
+) -> None:
+    np.testing.assert_allclose(alignment.center, texts.mean(axis=(0, 1)), atol=1e-6)
+    np.testing.assert_allclose(alignment.type_texts, texts.mean(axis=1) - alignment.center, atol=1e-6)
+    unit = markers / np.linalg.norm(markers, axis=1, keepdims=True)
+    np.testing.assert_allclose(alignment.type_markers @ alignment.axes.T, unit, atol=1e-5)
+    assert alignment.axes.shape == (80, 8)
+
+
+def test_profiles_are_of_length_one_where_they_are_used() -> None:
+    profiles = np.array([[3.0, 4.0, 12.0], [0.0, 0.0, 5.0]])
+    found = unit_profiles(profiles, np.array([True, True, False]))
+    np.testing.assert_allclose(found, np.array([[0.6, 0.8, 0.0], [0.0, 0.0, 0.0]]))
+
+
+def test_a_penalty_of_one_is_the_default() -> None:
+    texts, profiles = np.array([[1.0], [-1.0]]), np.array([[2.0], [-2.0]])
+    np.testing.assert_allclose(ridge_weights(texts, profiles), np.array([[4 / 3]]))  # 2 * 2 / (1 + 1 + penalty)

@@ -1,6 +1,10 @@
 """A training that is killed goes on exactly where it stood."""
 
+import json
+import os
+import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +17,8 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from scmpt_scverse.module import TrainingRun
-from scmpt_scverse.module._training_plan import fit_steps
-from scmpt_scverse.module._training_run import interruptible
+from scmpt_scverse.module._training_plan import fit_steps, step_of_state
+from scmpt_scverse.module._training_run import _plain, interruptible
 
 N_STEPS, STOPS_AFTER = 70, 60
 
@@ -121,3 +125,83 @@ def test_a_damaged_state_and_another_training_are_refused(tmp_path: Path) -> Non
         run.claim(options={"lr": 1}, values=np.arange(3.0))
     with pytest.raises(ValueError, match="run.json cannot be read"):
         TrainingRun(folder=tmp_path).claim(options={})
+
+
+def test_each_training_has_a_folder_of_its_own_if_there_is_any(tmp_path: Path) -> None:
+    nowhere = TrainingRun()
+    assert (nowhere.accelerator, nowhere.devices, nowhere.precision, nowhere.progress) == ("auto", 1, "32-true", False)
+    assert nowhere.part("linear") is nowhere
+    assert nowhere.state is None
+    nowhere.claim(options={"lr": 1})  # nothing to compare with, and nothing to write
+    run = TrainingRun("cpu", progress=True, folder=tmp_path / "run")
+    assert run.state == tmp_path / "run" / "last.ckpt"
+    part = run.part("linear")
+    assert part == TrainingRun("cpu", progress=True, folder=tmp_path / "run" / "linear")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_number_format_is_part_of_the_record(tmp_path: Path) -> None:
+    TrainingRun(folder=tmp_path / "run").claim(seed=1)
+    with pytest.raises(ValueError, match="precision"):
+        TrainingRun(precision="bf16-mixed", folder=tmp_path / "run").claim(seed=1)
+
+
+def test_records_show_short_lists_and_digests_of_everything_large(tmp_path: Path) -> None:
+    record: dict[str, Any] = {
+        "short": list(range(100)),
+        "long": list(range(101)),
+        "pair": (1, np.float32(0.5)),
+        "array": np.arange(3),
+        "tensor": torch.arange(3),
+        "other": np.arange(3.0),
+        "shaped": np.arange(3)[None],
+        "names": np.array(["B cell", None], dtype=object),
+        "same names": np.array([["B cell"], [None]], dtype=object),
+        "other names": np.array(["B cell", "None"], dtype=object),
+        "nested": {"seed": np.int64(3), "tokens": np.arange(3)},
+    }
+    TrainingRun(folder=tmp_path / "run").claim(**record)
+    found = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert found["short"] == list(range(100))
+    assert found["pair"] == [1, 0.5]
+    assert found["nested"] == {"seed": 3, "tokens": found["array"]}
+    digests = {name: found[name] for name in ("long", "array", "other", "shaped", "names", "other names")}
+    assert all(len(each) == 64 for each in digests.values())
+    assert len(set(digests.values())) == len(digests)
+    assert found["tensor"] == found["array"]
+    assert found["names"] == found["same names"]
+    transposed = np.arange(6).reshape(2, 3).T
+    assert _plain(transposed) == _plain(transposed.copy())
+
+
+def test_signals_are_handled_as_before() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with interruptible():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(TypeError), interruptible():
+        signal.signal(signal.SIGINT, signal.SIG_IGN) / 0  # type: ignore[operator]
+    assert signal.getsignal(signal.SIGINT) is before
+
+    def elsewhere() -> bool:
+        with interruptible():
+            return True
+
+    with ThreadPoolExecutor(1) as pool:  # where handlers of signals cannot be set
+        assert pool.submit(elsewhere).result()
+
+
+def test_a_state_is_written_every_25_steps_and_at_the_end_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, replaced = [], os.replace
+
+    def noted(partial: Path, file: Path) -> None:
+        written.append(torch.load(partial, weights_only=True)["global_step"])
+        replaced(partial, file)
+
+    monkeypatch.setattr(os, "replace", noted)
+    train(tmp_path)
+    assert written == [25, 50, N_STEPS]
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+    assert step_of_state(tmp_path / "last.ckpt") == N_STEPS

@@ -102,3 +102,12 @@ def test_a_reference_may_hold_names_twice_and_unknown_ones() -> None:
     assert reader.genes.tolist() == ["C", "A", "B", "D"]
     np.testing.assert_array_equal(reader.rows(0, 5).matrix.toarray(), VALUES[:, [2, 0, 1, 3]])
     assert is_canonical(reader.rows(0, 5).matrix)
+
+
+def test_some_of_the_wanted_genes_must_be_there() -> None:
+    cells = AnnData(np.ones((2, 3), dtype=np.float32))
+    cells.var_names = ["CD3D", "MS4A1", "NKG7"]
+    one = ExpressionReader(cells, only_genes=np.array(["NKG7", "LYZ"], dtype=object))
+    assert list(one.genes) == ["NKG7"]
+    with pytest.raises(ValueError, match="Expected some of the 1 genes that are read, such as 'LYZ'.*found none"):
+        ExpressionReader(cells, only_genes=np.array(["LYZ"], dtype=object))

@@ -186,3 +186,11 @@ def test_the_report_says_what_is_kept_of_genes_expression_and_markers() -> None:
     assert np.isnan(pp.map_orthologs(mouse())["share_of_markers"])
     with pytest.raises(ValueError, match="Expected gene symbols in `markers`; found Ensembl ids"):
         pp.map_orthologs(cells, markers=["ENSG00000167286"])
+
+
+@pytest.mark.parametrize("argument", ["gene_symbols", "gene_ids"])
+def test_a_column_that_is_missing_is_named(argument: str) -> None:
+    mouse = AnnData(np.ones((2, 2), dtype=np.float32))
+    mouse.var_names = ["Cd3d", "Lyz2"]
+    with pytest.raises(KeyError, match=r"No 'nowhere' in `adata\.var`"):
+        pp.map_orthologs(mouse, **{argument: "nowhere"})

@@ -215,3 +215,14 @@ def test_cupy_is_read(kind: str) -> None:
     reader = ExpressionReader(adata)
     np.testing.assert_array_equal(reader.rows(0, 3).matrix.toarray(), VALUES)
     np.testing.assert_array_equal(reader.take(np.array([0, 2])).matrix.toarray(), VALUES[[0, 2]])
+
+
+def test_a_file_by_rows_stays_on_disk_and_one_by_columns_does_not(tmp_path: Path) -> None:
+    values = np.array([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]], dtype=np.float32)
+    for make, stays in ((sparse.csr_matrix, True), (sparse.csc_matrix, False)):
+        file = tmp_path / f"{stays}.h5ad"
+        AnnData(make(values)).write_h5ad(file)
+        stored = anndata.read_h5ad(file, backed="r").X
+        found = row_sliceable(stored, "adata.X")
+        assert (found is stored) is stays
+        np.testing.assert_array_equal(found[:2].toarray(), values)

@@ -9,7 +9,7 @@ from anndata import AnnData, concat
 from scipy import sparse
 
 from scmpt_scverse.pp import ExpressionReader, log_normalised_cells
-from scmpt_scverse.pp._stored_scale import StoredScale
+from scmpt_scverse.pp._stored_scale import StoredScale, _few_totals
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,11 @@ def test_cells_are_told_by_samples_from_everywhere(counts: AnnData) -> None:
     adata = concat([many, last], index_unique="+")
 
     np.testing.assert_allclose(_read(adata)[-60:], _read(counts), rtol=2e-4, atol=1e-4)
+
+
+def test_a_total_of_two_cells_in_forty_is_one() -> None:
+    """A share of at least 5 % of the cells has it, and 90 % of them have one of those."""
+    assert _few_totals(np.array([100.0] * 38 + [500.0] * 2)) == (100.0, 500.0)
+    assert _few_totals(np.array([100.0] * 39 + [500.0] * 2)) == (100.0,)
+    assert _few_totals(np.array([100.0] * 18 + [500.0, 700.0])) == (100.0,)
+    assert _few_totals(np.array([100.0] * 17 + [500.0, 700.0, 900.0])) == ()

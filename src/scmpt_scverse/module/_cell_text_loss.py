@@ -117,7 +117,8 @@ class CellTextLoss(nn.Module):
         loss = contrast(similarity, batch.positives, affinity)
         if self._matching and isinstance(self.network, QFormer):
             wrong = self._wrong_pairs(similarity.detach(), batch.positives, affinity)
-            loss = loss + self._matching * _matching_loss(self.network, batch, texts, wrong)
+            if len(wrong.cells):
+                loss = loss + self._matching * _matching_loss(self.network, batch, texts, wrong)
         return loss
 
     def validation_metrics(self, batch: "TokenStep") -> "dict[str, Tensor]":
@@ -140,4 +141,4 @@ def _matching_loss(network: QFormer, batch: "TokenStep", texts: "Tensor", wrong:
     cells, pairs = torch.cat([wrong.cells, wrong.cells, wrong.others]), torch.cat([own, wrong.texts, own])
     truth = torch.arange(len(cells), device=cells.device) < len(own)
     logits = network.matches(batch.tokens[cells], batch.is_token[cells], texts[pairs])
-    return functional.binary_cross_entropy_with_logits(logits, truth.float(), reduction="sum") / max(1, len(cells))
+    return functional.binary_cross_entropy_with_logits(logits, truth.float())

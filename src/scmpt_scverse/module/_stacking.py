@@ -192,7 +192,7 @@ def _sample(labels: "Tensor") -> "tuple[Tensor, Tensor]":
     order = order[labels[order].argsort(stable=True)]
     rank = torch.arange(n_obs, device=labels.device) - (counts.cumsum(0) - counts)[labels[order]]
     rows = order[rank < wanted[labels[order]]].sort().values
-    return rows, (counts / wanted.clamp(min=1))[labels[rows]]
+    return rows, (counts / wanted)[labels[rows]]
 
 
 def _out_of_fold(cells: PrincipalAxes, fits: LinearFits, fold_of: "Tensor") -> "Tensor":

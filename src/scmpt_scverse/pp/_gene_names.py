@@ -114,7 +114,7 @@ class GeneNames:
 
     @property
     def has_symbols(self) -> bool:
-        """Whether more than a tenth of the names are symbols, missing ones aside."""
+        """Whether at least a tenth of the names are symbols, missing ones aside."""
         n_identifiers, n_symbols = sum(self.systems.values()), int(np.sum(self.symbols != ""))
         return n_symbols > 0 and n_identifiers <= _NEARLY_ALL * (n_identifiers + n_symbols)
 
