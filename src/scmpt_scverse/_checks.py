@@ -79,7 +79,7 @@ def check_table(
     Raises
     ------
     TypeError
-        It is no DataFrame, or a column of `numbers` holds something else.
+        It is not a DataFrame, or a column of `numbers` holds something else.
     KeyError
         It does not have one of `columns` or `numbers`.
     ValueError

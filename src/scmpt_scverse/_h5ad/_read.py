@@ -28,7 +28,7 @@ def read_cells(path: Path, *, backed: bool = False) -> "AnnData":
     FileNotFoundError
         There is no such file.
     ValueError
-        It is no AnnData file, or a damaged one.
+        It is not an AnnData file, or a damaged one.
     """
     import anndata
     import h5py

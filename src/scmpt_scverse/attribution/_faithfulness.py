@@ -75,7 +75,7 @@ def faithfulness(curves: pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     TypeError
-        `curves` is no DataFrame, or its probabilities are no numbers.
+        `curves` is not a DataFrame, or its probabilities are not numbers.
     KeyError
         A column is missing.
     ValueError

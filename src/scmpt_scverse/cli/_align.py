@@ -31,7 +31,7 @@ def align(
     ],
     studies: Annotated[
         list[Path],
-        typer.Argument(metavar="STUDY.h5ad...", help="Labelled cells, a study per file.", show_default=False),
+        typer.Argument(metavar="STUDY.h5ad...", help="Labelled cells, one study per file.", show_default=False),
     ],
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
     markers: Annotated[
@@ -42,7 +42,7 @@ def align(
     organism: Organism = "human",
     orthologs: OrthologsFile = None,
     unlabeled_category: Annotated[
-        list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
+        list[str] | None, typer.Option(help="A label that means `not known`; repeatable.", show_default="Unknown")
     ] = None,
     text: Annotated[str, typer.Option(help="Text encoder: name, hub id, or folder.")] = "minilm",
     layer: Layer = None,
@@ -50,15 +50,15 @@ def align(
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what labels are taken for, and how long it would take.")
+        bool, typer.Option("--dry-run", help="Only show how labels are mapped, and how long training would take.")
     ] = False,
     force: Force = False,
 ) -> None:
     """Learn from marker tables and labelled studies to label cells by text, and save the model.
 
-    Each study is left out once, to learn how sure the model may be; so pass two or more. Their genes may differ.
-    Files are read in chunks, whatever their size. Until the model is saved, OUT_MODEL.partial keeps the state of
-    training: the same command goes on from there.
+    Each study is left out once, to calibrate the confidence, so pass two or more. Their genes may differ. Files are
+    read in chunks, whatever their size. Until the model is saved, OUT_MODEL.partial keeps the state of training: the
+    same command continues from there.
 
     Example: `scmpt align my_text_model blood.h5ad gut.h5ad --labels-key cell_type --markers PanglaoDB.tsv`
     """

@@ -47,26 +47,29 @@ def annotate(
     refine: Annotated[
         str | None,
         typer.Option(
-            help="Text models: what other cells may add: none, smooth or self-train.", show_default="self-train"
+            help="Text models: how to use other cells of the file: none, smooth or self-train.",
+            show_default="self-train",
         ),
     ] = None,
     min_confidence: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Below it, cells stay Unknown.", show_default="as in the model, or 0"),
+        typer.Option(min=0, max=1, help="Cells below it stay Unknown.", show_default="as in the model, or 0"),
     ] = None,
     max_novelty: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Above it, cells stay Unknown; for text models, at 0.5 a type that was not named fits as well.",
+            help="Cells above it stay Unknown. Text models: at 0.5, a type that was not named fits as well.",
             show_default="as in the model, or 1",
         ),
     ] = None,
     background: Background = None,
     key_added: Annotated[
         str | None,
-        typer.Option(help="Prefix of what is written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"),
+        typer.Option(
+            help="Prefix of the names that are written.", show_default=f"{DEFAULT_KEY_ADDED}, or {_TEXT_KEY_ADDED}"
+        ),
     ] = None,
     organism: QueryOrganism = None,
     orthologs: OrthologsFile = None,
@@ -76,8 +79,8 @@ def annotate(
 ) -> None:
     """Predict cell types; adds prediction and confidence to .obs, probabilities to .obsm.
 
-    The cells need no label column, and their genes may be others, or in another order, than those learned from. A text
-    model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
+    The cells need no label column, and their genes may differ from those of the training cells, or be in another order.
+    A text model (`scmpt align`) takes the labels from you, and compares the cells of the file with one another.
 
     Examples: `scmpt annotate my_model query.h5ad annotated.h5ad`, `scmpt annotate scmmgpt-mini query.h5ad out.h5ad
     --labels "B cell" --labels monocyte --labels "T cell"`, `scmpt annotate my_model mouse.h5ad out.h5ad --organism
@@ -138,7 +141,7 @@ def search(
 ) -> None:
     """Score cells by how well a text fits them; adds a column from 0 to 1 to .obs.
 
-    The score is the share of the cell types that the text model knows whose text fits the cell less well.
+    The score is the share of cell types known to the text model whose text fits the cell less well than yours.
 
     Example: `scmpt search scmmgpt-mini query.h5ad found.h5ad "cells that secrete insulin"`
     """

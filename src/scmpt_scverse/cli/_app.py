@@ -58,11 +58,11 @@ app = typer.Typer(
 def main(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Annotate single cells by fusing what a text encoder and a foundation model of expression read in them.
+    """Annotate single cells, with a labelled reference or from the names of cell types.
 
-    Start with `scmpt demo`: it annotates real cells in about a minute, without data or network.
+    Start with `scmpt demo`: it annotates real cells in one or two minutes, without your data or a network.
 
-    Exit codes: 0 it worked; 1 it failed, and stderr says why; 2 the command was not understood.
+    Exit codes: 0, it worked; 1, it failed, and stderr says why; 2, the command was not understood.
     """
 
 
@@ -71,11 +71,11 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the page, the model and the cells.")] = Path(
         "scmpt_demo"
     ),
-    splits: Annotated[int, typer.Option(min=2, help="Ways to divide the cells; the table is their mean.")] = 5,
+    splits: Annotated[int, typer.Option(min=2, help="Number of splits of the cells; the table shows the mean.")] = 5,
     seed: Seed = 0,
     max_epochs: MaxEpochs = None,
 ) -> None:
-    """Annotate 700 real blood cells, each by a model that had not seen it, and compare with simpler predictors.
+    """Annotate 700 real blood cells, each with a model that has not seen it, and compare with simpler predictors.
 
     Example: `scmpt demo --out my_demo`
     """
@@ -99,7 +99,7 @@ def train(
     model_dir: ModelDir,
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
     unlabeled_category: Annotated[
-        list[str] | None, typer.Option(help="A label that means: not known; repeatable.", show_default="Unknown")
+        list[str] | None, typer.Option(help="A label that means `not known`; repeatable.", show_default="Unknown")
     ] = None,
     organism: Organism = "human",
     orthologs: OrthologsFile = None,
@@ -114,24 +114,26 @@ def train(
     knowledge: Annotated[
         str | None,
         typer.Option(
-            help="Scores for known cell types: `knowledge`, a text model of your own, or `none`.",
+            help="Scores for known cell types: `knowledge`, your own text model, or `none`.",
             show_default="the preset's",
         ),
     ] = None,
     expression: Annotated[
         str | None, typer.Option(help="Expression encoder, or `none`.", show_default="the preset's")
     ] = None,
-    counts: Annotated[bool, typer.Option(help="Fuse expression itself, where the preset does.")] = True,
+    counts: Annotated[bool, typer.Option(help="Fuse expression itself, if the preset does.")] = True,
     obsm: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=KEY", help="A modality that .obsm has already, instead of its encoder; repeatable."),
+        typer.Option(
+            metavar="NAME=KEY", help="A modality that is already in .obsm, instead of its encoder; repeatable."
+        ),
     ] = None,
     genes: Genes = None,
     max_epochs: MaxEpochs = None,
     seed: Seed = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     max_cells_per_label: Annotated[
-        int | None, typer.Option(min=1, help="Of labels with more cells, learn from so many.", show_default="all")
+        int | None, typer.Option(min=1, help="Use at most this many cells of each label.", show_default="all")
     ] = None,
     checkpoints: Annotated[
         Path | None,
@@ -139,10 +141,10 @@ def train(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Learn cell types from labelled cells and save the model.
+    """Train a model on labelled cells and save it.
 
-    Cells without label are left out. Embeddings that the file has are used, missing ones are computed. Several files
-    are joined on disk, over the genes that all have, and are the batches unless --batch-key names others.
+    Cells without a label are left out. Embeddings in the file are used, missing ones are computed. Several files are
+    joined on disk, over the genes that all of them have, and are the batches unless --batch-key names others.
 
     Examples: `scmpt train cells.h5ad my_model --labels-key cell_type`, `scmpt train blood.h5ad marrow.h5ad my_model
     --labels-key cell_type`, `scmpt train cells.h5ad my_model --labels-key cell_type --genes panel.h5ad`
@@ -203,10 +205,10 @@ app.command()(report)
 def evaluate(
     model_dir: ModelDir,
     source: InFile,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the whole table there.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the whole table to this file.")] = None,
     cross_validate: Annotated[
         int | None,
-        typer.Option(metavar="N", min=2, help="Train new heads on N splits of these cells, and score those."),
+        typer.Option(metavar="N", min=2, help="Train new heads on N splits of these cells, and score them."),
     ] = None,
     group_key: Annotated[
         str | None, typer.Option(help="Column of .obs with donors or studies, never on both sides of a split.")
@@ -220,7 +222,7 @@ def evaluate(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Compare predictions with the labels of cells that were not learned from, beside simpler predictors.
+    """Compare predictions with labels on cells that were not trained on, next to simpler predictors.
 
     Labels are read from the column that the model learned from.
 
@@ -261,7 +263,7 @@ def info(
         typer.Argument(metavar="MODEL|FILE.h5ad", help="What to describe.", show_default="this machine"),
     ] = None,
 ) -> None:
-    """Describe this machine and the encoders, or a saved model, or the cells of a file.
+    """Describe this machine and the encoders, a saved model, or the cells in a file.
 
     Examples: `scmpt info`, `scmpt info my_model`, `scmpt info scmmgpt-mini`, `scmpt info cells.h5ad`
     """

@@ -56,27 +56,31 @@ def describe(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Cell types, one per line, with a description or markers after a tab if you like.",
+            help="Cell types, one per line, optionally with a description or markers after a tab.",
             show_default=False,
         ),
     ] = None,
-    tissue: Annotated[str | None, typer.Option(help="Choose from the types of a tissue.", show_default=False)] = None,
+    tissue: Annotated[
+        str | None, typer.Option(help="Choose from the cell types of this tissue.", show_default=False)
+    ] = None,
     programmes: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Table of further programmes, with type and gene.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Table of further gene programmes, with columns type and gene.", show_default=False
+        ),
     ] = None,
     writer: Annotated[
         str,
         typer.Option(
-            help="Who writes: retrieval, or language-model if the model was taught one in Python (stage describe)."
+            help="Writer: retrieval, or language-model if the model was trained with one in Python (stage describe)."
         ),
     ] = "retrieval",
     refine: Annotated[
         str | None,
-        typer.Option(help="What other cells may add: none, smooth or self-train.", show_default="self-train"),
+        typer.Option(help="How to use other cells of the file: none, smooth or self-train.", show_default="self-train"),
     ] = None,
     back_off: Annotated[
-        float, typer.Option(min=0.01, max=1, help="Probability that a kind of cell has to reach to be named.")
+        float, typer.Option(min=0.01, max=1, help="Probability that a cell type has to reach to be named.")
     ] = 0.8,
     background: Background = None,
     organism: QueryOrganism = None,

@@ -47,7 +47,7 @@ def embed(
 ) -> None:
     """Embed every cell with a frozen encoder; adds .obsm["X_ENCODER"].
 
-    The file may be larger than memory. The same command goes on where an interrupted one was, by what is in the cache.
+    The file may be larger than memory. The same command continues an interrupted run, with what is in the cache.
 
     Example: `scmpt embed cells.h5ad embedded.h5ad --encoder minilm`
     """
@@ -105,9 +105,9 @@ def pretrain(
         int | None, typer.Option(min=1, help="Feed-forward width.", show_default="256, or as in --init")
     ] = None,
     max_epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the cells.", show_default="30")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=2, help="Cells of a step.", show_default="128")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Cells per step.", show_default="128")] = None,
     n_visible: Annotated[
-        int | None, typer.Option(min=1, help="Genes of a cell shown at a time.", show_default="192")
+        int | None, typer.Option(min=1, help="Genes of a cell shown at once.", show_default="192")
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Highest learning rate.", show_default="0.001")] = None,
     min_cells: Annotated[
@@ -120,7 +120,7 @@ def pretrain(
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     devices: Annotated[str, typer.Option(help="How many, or auto.")] = "auto",
 ) -> None:
-    """Pre-train a small scGPT encoder on your cells, or continue one.
+    """Pre-train a small scGPT encoder on your cells, or continue training one.
 
     Files are read in small pieces, so they may be larger than memory. The same command resumes an interrupted run.
 
@@ -163,7 +163,10 @@ def pretrain(
 
 def probe(
     source: Annotated[
-        list[Path], typer.Argument(metavar="LABELLED.h5ad...", help="Cells not trained on.", show_default=False)
+        list[Path],
+        typer.Argument(
+            metavar="LABELLED.h5ad...", help="Cells that the encoder was not trained on.", show_default=False
+        ),
     ],
     encoder: Annotated[str, typer.Option(help="Name (see `scmpt info`), hub id, or folder.", show_default=False)],
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
@@ -173,9 +176,9 @@ def probe(
     gene_symbols: GeneSymbols = None,
     n_seeds: Annotated[int, typer.Option(min=2, help="Repetitions, for the interval.")] = 5,
 ) -> None:
-    """Measure what a linear classifier reads from an encoder, beside random weights and principal components.
+    """Measure what a linear classifier reads from an encoder, next to random weights and principal components.
 
-    Macro F1 in stratified 5-fold cross-validation, its mean over the repetitions and the 95 % interval of that.
+    Prints the macro F1 in stratified 5-fold cross-validation: the mean over repetitions, and its 95 % interval.
 
     Example: `scmpt probe labelled.h5ad --encoder my_encoder --labels-key cell_type`
     """
@@ -199,12 +202,12 @@ def probe(
 
 
 def cache(
-    action: Annotated[CacheAction, typer.Argument(help="Show what is there, or remove it.")] = CacheAction.info,
+    action: Annotated[CacheAction, typer.Argument(help="Show what is in the cache, or remove it.")] = CacheAction.info,
 ) -> None:
     """Show or clear the cache of embeddings.
 
-    It is in the user's cache folder, or where the environment variable SCMPT_CACHE says, and holds up to 10 GB, or what
-    SCMPT_CACHE_GB says.
+    The cache is in the user's cache folder, or in the folder named by the environment variable SCMPT_CACHE. It holds up
+    to 10 GB, or up to SCMPT_CACHE_GB.
 
     Examples: `scmpt cache`, `scmpt cache clear`
     """

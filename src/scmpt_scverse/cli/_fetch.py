@@ -15,7 +15,7 @@ from scmpt_scverse.cli._tables import table_of
 #: Labels that are printed.
 _N_SHOWN = 40
 
-fetch = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fetch labelled cells to learn from.")
+fetch = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Fetch labelled cells to train on.")
 
 
 @fetch.command()
@@ -30,18 +30,19 @@ def census(
     source: Annotated[
         str | None,
         typer.Option(
-            help="Date of a release of the Census; or path or URI of any SOMA experiment.", show_default="2025-11-08"
+            help="Date of a Census release, or path or URI of any SOMA experiment.", show_default="2025-11-08"
         ),
     ] = None,
     organism: Annotated[str, typer.Option(help="Species, in a release: human, mouse, ...")] = "human",
     labels_key: Annotated[str, typer.Option(help="Column of the cells with labels.")] = "cell_type",
     max_cells_per_label: Annotated[
-        int | None, typer.Option(min=1, help="Of labels with more cells, fetch so many.", show_default="all")
+        int | None, typer.Option(min=1, help="Fetch at most this many cells of each label.", show_default="all")
     ] = None,
     batch_key: Annotated[
-        str, typer.Option(help="Column whose donors or studies then give cells in turn; `none` draws from all alike.")
+        str,
+        typer.Option(help="Column of donors or studies, from which these are taken in turn; `none` draws from all."),
     ] = "donor_id",
-    copies: Annotated[bool, typer.Option("--copies", help="Also further copies of cells of several studies.")] = False,
+    copies: Annotated[bool, typer.Option("--copies", help="Also copies of cells that are in several studies.")] = False,
     genes: Genes = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cells.")] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the cells of each label.")] = False,

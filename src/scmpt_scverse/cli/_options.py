@@ -39,7 +39,7 @@ Genes = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="The genes to read: a query with a targeted panel (.h5ad), or a text file with a gene per line.",
+        help="The genes to read: a query with a targeted panel (.h5ad), or a text file with one gene per line.",
         show_default="all",
     ),
 ]
@@ -74,23 +74,26 @@ LabelsFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Text models: cell types, one per line, with a description or markers after a tab if you like.",
+        help="Text models: cell types, one per line, optionally with a description or markers after a tab.",
         show_default=False,
     ),
 ]
-Tissue = Annotated[str | None, typer.Option(help="Text models: choose from the types of a tissue.", show_default=False)]
+Tissue = Annotated[
+    str | None, typer.Option(help="Text models: choose from the cell types of this tissue.", show_default=False)
+]
 Background = Annotated[
     float | None,
     typer.Option(
         min=0,
         max=1,
-        help="Text models: what cells are compared with, from 0, the mean of the file, to 1, that of other studies.",
+        help="Text models: what cells are compared with, from 0 (mean of the file) to 1 (mean of other studies).",
         show_default="0.5",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 MaxEpochs = Annotated[
-    int | None, typer.Option(min=1, help="Most passes over the training cells.", show_default="by their number")
+    int | None,
+    typer.Option(min=1, help="Maximum number of passes over the training cells.", show_default="by their number"),
 ]
 
 

@@ -43,12 +43,12 @@ def refine(
     llm: Annotated[
         str | None,
         typer.Option(
-            help="Chat model, folder of a local one, or file of answers; of other clients, their first option.",
+            help="Chat model, folder of a local model, or file of answers; for other clients, their first option.",
             show_default=False,
         ),
     ] = None,
     client: Annotated[
-        str, typer.Option(help="What asks it: openai, transformers, recorded, or a name of another package.")
+        str, typer.Option(help="Client: openai, transformers, recorded, or a name from another package.")
     ] = "openai",
     base_url: Annotated[str | None, typer.Option(help="Address of the server.", show_default="OpenAI's")] = None,
     api_key_variable: Annotated[
@@ -57,7 +57,7 @@ def refine(
     ] = None,
     price: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Per million input and output tokens.", metavar="IN OUT", show_default=False),
+        typer.Option(help="Price per million input and output tokens.", metavar="IN OUT", show_default=False),
     ] = None,
     organism: QueryOrganism = None,
     orthologs: OrthologsFile = None,
@@ -75,11 +75,11 @@ def refine(
         typer.Option(help="Text models: column of .obs with labels to fit the weight on.", show_default=False),
     ] = None,
     cluster_key: Annotated[str | None, typer.Option(help="Ask about these clusters instead of cells.")] = None,
-    candidates: Annotated[int, typer.Option(min=2, help="Number of labels that it chooses among.")] = 3,
-    confidence_below: Annotated[float, typer.Option(help="Ask where the confidence is below.")] = 0.9,
+    candidates: Annotated[int, typer.Option(min=2, help="Number of labels to choose from.")] = 3,
+    confidence_below: Annotated[float, typer.Option(help="Ask about cells with a confidence below this.")] = 0.9,
     context: Annotated[str | None, typer.Option(help="Tissue, condition and the like, sent to the model.")] = None,
-    max_calls: Annotated[int, typer.Option(min=1, help="The most requests to send.")] = 1000,
-    max_cost: Annotated[float | None, typer.Option(help="Limit of their cost; needs --price.")] = None,
+    max_calls: Annotated[int, typer.Option(min=1, help="Maximum number of requests.")] = 1000,
+    max_cost: Annotated[float | None, typer.Option(help="Maximum cost; needs --price.")] = None,
     answers: Annotated[
         Path | None, typer.Option(help="File of answers.", metavar="FILE.jsonl", show_default="in the cache folder")
     ] = None,
@@ -91,7 +91,7 @@ def refine(
     """Ask a language model about cells on which the saved model is unsure, and mix both.
 
     A text model takes the labels from you, as for `scmpt annotate`, and needs `--weight` or `--labels-key`. Only gene
-    symbols, labels, their probabilities and the context are sent. Answers are kept, and not paid for twice.
+    symbols, labels, their probabilities and the context are sent. Answers are kept, so that nothing is paid for twice.
 
     Example: `scmpt refine my_model cells.h5ad refined.h5ad --llm qwen3:8b --base-url http://localhost:11434/v1`
     """

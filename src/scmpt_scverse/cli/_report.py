@@ -34,16 +34,16 @@ def report(
     gene_symbols: GeneSymbols = None,
     organism: Annotated[
         str | None,
-        typer.Option(help="Whose cells these are, to name genes by human orthologs.", show_default="names as they are"),
+        typer.Option(help="Species of the cells, to name genes by human orthologs.", show_default="names as they are"),
     ] = None,
     orthologs: OrthologsFile = None,
-    max_points: Annotated[int, typer.Option(min=1, help="Cells that are drawn at most.")] = 50_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of drawn cells.")] = 0,
+    max_points: Annotated[int, typer.Option(min=1, help="Maximum number of cells to draw.")] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the choice of drawn cells.")] = 0,
     force: Force = False,
 ) -> None:
     """Write one web page about annotated cells: an interactive plot, a card per label, and how it was made.
 
-    The page holds everything that it shows, so it can be sent to others. Expression is left on disk.
+    The page is self-contained, so it can be sent to others. Expression is not loaded as a whole.
 
     Example: `scmpt report annotated.h5ad report.html --genes CD3D --genes NKG7`
     """

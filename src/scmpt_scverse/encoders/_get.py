@@ -70,7 +70,7 @@ def get(encoder: "AnyEncoder", **options: Any) -> Encoder:
         The name is unknown, or an option is out of range.
     TypeError
         An option that this kind of encoder does not have, options for an encoder that exists already, or something
-        that is no encoder.
+        that is not an encoder.
     FileNotFoundError
         A folder without the files of an encoder.
     ImportError

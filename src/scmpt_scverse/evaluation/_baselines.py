@@ -88,7 +88,7 @@ def baseline_probabilities(
     Raises
     ------
     TypeError
-        Features are no numbers, or `train_labels` no column of labels.
+        Features are not numbers, or `train_labels` no column of labels.
     ValueError
         An unknown baseline, features that are not finite, other features or lengths, fewer than two labels to tell
         apart, a missing one, or fractions for one that reads counts.

@@ -55,7 +55,7 @@ def back_off(
     Raises
     ------
     TypeError
-        `probabilities` or `mapping` is no DataFrame, or the former holds something else than numbers.
+        `probabilities` or `mapping` is not a DataFrame, or the former holds something else than numbers.
     ValueError
         A label has no term, or `threshold` is out of range.
 

@@ -53,7 +53,7 @@ def embedding_metrics(
     ImportError
         The package `scib-metrics`, of the extra `scib`, is not installed.
     TypeError
-        `embedding` holds no numbers, or `labels` or `batches` is no column.
+        `embedding` holds no numbers, or `labels` or `batches` is not a column.
     ValueError
         Values are not finite, lengths differ, tables and columns name other cells or in another order, or there are
         fewer than two labels or batches.

@@ -39,7 +39,7 @@ def generation_metrics(
     n_permutations: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How much pseudo-cells are like real cells of the same label that the generator has not seen.
+    """How similar pseudo-cells are to real cells of the same label that the generator has not seen.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def generation_metrics(
     Raises
     ------
     TypeError
-        Values are no numbers.
+        Values are not numbers.
     ValueError
         Shapes differ, values are not finite, a label is missing, or no label is in both.
 

@@ -44,7 +44,7 @@ def linear_probe(embedding: "FloatArray", labels: "ArrayLike", *, n_splits: int 
     Raises
     ------
     TypeError
-        `embedding` holds no numbers, or `labels` is no column.
+        `embedding` holds no numbers, or `labels` is not a column.
     ValueError
         The embedding is not finite, lengths differ, a label is missing or on too few cells, or there is only one.
 

@@ -32,7 +32,7 @@ def replicate_summary(
     Raises
     ------
     TypeError
-        `table` is no DataFrame.
+        `table` is not a DataFrame.
     KeyError
         A column is missing.
     ValueError
@@ -98,7 +98,7 @@ def paired_differences(
     Raises
     ------
     TypeError
-        `table` is no DataFrame, or `metric` is no column of numbers.
+        `table` is not a DataFrame, or `metric` is not a column of numbers.
     KeyError
         A column or the reference is missing.
     ValueError

@@ -57,7 +57,7 @@ def retrieval_metrics(
     Raises
     ------
     TypeError
-        `scores` is no DataFrame, or an argument holds no labels.
+        `scores` is not a DataFrame, or an argument holds no labels.
     ValueError
         Cells differ in number or order, two columns are one text, no cell is left, or no cell has one of the texts.
 

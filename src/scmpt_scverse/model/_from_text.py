@@ -40,8 +40,7 @@ def model_from_text(
 ) -> "SCMPT":
     """A model trained without labelled cells, on the surest labels that a text model gives to these cells.
 
-    It annotates, explains, saves and calls cells out-of-distribution as any other model, and can annotate cells of
-    other data.
+    It can do what any other model can: annotate other data, explain, score novelty, and be saved.
 
     Parameters
     ----------
@@ -54,10 +53,10 @@ def model_from_text(
     refine
         How that model labels cells: see :meth:`scmpt_scverse.SCMMGPT.predict`.
     share
-        Of the cells of each predicted label, the share that teaches, the surest first; five cells teach in any
-        case. Above 0 and at most 1.
+        Share of the cells of each predicted label to train on, the surest first; at least five cells are used.
+        Above 0 and at most 1.
     key_added
-        Column of `.obs` with the labels of the cells that teach.
+        Column of `.obs` for the labels of the cells that are trained on.
     layer, gene_symbols, organism, batch_key
         As for :meth:`setup_anndata`.
     seed
@@ -67,7 +66,7 @@ def model_from_text(
 
     Returns
     -------
-    The trained model. Writes `adata.obs[key_added]`, categorical, `"Unknown"` for the cells that do not teach, and
+    The trained model. Writes `adata.obs[key_added]`, categorical, `"Unknown"` for cells that are not trained on, and
     the embeddings of its encoders as :meth:`embed` does.
 
     Raises
@@ -80,9 +79,10 @@ def model_from_text(
 
     Notes
     -----
-    Labels are those of the text model, not the truth. Confidence, label sets and rejection are calibrated on its
-    surest cells: they say how far the model repeats these labels, so more cells are wrong than they promise. What
-    the text model confuses throughout, this model confuses with confidence. Check labels by their marker genes.
+    Labels come from the text model and may be wrong. Confidence, label sets and rejection are calibrated on its
+    surest cells: they say how well the model reproduces these labels, so more cells are wrong than they suggest. If
+    the text model systematically confuses two types, this model does so with high confidence. Check labels with
+    marker genes.
 
     Examples
     --------

@@ -58,8 +58,8 @@ _STAGES = ("align", "describe", "generate")
 class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, TranslatesMixin, BaseModelClass):
     """Annotate and search cells by text :cite:p:`shi2025scmmgpt`: labels are names, descriptions or markers.
 
-    Texts and markers become gene profiles; a cell is scored by how far it lies in the direction of a profile, from a
-    mean between that of its query and that of the training studies. Markers enter as genes, not as words.
+    Texts and markers become gene profiles. A cell is scored by how far it lies in the direction of a profile, relative
+    to a mean between that of its query and that of the training studies. Markers are used as genes, not as words.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, TranslatesMixin, BaseMo
     registry
         Registry of a saved model; passed by :meth:`load`.
     text_encoder
-        What reads texts: the name, folder or hub id of a sentence-transformers model, or an encoder.
+        The text encoder: the name, folder or hub id of a sentence-transformers model, or an encoder.
     background
         What cells are compared with, in [0, 1]: 0 for the mean of their query, 1 for the mean of the training studies,
-        so that each cell is judged by itself, even in a query of one type. The default is between both. An attribute,
-        too: `model.background = 1`.
+        so that each cell is judged on its own, even in a query of one type. The default is halfway between. It is also
+        an attribute: `model.background = 1`.
 
     Examples
     --------
@@ -114,7 +114,7 @@ class SCMMGPT(AnnotatesByTextMixin, ExplainsScoresMixin, TranslatesMixin, BaseMo
         name
             Name, or folder that :meth:`save` wrote.
         adata
-            Cells of yours, registered by :meth:`setup_anndata`, to train a further stage on; `None` for none.
+            Your cells, registered by :meth:`setup_anndata`, to train a further stage on; `None` for none.
 
         Raises
         ------

@@ -79,7 +79,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
     preset
         `"mini"`: `"minilm-genes"`, which reads gene names, `"knowledge"`, which knows cell types, `"scgpt-mini"` and
         expression itself, stacked. It needs no download, and
-        is what the benchmark measures. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself, stacked.
+        is the default model of the benchmarks. `"large"`: `"ember-v1"`, `"scgpt-human"` and expression itself, stacked.
         `"paper"`: scMPT as published, `"ember-v1"` and `"scgpt-human"`, concatenated. Where `obsm_keys` of
         :meth:`setup_anndata` brings modalities, these are fused alone unless a preset is passed, `"mini"` included.
     n_hidden
@@ -92,9 +92,9 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         Further options, of a head that has some.
     genes
         The genes of expression that the model reads, such as `query.var_names` of a targeted panel; `None` takes all.
-        Names as data have them, or Ensembl ids where a column of `.var` holds those of the data. Whatever the model
-        does, it reads these alone, of the cells that it learns from and of all others: a query with more genes gives
-        what the query cut to these genes gives.
+        Gene names as in the data, or Ensembl ids if a column of `.var` has those of the data. The model reads only
+        these genes, of the training cells and of all others: a query with more genes gives the same result as the
+        query restricted to these genes.
 
     Raises
     ------
@@ -102,7 +102,7 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         An unknown encoder, fusion or preset, no modality, a modality given twice, or a size out of range; fewer than
         two of `genes` are in the data, or no modality reads genes.
     TypeError
-        What is no encoder or head, or an option that the head does not have.
+        An object that is not an encoder or a head, or an option that the head does not have.
 
     Notes
     -----

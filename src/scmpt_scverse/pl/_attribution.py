@@ -124,7 +124,7 @@ def attribution_dots(
     ax: "Axes | None" = None,
     show: bool | None = None,
 ) -> "Axes":
-    """Dots of the best genes of all labels in every label: colour and size are the contribution, for and against.
+    """Dots of the top genes of each label in every label: colour and size show the contribution, for and against.
 
     Parameters
     ----------

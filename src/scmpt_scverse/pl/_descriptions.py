@@ -53,7 +53,7 @@ def descriptions(
 
     Returns
     -------
-    The axes, one per card, three beside each other; a bar shows the probability. Cards of a row have one height.
+    The axes, one per card, three in a row; a bar shows the probability. Cards in a row have the same height.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def profiles(
     key: str = DEFAULT_TEXT_KEY_ADDED,
     show: bool | None = None,
 ) -> "list[Axes]":
-    """The gene profile of the type of each group beside what was observed, one panel per group.
+    """The gene profile of each group's type next to the observed expression, one panel per group.
 
     Parameters
     ----------

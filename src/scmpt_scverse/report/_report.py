@@ -50,7 +50,7 @@ def report(
 
     It has an interactive embedding (coloured by label, confidence, novelty or a gene; filtered by label, to unsure
     cells, and to cells unlike the reference), a card per label with its evidence, and how everything was made. Nothing
-    is predicted or embedded for it: what is missing is left out, and the page says what to call.
+    is predicted or embedded for it: if something is missing, the page says which method to call.
 
     Parameters
     ----------

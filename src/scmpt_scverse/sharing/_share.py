@@ -55,9 +55,9 @@ def push_to_hub(
 ) -> str:
     """Share the trained model: on the Hugging Face hub, or in a folder that others can reach.
 
-    Two files of weights and plain values are sent, with a card that is made of what the model knows of itself: no
-    cells, and nothing that can run code. In the files are names and numbers of the training data: genes, labels,
-    batches, and digests by which its cells are known again.
+    Two files of weights and plain values are uploaded, with a card that is generated from the model's own records: no
+        cells, and nothing that can run code. The files contain names and numbers from the training data: genes,
+        labels, batches, and digests by which its cells are recognised.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def from_hub(
     OSError
         The hub cannot be reached, or has no such model.
     ValueError
-        It is no model of this class, is damaged, or was saved by a later version in another format.
+        It is not a model of this class, is damaged, or was saved by a later version in another format.
     """
     folder = fetched(repo, revision=revision, token=token)
     return cls.load(str(folder), adata=False if adata is None else adata)

@@ -101,7 +101,7 @@ def annotate_with_llm(
     KeyError
         `cluster_key`, `layer` or `gene_symbols` does not exist.
     TypeError
-        `client` is no client, or cannot be made without options.
+        `client` is not a client, or cannot be made without options.
     ValueError
         Fewer than two labels, one twice, a missing one or `unlabeled_category` among them; a limit out of range, no
         gene symbols, or data that cannot be written to.

@@ -61,10 +61,10 @@ def embed(
     device
         A torch device, or `"auto"`: the first GPU, else the CPU.
     precision
-        `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 where the device multiplies it natively.
+        `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 if the device supports it natively.
     cache
-        Keep rows on disk and take those that are there, so that cells which were embedded before cost nothing again;
-        where, and how many, is in the user guide. `scmpt cache` shows and clears it.
+        Keep embeddings on disk and reuse those that are there, so that no cell is embedded twice; the user guide says
+        where they are and how many are kept. `scmpt cache` shows and clears the cache.
     executor
         Where cells are encoded: `"serial"`, in this process; `"ray"`, one encoder on each GPU or core of a Ray cluster;
         or an executor (see :class:`scmpt_scverse.streaming.RayExecutor`).

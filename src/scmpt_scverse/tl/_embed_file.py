@@ -72,7 +72,7 @@ def embed_file(
     FileNotFoundError
         `source` is not there.
     KeyError, ValueError
-        As :func:`embed`, or `source` is no AnnData file.
+        As :func:`embed`, or `source` is not an AnnData file.
     OSError
         `output` cannot be written, for instance because the disk is full.
     """

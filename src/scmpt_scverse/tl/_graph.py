@@ -26,7 +26,7 @@ def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
     Raises
     ------
     TypeError
-        What was passed is no AnnData.
+        What was passed is not an AnnData.
     KeyError
         There is no such graph.
     ValueError

@@ -66,7 +66,7 @@ def embed_niche(
     Raises
     ------
     TypeError
-        `adata` is no AnnData.
+        `adata` is not an AnnData.
     KeyError
         The embedding or the graph is not there.
     ValueError

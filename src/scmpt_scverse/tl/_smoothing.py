@@ -42,10 +42,10 @@ def smooth_probabilities(
     key: str = DEFAULT_KEY_ADDED,
     key_added: str | None = None,
 ) -> float:
-    r"""Draw the probabilities of a cell towards those of its neighbours: :math:`P = (I + \lambda L)^{-1} P_0`.
+    r"""Smooth the probabilities of each cell over its neighbours: :math:`P = (I + \lambda L)^{-1} P_0`.
 
-    It helps where neighbours tend to be of one type and predictions are good; it hurts where types are mixed, and it
-    loses cells that differ from all around them. So it is never done unasked, and what was predicted stays beside it.
+    It helps if neighbours tend to be of one type and predictions are good; it hurts if types are mixed, and it
+    loses cells that differ from all around them. So it is never done by default, and the predictions are kept.
 
     Parameters
     ----------
@@ -54,8 +54,8 @@ def smooth_probabilities(
     graph
         Key of `.obsp` with the weights of neighbours, of spatial neighbours or of those in an embedding.
     strength
-        :math:`\lambda`, at least 0: how much all neighbours together count beside the cell itself. `"fit"` takes the
-        one with the least cross-entropy on cells with known labels, 0 included.
+        :math:`\lambda`, at least 0: how much all neighbours together count relative to the cell itself. `"fit"` chooses
+        the one with the lowest cross-entropy on cells with known labels, which may be 0.
     labels_key
         For `"fit"`: column of `.obs` with known labels, of at least some cells. The model must not have been trained on
         these cells: it is too sure of them, and no smoothing looks best.
@@ -79,7 +79,7 @@ def smooth_probabilities(
     Raises
     ------
     TypeError
-        `adata` is no AnnData.
+        `adata` is not an AnnData.
     KeyError
         The cells are not annotated, or the graph or `labels_key` is not there.
     ValueError

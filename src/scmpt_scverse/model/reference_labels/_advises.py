@@ -54,7 +54,7 @@ class AdvisesMixin:
         seed: int = 0,
         **train_kwargs: Any,
     ) -> pd.DataFrame:
-        """Train a new head of the same kind on every split, beside its parts and simpler predictors.
+        """Train a new head of the same kind on every split, and compare it with its parts and simpler predictors.
 
         Parameters
         ----------
@@ -91,8 +91,8 @@ class AdvisesMixin:
 
         Notes
         -----
-        Embeddings are computed once, since no encoder sees a label. Everything that learns sees the training cells of
-        the split alone. As far as cells with few labels go, see :func:`scmpt_scverse.evaluation.cell_splits`.
+        Embeddings are computed once, since no encoder sees a label. Everything that learns sees only the training
+        cells of the split. For labels with few cells, see :func:`scmpt_scverse.evaluation.cell_splits`.
 
         Examples
         --------
@@ -120,7 +120,7 @@ class AdvisesMixin:
         )
 
     def tune(self, grid: Mapping[str, Sequence[Any]] | None = None, **train_kwargs: Any) -> pd.DataFrame:
-        """Train a head for every combination of settings, and become the best of them.
+        """Train a head for every combination of settings, and keep the best of them.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class AdvisesMixin:
         -------
         One row per choice, the best first, index `choice`: `"all modalities"`, or one alone. Columns `macro_f1` with
         `lower` and `upper`, its 95 % interval over splits; `difference` to all modalities on the same splits, with
-        `difference_lower` and `difference_upper`. Where the interval of a difference holds 0, the data do not decide.
+        `difference_lower` and `difference_upper`. If the interval of a difference contains 0, the data do not decide.
 
         Raises
         ------
@@ -202,7 +202,7 @@ class AdvisesMixin:
 
         Notes
         -----
-        By stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
+        Uses stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
         """
         adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
@@ -290,7 +290,7 @@ class AdvisesMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> pd.DataFrame:
-        """What each modality can read of the genes of some cells; nothing is embedded.
+        """Show how many genes of some cells each modality can read; nothing is embedded.
 
         Parameters
         ----------

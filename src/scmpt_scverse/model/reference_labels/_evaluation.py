@@ -39,7 +39,7 @@ def evaluate(
     gene_symbols: str | None = None,
     organism: "Organism | None" = None,
 ) -> pd.DataFrame:
-    """Compare predictions with labels, beside simpler predictors that learned from the same cells.
+    """Compare the model with simpler predictors that were trained on the same cells.
 
     Parameters
     ----------

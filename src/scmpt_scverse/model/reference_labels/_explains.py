@@ -133,7 +133,7 @@ class ExplainsMixin:
 
         Notes
         -----
-        Other modalities that you bring stay at their values: nothing is known of their genes.
+        Other modalities that you pass as arrays stay at their values: nothing is known about their genes.
         """
         self._check_if_trained(warn=False)
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
@@ -235,7 +235,7 @@ class ExplainsMixin:
         seed: int = 0,
         progress: bool = True,
     ) -> pd.DataFrame:
-        """What taking the best-scored genes out of cells, or keeping only them, does to the predicted label.
+        """Probability of the predicted label as the top genes are removed from cells, or as only they are kept.
 
         Cells are read and embedded again without the genes, whatever the method.
 
@@ -292,10 +292,10 @@ class ExplainsMixin:
         device: str = "auto",
         seed: int = 0,
     ) -> pd.DataFrame:
-        """Few genes without which the cell would get another label.
+        """A small set of genes without which the cell would get another label.
 
         Genes are taken out in the order of their scores until the label changes; then each is put back if the label
-        stays changed without it. So none of them can be spared, though a smaller set may exist.
+        stays changed without it. So each of them is needed, though a smaller set may exist.
 
         Parameters
         ----------

@@ -182,7 +182,7 @@ class PredictsLabelsMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> pd.DataFrame:
-        """Sets of labels that hold the true one for a share of `1 - alpha` of cells like the training cells.
+        """Sets of labels that contain the true one for a share of `1 - alpha` of cells like the training cells.
 
         Parameters
         ----------
@@ -214,9 +214,9 @@ class PredictsLabelsMixin:
         Notes
         -----
         Conformal prediction with the log-odds of labels as score: over the validation cells, or for a stacked head over
-        its training cells by the heads of its cross-validation, which are kept for this. Each cell draws by its name
-        between the two thresholds that are nearest to what was asked for, so it has the same set whenever it is asked
-        about. The temperature is one number fitted on the same cells, and hardly moves the coverage.
+        its training cells by the heads of its cross-validation, which are kept for this. The name of a cell
+        decides, as a random draw, between the two thresholds that are nearest to the requested coverage, so a cell
+        always has the same set. The temperature is one number fitted on the same cells, and hardly moves the coverage.
         """
         check_alpha(alpha)
         self._check_if_trained(warn=False)
@@ -237,7 +237,7 @@ class PredictsLabelsMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> None:
-        """Write labels, and how far they can be trusted, into AnnData.
+        """Write labels into AnnData, and measures of how far they can be trusted.
 
         Parameters
         ----------
@@ -256,19 +256,19 @@ class PredictsLabelsMixin:
             Categorical: the label of highest probability, or the unlabeled category for a cell that an encoder cannot
             read or that is rejected. Its categories are those that occur, in the order of `labels`.
         `adata.obs["<key_added>_confidence"]`
-            Calibrated probability of the most probable label, in [0, 1]. NaN where nothing can be said.
+            Calibrated probability of the most probable label, in [0, 1]. NaN for cells that cannot be read.
         `adata.obs["<key_added>_novelty"]`
-            Share of training cells that are nearer to their nearest label than this cell is to its own, in [0, 1]: near
-            1 for a cell unlike all that the model was trained on, whatever its confidence.
+            Share of training cells that lie closer to their nearest label than this cell lies to its own, in [0, 1]:
+            near 1 for a cell unlike all training cells, whatever its confidence.
         `adata.obsm["<key_added>_contributions"]`
-            DataFrame `(n_obs, n_modalities)`: how much each modality decided. Shapley values of the log-probability of
-            the most probable label; a row sums to what the modalities together add to it, over a cell at the mean of
-            the training cells. Negative where a modality spoke against the label.
+            DataFrame `(n_obs, n_modalities)`: how much each modality contributed to the label. Shapley values of the
+            log-probability of the most probable label; a row sums to what the modalities together add to it, compared
+            with a cell at the mean of the training cells. Negative if a modality counts against the label.
         `adata.obs["<key_added>_disagreement"]`
-            Share of modalities that alone would have given another label; with several modalities only.
+            Share of modalities that would have given another label on their own; only with several modalities.
         `adata.obsm["<key_added>_probabilities"]`
             DataFrame `(n_obs, n_labels)`, columns in the order of `labels`. A slash in a label is written as `|`,
-            because HDF5 has no slash in names.
+            because names in HDF5 cannot contain a slash.
         `adata.uns["scmpt"]["annotations"]["<key_added>"]`
             Which model it was: class, name or folder, day of training, encoders with fingerprints, head, numbers of
             reference cells and labels, where expression was read, versions, and what was written.
@@ -313,7 +313,7 @@ class PredictsLabelsMixin:
         Returns
         -------
         float32, shape `(n_cells, n_hidden)`, for a stacked head the weighted log-probabilities of every modality, shape
-        `(n_cells, n_modalities * n_labels)`; by custom stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
+        `(n_cells, n_modalities * n_labels)`; by convention stored in `adata.obsm["X_scmpt"]`. NaN for cells that an
         encoder cannot read.
         """
         self._check_if_trained(warn=False)

@@ -133,7 +133,7 @@ def refine_reference_labels(
     RuntimeError, KeyError
         As :meth:`predict`; also a missing `cluster_key`.
     TypeError
-        `client` is no client, or cannot be made without options; or `cells` are neither rows nor a mask.
+        `client` is not a client, or cannot be made without options; or `cells` are neither rows nor a mask.
     ValueError
         As :meth:`predict`; an option is out of range, or there is no labelled cell to fit a weight on.
     PermissionError, ConnectionError

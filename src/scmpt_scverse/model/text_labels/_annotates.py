@@ -93,7 +93,7 @@ class AnnotatesByTextMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> "StrArray | pd.DataFrame":
-        """The label of each cell, of those that you name.
+        """Predict a label for each cell, chosen from those that you name.
 
         Parameters
         ----------
@@ -110,8 +110,9 @@ class AnnotatesByTextMixin:
         tissue
             Take the types that marker tables name for a tissue, such as `"pancreas"`; not with `labels`.
         refine
-            What other cells of the query may add: `"self-train"` averages scores over neighbours, then lets the surest
-            cells of each label teach the others; `"smooth"` averages only; `"none"` judges each cell by its own genes.
+            How to use other cells of the query: `"self-train"` averages scores over neighbours, then trains a
+            classifier on the surest cells of each label; `"smooth"` only averages; `"none"` judges each cell by its
+            own genes.
         layer, gene_symbols
             Where the expression of these cells is: key of `.layers`, `"X"` for `.X`, and column of `.var` with gene
             symbols, `"var_names"` for the names of the columns. `None` takes what :meth:`setup_anndata` was given.
@@ -171,8 +172,8 @@ class AnnotatesByTextMixin:
 
         Notes
         -----
-        **No coverage is promised**, unlike by :meth:`SCMPT.predict_sets`. Conformal prediction needs labelled cells
-        that are exchangeable with those of the query. Here there are none: other studies have other labels, and a
+        **There is no guaranteed coverage**, unlike for :meth:`SCMPT.predict_sets`. Conformal prediction needs labelled
+        cells that are exchangeable with those of the query. Here there are none: other studies have other labels, and a
         guarantee over studies would take at least `1 / alpha - 1` of them. What is calibrated is one temperature for
         each way to refine, on studies that were left out of training. So sets hold the true label about as often as
         they say if the query is like those studies, and if its true label was named at all.
@@ -197,7 +198,7 @@ class AnnotatesByTextMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> None:
-        """Write the label of each cell into AnnData, of those that you name.
+        """Write a label for each cell into AnnData, chosen from those that you name.
 
         Parameters
         ----------
@@ -208,7 +209,7 @@ class AnnotatesByTextMixin:
         max_novelty
             Cells of higher novelty get `"Unknown"`, in [0, 1]. At 0.5 other types fit as well as the best label.
         back_off
-            Probability that a term of the Cell Ontology has to reach to be named as the level that is sure, in (0, 1].
+            Probability that a term of the Cell Ontology has to reach to be written as the broader term, in (0, 1].
         key_added
             Prefix of the slots.
 
@@ -223,9 +224,9 @@ class AnnotatesByTextMixin:
         `adata.obs["<key_added>_ontology_id"]`
             Its id in the Cell Ontology, missing where it has none.
         `adata.obs["<key_added>_novelty"]`
-            Whether the cell is of a type that was not named, in [0, 1]: 0.5 where the best registered types that are no
-            label, no kind of one and nothing that one is a kind of, fit as well as the best label; near 1 where they
-            fit much better. Not written where every registered type is a candidate, or akin to one.
+            How likely it is that the cell's type was not named, in [0, 1]. Other types are those in the model that are
+            neither a label, nor a subtype nor a supertype of one: 0.5 if the best of them fit as well as the best
+            label, near 1 if they fit much better. Not written if there are no other types.
         `adata.obs["<key_added>_backed_off"]`, `adata.obs["<key_added>_backed_off_id"]`
             Categorical: name and id of the most specific term, of the label or above it, whose probability reaches
             `back_off`; at worst what all labels are. Missing where the cell cannot be read.
@@ -283,7 +284,7 @@ class AnnotatesByTextMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> "FloatArray":
-        """Cells on the axes in which the text tower writes, where texts and cells meet.
+        """Coordinates of cells on the axes of the text tower, on which texts and cells are compared.
 
         Parameters
         ----------

@@ -39,7 +39,7 @@ def evaluate_text_labels(
     gene_symbols: str | None = None,
     organism: "Organism | None" = None,
 ) -> pd.DataFrame:
-    """Compare predictions with labels that are known, beside the majority and plain marker scoring.
+    """Compare the model with the majority label and plain marker scoring, on cells with known labels.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ def learned_labels(
     studies: "Iterable[StrPath | AnnData]" = (),
     marker_organism: str = "human",
 ) -> pd.DataFrame:
-    """What :meth:`train` would take each label of each study for. Reads no expression.
+    """Show how :meth:`train` would understand each label of each study. Reads no expression.
 
     Parameters
     ----------

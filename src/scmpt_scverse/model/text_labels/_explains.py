@@ -54,7 +54,7 @@ class ExplainsScoresMixin:
     _trained: Callable[[], TextModel]
 
     def resolve_labels(self, labels: "Labels | None" = None, *, tissue: str | None = None) -> pd.DataFrame:
-        """What the model takes each label for; no cell is needed.
+        """Show how the model understands each label; no cells are needed.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class ExplainsScoresMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> pd.DataFrame:
-        """What each gene of one cell adds to its score for a label: exact, since the score is linear in the cell.
+        """What each gene of one cell adds to its score for a label; exact, since the score is linear in the cell.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class ExplainsScoresMixin:
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`predict`; also where the label is no candidate, or the cell cannot be read.
+            As :meth:`predict`; also where the label is not a candidate, or the cell cannot be read.
         KeyError
             No such cell.
         """

@@ -104,7 +104,7 @@ def refine_text_labels(
     KeyError
         `cluster_key` or `labels_key` is missing.
     TypeError
-        `client` is no client, or cannot be made without options; or `cells` are neither rows nor a mask.
+        `client` is not a client, or cannot be made without options; or `cells` are neither rows nor a mask.
     PermissionError, ConnectionError
         As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
     """

@@ -79,29 +79,30 @@ class TranslatesMixin:
             :func:`scmpt_scverse.knowledge.read_markers` takes them, `type` being the programme; one of the name of a
             bundled one replaces it.
         writer
-            Who writes the texts: `"retrieval"`, templates over what was found and the definitions of the Cell Ontology;
-            a client of :mod:`scmpt_scverse.llm`, which gets the evidence and nothing else; a `Writer`; or, after
-            `train(stage="describe")`, `"language-model"`, the causal language model that was taught there, or that
-            model by its folder, hub id, or as a pair of network and tokenizer. It goes on from the term, and decides
-            no label.
+            What writes the texts: `"retrieval"`, templates filled with the evidence and definitions of the Cell
+            Ontology; a client of :mod:`scmpt_scverse.llm`, which sees only the evidence; a `Writer`; or, after
+            `train(stage="describe")`, `"language-model"`, the causal language model that was trained there, or that
+            model by its folder, hub id, or as a pair of network and tokenizer. It continues from the term, and does
+            not choose the label.
         back_off
-            Probability that a kind of cell has to reach to be named, in (0, 1].
+            Probability that a cell type has to reach to be named, in (0, 1].
         key_added
             Prefix of the slots.
         seed
-            Of the words of a language model of transformers; `None` takes the most probable one each time.
+            Seed for sampling the tokens of a language model of transformers; `None` takes the most probable one each
+            time.
 
         Returns
         -------
         One row per group, or per cell:
 
         `description`, `writer`
-            The text and who wrote it. Where a writer names a gene or a type that the evidence does not have, or gives
-            no text, the one of `"retrieval"` stands.
+            The text, and which writer wrote it. If a writer names a gene or a type that is not in the evidence, or
+            gives no text, that of `"retrieval"` is used.
         `term`, `ontology_id`, `probability`, `path`
-            The most specific kind of cell that is sure, a label or a term above several; its id, or `""`; the mean over
-            the cells of its probability, or that of the label where no term is sure; and the terms above it, widest
-            first, separated by `>`.
+            The most specific cell type of which the model is sure, a label or a supertype of several; its id, or `""`;
+            its mean probability over the cells, or that of the label if no term is sure; and the terms above it,
+            broadest first, separated by `>`.
         `label`, `label_probability`, `candidates`
             The most probable label, and the five most probable ones.
         `definition`
