@@ -200,15 +200,15 @@ class TranslatesMixin:
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
     ) -> None:
-        """Score cells by how well a text fits them, beside how well the texts of all other cell types do.
+        """Score cells by how well a text fits them, compared with the texts of all other cell types.
 
         Parameters
         ----------
         adata
             Cells, as for :meth:`predict`.
         text
-            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. Where a text says
-            nothing beside genes, the genes alone decide.
+            What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. If a text contains
+            nothing but genes, the genes alone decide.
         key_added
             Column of `.obs`.
         layer, gene_symbols, organism
@@ -246,7 +246,7 @@ class TranslatesMixin:
         batch: str | None = None,
         seed: int | None = None,
     ) -> "AnnData":
-        """Pseudo-cells of types that texts name: counts drawn from what the model learned, never cells it saw.
+        """Generate pseudo-cells of types named by texts: counts sampled from the model, never copies of training cells.
 
         Parameters
         ----------
