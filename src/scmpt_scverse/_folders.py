@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ BUNDLED_MODELS = Path(__file__).parent / "model" / "bundled"
 #: Environment variables with the folder of the caches, and with that of downloaded encoders.
 CACHE_VARIABLE, ENCODERS_VARIABLE = "SCMPT_CACHE", "SCMPT_ENCODERS"
 #: What a training was started with, in the folder that it can be resumed from.
-_RUN_FILE = "run.json"
+_RUN_FILE, _PARTIAL = "run.json", ".partial"
 
 
 def cache_folder() -> Path:
@@ -68,6 +69,21 @@ def check_new_folder(path: Path) -> None:
     if not nearest.is_dir():
         raise FileExistsError(f"Expected a folder at {nearest}; found a file. Choose another name.")
     check_folder(nearest)
+
+
+def check_run_folder(folder: Path) -> None:
+    """Refuse, before any work, a folder that :func:`claim_run` refuses whatever the run, or cannot make.
+
+    Raises
+    ------
+    OSError
+        It cannot be made or written to.
+    ValueError
+        It holds something else than a run.
+    """
+    check_new_folder(folder)
+    if folder.exists() and not _is_unclaimed(folder):
+        _record_of_run(folder)
 
 
 def check_file(path: Path) -> None:
@@ -122,19 +138,14 @@ def claim_run(folder: Path, record: Mapping[str, Any]) -> None:
     ValueError
         The folder holds something else, or a training with other data or options.
     """
-    file = folder / _RUN_FILE
-    partial = file.with_suffix(".partial")
-    if not folder.exists() or (folder.is_dir() and set(folder.iterdir()) <= {partial}):
+    if not folder.exists() or _is_unclaimed(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own, since several processes may begin at the same time.
+        partial = folder / f"{_RUN_FILE}-{uuid.uuid4().hex}{_PARTIAL}"
         partial.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        os.replace(partial, file)
+        os.replace(partial, folder / _RUN_FILE)
         return
-    try:
-        before = dict(parsed_json(file.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"Expected an interrupted run in {folder}; its {_RUN_FILE} cannot be read ({error}). Remove the folder."
-        ) from error
+    before = _record_of_run(folder)
     now = json.loads(json.dumps(record))
     if now != before:
         changes = [
@@ -146,3 +157,20 @@ def claim_run(folder: Path, record: Mapping[str, Any]) -> None:
             f"{folder} holds an interrupted run with other data or options ({'; '.join(changes)}). Pass what it was "
             "started with to resume it, remove the folder to restart, or choose another output."
         )
+
+
+def _is_unclaimed(folder: Path) -> bool:
+    """Whether no run has begun in a folder that is there."""
+    return folder.is_dir() and all(
+        path.name.startswith("run.") and path.suffix == _PARTIAL for path in folder.iterdir()
+    )
+
+
+def _record_of_run(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(parsed_json((folder / _RUN_FILE).read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected an interrupted run in {folder}; its {_RUN_FILE} cannot be read ({error}). Remove the folder, or "
+            "choose another one."
+        ) from error

@@ -84,6 +84,24 @@ def test_joined_files_are_learned_from_again_where_training_stood(
     assert not (tmp_path / "third").exists()
 
 
+def test_checkpoints_that_cannot_be_kept_are_refused_before_files_are_read(
+    runner: CliRunner, files: list[Path], tmp_path: Path
+) -> None:
+    files[0].write_bytes(b"cannot be read")
+    for folder in (tmp_path / "model", tmp_path / "model" / "run"):
+        code, output = run(runner, *files, tmp_path / "model", *TRAIN, "--checkpoints", folder)
+        assert code == 1
+        assert "Expected a folder for checkpoints outside that of the model" in output
+    code, output = run(runner, *files, tmp_path / "model", *TRAIN, "--checkpoints", tmp_path)
+    assert code == 1
+    assert "Expected an interrupted run" in output
+    options = ["--fusion", "concat", "--checkpoints", tmp_path / "run"]
+    code, output = run(runner, *files, tmp_path / "model", *TRAIN, *options)
+    assert code == 2
+    assert "Only of a stacked head; found 'concat'" in output
+    assert not (tmp_path / "model").exists()
+
+
 def test_files_that_cannot_be_joined(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "model"
     other = anndata.read_h5ad(files[1])

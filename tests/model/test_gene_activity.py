@@ -203,6 +203,8 @@ def test_refusals_before_anything_is_computed(model: SCMPT, mdata: MuData, query
         SCMPT(fresh, encoders={"activity": "counts"}, genes=list(fresh["rna"].var_names[:50]))
     with pytest.raises(ValueError, match="under the name that `setup_anndata` gave it; there are 'activity'"):
         SCMPT(fresh, encoders={"counts": "counts", "activty": "counts"})
+    with pytest.raises(ValueError, match="'atac_ga' is the modality 'activity'"):
+        SCMPT(fresh, encoders={"atac_ga": "counts"})
     peaks = mdata.copy()
     peaks["atac_ga"].var_names = [f"chr1:{start}-{start + 500}" for start in range(0, 1000 * N_ACTIVE, 1000)]
     SCMPT.setup_mudata(peaks, f"rna:{LABELS_KEY}", modalities=MODALITIES)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 
-from scmpt_scverse import SCMPT, datasets
+from scmpt_scverse import SCMPT, ablation, datasets
 
 #: Trains, and is killed as soon as the moments of one of two modalities are on disk.
 KILLED = """
@@ -83,3 +83,29 @@ def test_a_folder_that_is_of_no_use_is_refused_before_anything_is_read(tmp_path:
     with pytest.raises(ValueError, match="Expected an interrupted run"):
         trained(checkpoints=tmp_path / "full")
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_that_holds_something_else_is_refused_before_cells_are_read(tmp_path: Path) -> None:
+    """Expression of these cells cannot be read, which would be said first."""
+    (tmp_path / "notes.txt").write_text("mine")
+    adata = cells()
+    SCMPT.setup_anndata(adata, "bulk_labels")
+    model = SCMPT(adata, encoders={"counts": "counts"})
+    adata.X = -np.ones(adata.shape, dtype=np.float32)
+    with pytest.raises(ValueError, match="Expected an interrupted run"):
+        model.train(checkpoints=tmp_path)
+
+
+def test_many_trainings_have_no_folder_of_one(tmp_path: Path) -> None:
+    adata = cells()
+    SCMPT.setup_anndata(adata, "bulk_labels", obsm_keys={"pca": "X_pca"})
+    model = SCMPT(adata, encoders={})
+    message = "`checkpoints` is the folder of one training"
+    with pytest.raises(ValueError, match=message):
+        model.cross_validate(n_splits=2, checkpoints=tmp_path / "run")
+    with pytest.raises(ValueError, match=message):
+        model.tune({"fusion": ["stacked"]}, checkpoints=tmp_path / "run")
+    model.train()
+    with pytest.raises(ValueError, match=message):
+        ablation.run(model, adata, [ablation.WithoutModality("pca")], checkpoints=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,5 +1,7 @@
 """A solved head sees cells in blocks: however large these are, and with whatever is missing, it is the same head."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from scmpt_scverse.module import (
     _principal_axes,
     _stacking,
 )
+from scmpt_scverse.module._kept_tensors import KeptTensors
 
 DIMS = {"genes": 60, "text": 12}
 N_OBS = 700
@@ -168,3 +171,64 @@ def test_moments_of_other_cells_or_of_damaged_files_are_gathered_anew(tmp_path: 
         file.write_bytes(file.read_bytes()[:5000] if change == "cut short" else b"nothing")
     found = probabilities(fitted(rows, codes, folder=tmp_path), rows)
     np.testing.assert_array_equal(found, probabilities(fitted(rows, codes), rows))
+
+
+@pytest.mark.parametrize("name", ["genes", "text"])
+def test_moments_of_cells_in_another_order_are_gathered_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Means and the first block are the same."""
+    for module in (_classifier, _principal_axes, fusion_stacked):
+        monkeypatch.setattr(module, "BLOCK_SIZE", 64)
+    rows, codes = cells()
+    fitted(rows, codes, folder=tmp_path)
+    of_training = np.arange(200, N_OBS, 2)
+    rows[name][of_training] = rows[name][of_training[::-1]]
+    found = probabilities(fitted(rows, codes, folder=tmp_path), rows)
+    np.testing.assert_array_equal(found, probabilities(fitted(rows, codes), rows))
+
+
+def test_a_further_training_gathers_moments_of_its_own_cells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It keeps the scale of before, whose statistics say nothing of new cells."""
+    for module in (_classifier, _principal_axes, fusion_stacked):
+        monkeypatch.setattr(module, "BLOCK_SIZE", 64)
+    rows, codes = cells()
+    changed = {name: values.copy() for name, values in rows.items()}
+    changed["text"][300:] += np.random.default_rng(1).normal(size=(N_OBS - 300, DIMS["text"])).astype(np.float32)
+    split = CellSplit(np.arange(0, N_OBS, 2), np.arange(1, N_OBS, 4), np.arange(3, N_OBS, 4))
+    found = []
+    for folder in (tmp_path, None):
+        classifier = fitted(rows, codes, folder=folder)
+        classifier.fit(changed, codes, split, FitOptions(folder=folder), keeps_scale=True)
+        found.append(probabilities(classifier, changed))
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+def test_two_processes_may_keep_moments_in_one_folder(tmp_path: Path) -> None:
+    """Each writes a file of its own, whatever the other has left or removed."""
+    file, other = KeptTensors(tmp_path / "modality_0.safetensors"), {"axes": torch.ones(3)}
+    (tmp_path / "modality_0-of_a_killed_process.partial").write_bytes(b"half")
+
+    class Slow(torch.Tensor):
+        def cpu(self) -> torch.Tensor:  # type: ignore[override]
+            file.write("other", other)  # the other process begins later, and is done before
+            return torch.zeros(3)
+
+    file.write("own", {"axes": torch.zeros(3).as_subclass(Slow)})
+    kept = file.read("own", "cpu")
+    assert kept is not None
+    assert kept["axes"].tolist() == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["modality_0.safetensors"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys, torch; from pathlib import Path\n"
+        "from scmpt_scverse.module._kept_tensors import KeptTensors\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n"
+        "KeptTensors(Path(sys.argv[1]) / 'kept.safetensors').write('key', {'axes': torch.ones(9000)})"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert "OSError: Expected to write" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -254,3 +254,11 @@ def test_a_graph_of_cells_in_another_order_is_told_by_their_places(pbmc: AnnData
     pbmc.obsp[GRAPH] = nearest[::-1]
     with pytest.warns(UserWarning, match="no nearer to each other.*another order"):
         tl.embed_niche(pbmc, "X_pca")
+
+
+def test_coordinates_that_are_no_numbers_are_not_compared(pbmc: AnnData) -> None:
+    places = np.random.default_rng(0).random((pbmc.n_obs, 2))
+    pbmc.obsp[GRAPH] = NearestNeighbors(n_neighbors=6).fit(places).kneighbors_graph(mode="connectivity")
+    pbmc.obsm["spatial"] = pd.DataFrame({"x": places[:, 0], "slide": "A1"}, index=pbmc.obs_names)
+    tl.embed_niche(pbmc, "X_pca")
+    assert np.isfinite(pbmc.obsm["X_niche"]).all()

@@ -12,7 +12,7 @@ from scmpt_scverse._checks import check_key, check_positive, list_some, type_nam
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse.ablation._base import Ablation
 from scmpt_scverse.encoders import CacheableCells
-from scmpt_scverse.evaluation import cell_splits
+from scmpt_scverse.evaluation import cell_splits, check_train_options
 from scmpt_scverse.metrics import classification_metrics
 from scmpt_scverse.modalities import as_cells
 
@@ -88,6 +88,7 @@ def run(
         Two ablations of one name, a modality that the model does not have, low depth without counts, or no cell left.
     """
     check_positive(n_replicates, "n_replicates")
+    check_train_options(train_options)
     _check(model, ablations)
     cells = as_cells(adata, model.registry["setup_args"].get("modalities"))
     for key in filter(None, (model.labels_key, group_key)):

@@ -17,6 +17,7 @@ from scmpt_scverse.cli._describe import describe
 from scmpt_scverse.cli._encoder_commands import cache, embed, pretrain, probe
 from scmpt_scverse.cli._fetch import fetch
 from scmpt_scverse.cli._files import (
+    check_checkpoints,
     check_model_dir,
     check_output,
     save_or_rescue,
@@ -159,6 +160,11 @@ def train(
     named = {"text": text, "knowledge": knowledge, "expression": expression}
     encoders = choose_encoders(preset, named, counts=counts, obsm_keys=obsm_keys)
     check_model_dir(model_dir, force=force)
+    if checkpoints is not None:
+        head = fusion or PRESETS[preset].fusion
+        if not getattr(FUSIONS.load(head), "can_resume", False):
+            raise typer.BadParameter(f"Only of a stacked head; found {head!r}.", param_hint="--checkpoints")
+        check_checkpoints(checkpoints, model_dir)
     species = chosen_organism(organism, orthologs)
     panel = None if genes is None else read_genes(genes, gene_symbols)
     import scvi

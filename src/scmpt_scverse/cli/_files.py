@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmpt_scverse._folders import check_folder
+from scmpt_scverse._folders import check_folder, check_run_folder
 from scmpt_scverse._h5ad import SavedElsewhere, check_suffix, free_name, reason, write_cells, written_whole
 
 if TYPE_CHECKING:
@@ -52,6 +52,23 @@ def check_model_dir(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         raise FileExistsError(f"The model folder {path} exists. Choose another name, or pass --force to write into it.")
     check_folder(path if path.exists() else path.absolute().parent)
+
+
+def check_checkpoints(path: Path, model_dir: Path) -> None:
+    """Refuse a folder that training cannot be kept in, or in which the model is to be, before anything is read.
+
+    Raises
+    ------
+    FileExistsError
+        It is that of the model, which would then exist when the model is saved, or a file.
+    OSError, ValueError
+        As :func:`scmpt_scverse._folders.check_run_folder`.
+    """
+    if path.resolve().is_relative_to(model_dir.resolve()):
+        raise FileExistsError(
+            f"Expected a folder for checkpoints outside that of the model; found {path}. Choose another name."
+        )
+    check_run_folder(path)
 
 
 def save_cells(adata: "AnnData", path: Path) -> None:

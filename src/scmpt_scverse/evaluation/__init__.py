@@ -14,6 +14,7 @@ from scmpt_scverse.evaluation._components import VariableComponents as VariableC
 from scmpt_scverse.evaluation._cross_validate import (
     DEFAULT_GRID as DEFAULT_GRID,
     advice_from as advice_from,
+    check_train_options as check_train_options,
     checked_grid as checked_grid,
     cross_validate as cross_validate,
     search as search,

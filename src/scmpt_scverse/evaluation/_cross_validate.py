@@ -41,6 +41,15 @@ class Trainable(Protocol):
         ...
 
 
+def check_train_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of `train` that are of one training alone, where many models are trained with them."""
+    if options.get("checkpoints") is not None:
+        raise ValueError(
+            f"`checkpoints` is the folder of one training; found {str(options['checkpoints'])!r} for many models. "
+            "Leave it out, and pass it to `train`."
+        )
+
+
 def cross_validate(
     make_model: "Callable[[AnnData, Sequence[str]], Trainable]",
     baseline_cells: "Callable[[AnnData], BaselineCells]",

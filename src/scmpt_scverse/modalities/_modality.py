@@ -115,8 +115,14 @@ def modalities_of(
     Raises
     ------
     ValueError
-        Two modalities would share a key of `.obsm`.
+        Two modalities would share a key of `.obsm`, or expression itself has the name of an array of the user's.
     """
+    for modality, key in obsm_keys.items():
+        if key != COUNTS and key not in obsm_keys and described.get(key, {}).get("encoder") == COUNTS:
+            raise ValueError(
+                f"`encoders` says {COUNTS!r} for {key!r}, which would read the cells' own expression; {key!r} is "
+                f"the modality {modality!r}. Pass {{{modality!r}: {COUNTS!r}}}, or another name."
+            )
     from_encoders = {
         modality: Modality(
             obsm_keys.get(modality, embedding_key(row["name"])),

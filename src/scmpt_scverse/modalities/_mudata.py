@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
@@ -70,7 +71,8 @@ class MuDataCells:
 
     def __getitem__(self, rows: "IntArray") -> AnnData:
         """Some cells as an AnnData of their own."""
-        cells = self._rna[rows].copy()
+        part = self._rna[rows]
+        cells = part.to_memory() if part.isbacked else part.copy()
         cells.obs = self.obs.take(rows)
         for key in self.obsm:
             if key in self.obsm.modalities:
@@ -133,7 +135,8 @@ def _table(part: AnnData, key: str) -> pd.DataFrame:
     """The `.X` of a modality with the names of its features."""
     if part.X is None:
         raise ValueError(f"Expected values in `mdata[{key!r}].X`; found none. Store them there.")
-    values = part.X.toarray() if hasattr(part.X, "toarray") else part.X
+    values = part.X.to_memory() if hasattr(part.X, "to_memory") else part.X  # sparse, of a file
+    values = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
     return pd.DataFrame(values, index=part.obs_names, columns=part.var_names)
 
 

@@ -1,6 +1,6 @@
 """An embedding that the user brings: read from `.obsm` and checked."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ from scipy import sparse
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse.modalities._mudata import modality_of
 from scmpt_scverse.modalities._rows import finite_rows
+from scmpt_scverse.pp import CHUNK_SIZE, csr_block, row_sliceable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def embedding_columns(adata: "AnnData", key: str) -> "StrArray":
     """Names or numbers of the columns of `adata.obsm[key]`; raises as :func:`finite_embedding`."""
     part = modality_of(adata, key)
-    if part is not None and sparse.issparse(part.X) and part.n_vars and np.isfinite(part.X.data).all():
+    if part is not None and part.n_vars and _is_finite_sparse(part.X, f"mdata[{key!r}].X"):
         return np.array([str(name) for name in part.var_names], dtype=object)  # without a dense copy
     width, stored = finite_embedding(adata, key).shape[1], adata.obsm[key]
     return np.array([str(name) for name in stored] if isinstance(stored, pd.DataFrame) else range(width), dtype=object)
@@ -73,3 +74,14 @@ def finite_embedding(adata: "AnnData", key: str, columns: "StrArray | None" = No
         )
     values = values.astype(np.float32, copy=False)
     return values if values.flags.writeable else values.copy()  # torch warns of arrays that it could write to
+
+
+def _is_finite_sparse(matrix: Any, where: str) -> bool:
+    """Whether a matrix is sparse, in memory or in a file, and finite; of a file, some cells at a time."""
+    if sparse.issparse(matrix):
+        return bool(np.isfinite(matrix.data).all())
+    if not hasattr(matrix, "format"):
+        return False
+    matrix = row_sliceable(matrix, where)
+    starts = range(0, matrix.shape[0], CHUNK_SIZE)
+    return all(np.isfinite(csr_block(matrix[start : start + CHUNK_SIZE], where).data).all() for start in starts)

@@ -15,7 +15,7 @@ import torch
 from scvi.train import Trainer
 
 from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
-from scmpt_scverse._folders import check_new_folder
+from scmpt_scverse._folders import check_run_folder
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import capped, label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
@@ -102,7 +102,7 @@ class TrainingRequest:
                     "`checkpoints` keeps the moments of cells, which only a stacked head gathers; found a head of "
                     f"class {type(classifier.head).__name__}. Leave it out."
                 )
-            check_new_folder(Path(checkpoints))
+            check_run_folder(Path(checkpoints))
         options = FitOptions(
             seed=seed_or_default(seed),
             class_weight=_checked_class_weight(class_weight, labels),

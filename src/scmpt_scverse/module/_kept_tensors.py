@@ -2,6 +2,9 @@
 
 import hashlib
 import os
+import uuid
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +12,17 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from scmpt_scverse import __version__
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 _KEY = "key"
 
 
-def digest_of(*tensors: "Tensor") -> str:
-    """Hexadecimal sha256 of tensors."""
-    digest = hashlib.sha256()
+def digest_of(tensors: "Iterable[Tensor]") -> str:
+    """Hexadecimal sha256 of tensors in their order, and of this version, since another may compute otherwise."""
+    digest = hashlib.sha256(__version__.encode())
     for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()
@@ -41,23 +46,27 @@ class KeptTensors:
             with safe_open(self.file, framework="pt", device=device) as kept:
                 if (kept.metadata() or {}).get(_KEY) != key:
                     return None
-                return {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118 (it is no dict)
+                # Copied, since they are parts of the file, whose place in memory changes the last digits of products.
+                return {name: kept.get_tensor(name).clone() for name in kept.keys()}  # noqa: SIM118 (it is no dict)
         except (FileNotFoundError, SafetensorError):
             return None
 
     def write(self, key: str, tensors: "dict[str, Tensor]") -> None:
-        """Keep tensors under a key, in place of what is there.
+        """Keep tensors under a key, in place of what is there; other processes may do the same at the same time.
 
         Raises
         ------
         OSError
             The file cannot be written, such as on a full disk.
         """
-        partial = self.file.with_suffix(".partial")
         self.file.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.file.with_name(f"{self.file.stem}-{uuid.uuid4().hex}.partial")
         try:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, {_KEY: key})
         except SafetensorError as error:  # what it makes of a full disk
             partial.unlink(missing_ok=True)
             raise OSError(f"Expected to write {partial}; found that this cannot be done ({error}).") from error
-        os.replace(partial, self.file)
+        with suppress(FileNotFoundError):  # a process that was done before has removed it
+            os.replace(partial, self.file)
+        for left in self.file.parent.glob(f"{self.file.stem}-*.partial"):  # by processes that were killed
+            left.unlink(missing_ok=True)

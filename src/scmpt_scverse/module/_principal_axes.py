@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -75,14 +76,14 @@ class PrincipalAxes:
     def of(cls, features: FeatureBlocks, n_axes: int | None = None) -> Self:
         """Of standardised features; at most `n_axes` of largest variance.
 
-        With fewer cells than features, these are held in memory; else two passes over the blocks are made. None is
-        where the axes were kept.
+        With fewer cells than features, these are held in memory; else two passes over the blocks are made. Where axes
+        are kept, one pass shows whether they are those of these features.
         """
         if features.kept is None:
             return cls._found(features, n_axes)
-        # Standardised by statistics of all cells, the first cells are others where any cell is.
-        first = next(iter(features.read()))
-        key = digest_of(first, torch.tensor([*features.shape, n_axes or 0]))
+        blocks = features.read()
+        first = next(blocks)
+        key = digest_of(chain([torch.tensor([*features.shape, n_axes or 0]), first], blocks))
         names = [field.name for field in fields(cls) if field.name != "total"]
         kept = features.kept.read(key, str(first.device))
         if kept is not None:

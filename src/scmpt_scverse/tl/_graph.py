@@ -67,9 +67,12 @@ def _warn_of_far_neighbours(adata: "AnnData", key: str, graph: sparse.csr_matrix
     places = adata.obsm.get(COORDINATES)
     if key != SPATIAL_GRAPH or places is None:
         return
-    places, pairs = np.asarray(places, dtype=np.float64), graph.tocoo()
-    if pairs.nnz > _SPARSE * graph.shape[0] ** 2 or places.ndim != 2 or not np.isfinite(places).all():
+    places, pairs = np.asarray(places), graph.tocoo()
+    if places.ndim != 2 or places.dtype.kind not in "fiu" or not np.isfinite(places).all():
+        return  # no coordinates
+    if pairs.nnz > _SPARSE * graph.shape[0] ** 2:
         return  # where most cells are neighbours of most, distances say nothing
+    places = places.astype(np.float64)
     others = np.random.default_rng(0).permutation(graph.shape[0])[pairs.col]
     near, far = (
         float(np.median(np.linalg.norm(places[pairs.row] - places[columns], axis=1))) for columns in (pairs.col, others)

@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from scmpt_scverse.evaluation import DEFAULT_BASELINES, advice_from, check_baselines, sample_of_types, subsample
+from scmpt_scverse.evaluation import (
+    DEFAULT_BASELINES,
+    advice_from,
+    check_baselines,
+    check_train_options,
+    sample_of_types,
+    subsample,
+)
 from scmpt_scverse.modalities import gene_coverage
 from scmpt_scverse.model.reference_labels._new_models import (
     ModelKind,
@@ -103,6 +110,7 @@ class AdvisesMixin:
         >>> summary = metrics.replicate_summary(table)
         """
         check_baselines(baselines)
+        check_train_options(train_kwargs)
         adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         return cross_validated(
             self._kind,
@@ -158,6 +166,7 @@ class AdvisesMixin:
         >>> model.is_trained
         True
         """
+        check_train_options(train_kwargs)
         settings = checked_search(self._kind, grid, train_kwargs)
         adata = self._cells(None)
         truth, _ = truth_and_groups(adata, self.labels_key, None, self._unlabeled_names, warn=False)
