@@ -2,13 +2,17 @@
 
 import re
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
+from scipy import sparse
 from tests._zero_shot import OPTIONS, SEEN, markers, study, two_studies
 from tests.docs._blocks import blocks_of
 from tests.docs._given import Setting, given, write_cells
 
-from scmpt_scverse import SCMMGPT, SCMPT
+from scmpt_scverse import SCMMGPT, SCMPT, metrics
+from scmpt_scverse.pp import log_normalised_cells
 
 #: The cells' types as the Cell Ontology calls them.
 NAMES = {
@@ -53,6 +57,25 @@ def check_description(capsys: pytest.CaptureFixture[str]) -> None:
     assert number.sub("", printed).split(" Its cells")[0] == number.sub("", shown).split(" Its cells")[0]
     of_text = [set(re.findall(r"[A-Z][A-Z0-9]{2,}", text)) for text in (printed, shown)]
     assert len(of_text[0] & of_text[1]) >= 4
+
+
+@given("user_guide/pseudo_cells.md")
+def pseudo_cells(setting: Setting) -> None:
+    setting.warnings = (
+        "Expected raw counts to learn pseudo-cells from",
+        r"Nothing is known of 'CD34\+', .* but the name",
+    )
+    setting.check = partial(check_pseudo_cells, setting.names)
+
+
+def check_pseudo_cells(names: dict[str, Any]) -> None:
+    """Pseudo-cells are of the types that were asked for."""
+    real, made = names["cells"], names["pseudo"]
+    values = [log_normalised_cells(sparse.csr_matrix(each[:, made.var_names].X)).toarray() for each in (real, made)]
+    labels = real.obs["bulk_labels"].astype(str).to_numpy(), made.obs["label"].astype(str).to_numpy()
+    table = metrics.generation_metrics(values[0], values[1], labels, n_permutations=1)
+    assert table.loc["mean", "knn_10"] > 0.7
+    assert not np.any(made.obs["is_low_confidence"])
 
 
 @given("user_guide/report.md")

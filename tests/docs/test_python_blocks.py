@@ -23,12 +23,9 @@ NOT_RUN = {
     ),
 }
 #: Pages whose blocks other tests run, with a look at what comes out.
-ELSEWHERE = {
-    "docs/user_guide/multimodal.md": "tests/model/test_multimodal_page.py",
-    "docs/user_guide/pseudo_cells.md": "tests/generation/test_page.py",
-}
+ELSEWHERE = {"docs/user_guide/multimodal.md": "tests/model/test_multimodal_page.py"}
 HERE = [page for page in pages_with("python") if page not in ELSEWHERE]
-SLOW = ("docs/user_guide/attributions.md",)
+SLOW = ("docs/user_guide/attributions.md", "docs/user_guide/pseudo_cells.md")
 
 
 @pytest.fixture
