@@ -53,8 +53,9 @@ class _Placed(ast.NodeTransformer):
 
 def run(block: Block, setting: Setting) -> list[str]:
     """Run a block in the names of its page; gives the expected warnings, and any other one is an error."""
-    tree = ast.parse("\n" * (block.line - 1) + block.code)
-    code = compile(_Placed(setting.places).visit(tree), str(ROOT / block.page), "exec")
+    path = str(ROOT / block.page)
+    tree = ast.parse("\n" * (block.line - 1) + block.code, path)
+    code = compile(_Placed(setting.places).visit(tree), path, "exec")
     with warnings.catch_warnings(record=True) as caught:
         for pattern in setting.warnings:
             warnings.filterwarnings("always", pattern)
