@@ -8,6 +8,7 @@ import scvi
 import torch
 from anndata import AnnData
 from tests._adata import LABELS_KEY
+from tests._hub_server import HubServer, running_hub
 from tests._llm import ChatServer, make_language_model, running_chat_server
 from tests._scgpt_folder import make_scgpt_folder
 
@@ -118,3 +119,16 @@ def server(_chat_server: ChatServer) -> ChatServer:
 def language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a causal language model with random weights; not to be changed."""
     return make_language_model(tmp_path_factory.mktemp("language_model") / "tiny")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A hub on this machine, which the real client asks."""
+    client = pytest.importorskip("huggingface_hub")
+    with running_hub() as server:
+        template = client.constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(client.constants.ENDPOINT, server.url)
+        monkeypatch.setattr(client.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(client.constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(client.hf_api.api, "endpoint", server.url)
+        monkeypatch.setattr(client.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        yield server

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import anndata as ad
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 from tests._adata import LABELS_KEY
-from tests._hub_server import HubServer, running_hub
+from tests._hub_server import HubServer
 from typer.testing import CliRunner
 
 from scmpt_scverse import SCMMGPT, SCMPT
@@ -18,18 +17,6 @@ from scmpt_scverse._hub import fetched, repository_of, send
 from scmpt_scverse.cli import app
 
 FILES = ["README.md", "model.json", "model.safetensors"]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
-    client = pytest.importorskip("huggingface_hub")
-    with running_hub() as server:
-        template = client.constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(client.constants.ENDPOINT, server.url)
-        monkeypatch.setattr(client.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(client.constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(client.hf_api.api, "endpoint", server.url)
-        monkeypatch.setattr(client.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        yield server
 
 
 @pytest.fixture
