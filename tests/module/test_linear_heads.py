@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.func import functional_call
 
+from scmpt_scverse.module import _linear_heads as linear_heads
 from scmpt_scverse.module._fusion_stacked import StackedFusion
 from scmpt_scverse.module._linear_heads import ROUGH, fit_linear
 from scmpt_scverse.module._mixture import mixture_weights
@@ -189,3 +190,30 @@ def test_a_modality_without_weight_still_answers_alone() -> None:
         head.weights.copy_(torch.tensor([1.0, 0.0]))
     inputs = {"b": torch.randn(6, 2, generator=torch.Generator().manual_seed(0))}
     assert torch.allclose(head(inputs), head.heads[1](inputs["b"]).log_softmax(1))
+
+
+@pytest.mark.parametrize("penalty", [3.0, 100.0])
+def test_second_derivatives_from_a_sample_save_passes_and_change_no_solution(
+    monkeypatch: pytest.MonkeyPatch, penalty: float
+) -> None:
+    """Well parted labels, one of them rare, and cells that weigh nothing: where axes bend least alike."""
+    features, labels = cells(3000, 60, n_labels=4)
+    features += torch.eye(4).repeat_interleave(15, dim=1)[labels] * 2
+    labels = torch.where((labels == 3) & (torch.arange(3000) % 7 > 0), 2, labels)
+    weights = torch.ones(3, 3000)
+    weights[0, ::3], weights[1, 1::3] = 0, 0
+    axes = PrincipalAxes.of(FeatureBlocks.of(features))
+    counted = _Counted(**vars(axes))
+    start = fit_linear(axes, labels, weights, penalty, tolerance=ROUGH)
+    found, passes = [], []
+    for many in (10**6, 0):
+        monkeypatch.setattr(linear_heads, "_MANY_CELLS", many)
+        _Counted.n_passes = 0
+        found.append(fit_linear(counted, labels, weights, penalty, start))
+        passes.append(_Counted.n_passes)
+    assert passes[1] < 0.7 * passes[0]
+    for fit in range(3):
+        expected, values = (each.log_probabilities(axes.coordinates, fit).exp() for each in found)
+        np.testing.assert_allclose(values, expected, atol=2e-4)
+    peer = LogisticRegression(C=1 / penalty, tol=1e-8, max_iter=5000).fit(features.numpy(), labels.numpy())
+    np.testing.assert_allclose(values, peer.predict_proba(features.numpy()), atol=0.01)

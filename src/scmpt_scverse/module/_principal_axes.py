@@ -99,7 +99,7 @@ class PrincipalAxes:
         most = max(1, min(n_axes or n_features, n_features, int(_MOST_BYTES / (2 * n_obs))))
         if n_obs < n_features:
             held = torch.cat(list(features.read()))
-            gram = _gram(held.T).double()
+            gram = products_of_pairs(held.T).double()
             squares, left = _largest(gram, most)
             axes = held.T @ (left / squares.sqrt()).to(held.dtype)
             return cls(held @ axes, axes, squares.to(held.dtype), float(gram.trace()))
@@ -107,7 +107,7 @@ class PrincipalAxes:
         for block in features.read():
             if not gram.ndim:
                 gram = block.new_zeros(n_features, n_features, dtype=torch.float64)
-            gram += _gram(block)
+            gram += products_of_pairs(block)
         squares, right = _largest(gram, most)
         axes = right.to(torch.float32)
         dtype = torch.float32 if 4 * n_obs * axes.shape[1] <= _MOST_BYTES else torch.float16
@@ -169,7 +169,7 @@ class PrincipalAxes:
         squares, turns = [], []
         for rows in left_out:
             away = self.rows(rows)
-            values, vectors = _largest((self.squares.diag() - _gram(away)).double(), n_axes, keep_all=True)
+            values, vectors = _largest((self.squares.diag() - products_of_pairs(away)).double(), n_axes, keep_all=True)
             squares.append(values)
             turns.append(vectors)
         turn = torch.stack(turns).to(self.axes.dtype)
@@ -179,7 +179,7 @@ class PrincipalAxes:
         )
 
 
-def _gram(block: "Tensor") -> "Tensor":
+def products_of_pairs(block: "Tensor") -> "Tensor":
     """Products of all pairs of features, shape `(n_features, n_features)`."""
     if block.device.type != "cpu":
         return block.T @ block
