@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from scipy import sparse
+from tests._soma import write_experiment
 from typer.testing import CliRunner
 
 from scmpt_scverse import SCMPT, datasets
@@ -53,9 +54,8 @@ def hash_of(label: str) -> int:
 
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> str:
-    io = pytest.importorskip("tiledbsoma.io")
     uri = str(tmp_path_factory.mktemp("soma") / "experiment")
-    io.from_anndata(uri, census_cells(), measurement_name="RNA", X_layer_name="raw")
+    write_experiment(uri, census_cells())
     return uri
 
 

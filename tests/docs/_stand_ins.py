@@ -10,6 +10,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 from sklearn.neighbors import kneighbors_graph
+from tests._soma import write_experiment
 from tests.docs._given import real_cells
 
 #: Of the types of the cells here, in the words of PanglaoDB.
@@ -42,7 +43,6 @@ def decoupler(patch: pytest.MonkeyPatch) -> None:
 
 def census(patch: pytest.MonkeyPatch, release: str) -> None:
     """A release of the Census, in the working directory."""
-    io = pytest.importorskip("tiledbsoma.io", reason="needs the extra `census`")
     cells = real_cells(0, 15)
     obs = pd.DataFrame(
         {
@@ -62,5 +62,5 @@ def census(patch: pytest.MonkeyPatch, release: str) -> None:
     folder = Path(release, "soma", "census_data").absolute()
     folder.mkdir(parents=True)
     released = AnnData(cells.layers["counts"], obs=obs, var=var)
-    io.from_anndata(str(folder / "homo_sapiens"), released, measurement_name="RNA", X_layer_name="raw")
+    write_experiment(str(folder / "homo_sapiens"), released)
     patch.setattr("scmpt_scverse.datasets._soma._RELEASES", str(Path.cwd()))

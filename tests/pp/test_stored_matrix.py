@@ -201,7 +201,11 @@ def test_cells_on_a_gpu_are_known_again() -> None:
 def _cells_on_gpu(form: Any) -> tuple[AnnData, list[tuple[int, int]]]:
     copied: list[tuple[int, int]] = []
     adata = cells(VALUES)
-    adata._X = OnGPU(form(VALUES.astype("f4")), copied)  # anndata takes it by its type where cupy is installed
+    held = OnGPU(form(VALUES.astype("f4")), copied)  # anndata takes it by its type where cupy is installed
+    if hasattr(adata, "_X"):
+        adata._X = held
+    else:  # from anndata 0.13 on
+        adata._layers[None] = held
     return adata, copied
 
 
