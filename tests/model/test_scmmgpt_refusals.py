@@ -3,12 +3,13 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from tests._adata import snapshot
 from tests._zero_shot import LABELS, markers
 
-from scmpt_scverse import SCMMGPT
+from scmpt_scverse import SCMMGPT, SCMPT
 from scmpt_scverse.module import TowerOptions
 from scmpt_scverse.pp import ExpressionReader
 
@@ -94,6 +95,15 @@ def test_of_search_and_latent(text_model: SCMMGPT, text_query: AnnData, monkeypa
             text_model.search(text_query, text)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`key_added` must be a text"):
         text_model.search(text_query, "B cell", key_added="")
+    text_query.obs["mine"] = np.resize(["a", "b"], text_query.n_obs)
+    for column in ("mine", "n_counts"):
+        text_query.obs["n_counts"] = 1000.0
+        before = text_query.obs[column].copy()
+        with pytest.raises(ValueError, match="exists and is no score of a search"):
+            text_model.search(text_query, "B cell", key_added=column)
+        with pytest.raises(ValueError, match="exists and is no column of labels that were taught"):
+            SCMPT.from_text(text_query, ["B cell", "T cell"], model=text_model, key_added=column)
+        pd.testing.assert_series_equal(text_query.obs[column], before)
     with pytest.raises(KeyError, match="counts"):
         text_model.search(text_query, "B cell", layer="counts")
     with pytest.raises(TypeError, match="`indices` must be row numbers"):

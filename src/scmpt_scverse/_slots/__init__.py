@@ -1,6 +1,7 @@
 """Every slot that this package writes into AnnData: its keys, whether it can be written, and where it came from."""
 
 from scmpt_scverse._slots._checks import (
+    check_column_is_ours as check_column_is_ours,
     check_key_is_ours as check_key_is_ours,
     check_ranking_is_ours as check_ranking_is_ours,
     check_records as check_records,

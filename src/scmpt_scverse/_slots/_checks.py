@@ -89,6 +89,22 @@ def check_key_is_ours(adata: "AnnData", key: str) -> None:
         )
 
 
+def check_column_is_ours(adata: "AnnData", slot: Slot, *, is_ours: bool, what: str) -> None:
+    """Refuse to overwrite a column that does not look like what is written there, such as labels of the user.
+
+    Parameters
+    ----------
+    adata, slot
+        Where.
+    is_ours
+        Whether a column that is there looks like it.
+    what
+        What is written there, for the error.
+    """
+    if slot.key in getattr(adata, slot.container) and not is_ours:
+        raise ValueError(f"`{slot}` exists and is no {what}. Pass another `key_added=`, or rename it.")
+
+
 def check_ranking_is_ours(adata: "AnnData", keys: AttributionKeys) -> None:
     """Refuse to overwrite what is no ranking of genes, or a layer that came without one."""
     found: Any = adata.uns.get(keys.ranking)

@@ -3,9 +3,11 @@
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from scmpt_scverse._checks import check_key, check_seed, list_some
 from scmpt_scverse._labels import as_categorical
-from scmpt_scverse._slots import Slot, check_writable, write_slots
+from scmpt_scverse._slots import Slot, check_column_is_ours, check_writable, write_slots
 from scmpt_scverse.modalities import AS_VAR_NAMES, IN_X, check_anndata
 from scmpt_scverse.model._scmmgpt import SCMMGPT
 from scmpt_scverse.pp import HUMAN, organism_of
@@ -74,8 +76,8 @@ def model_from_text(
     FileNotFoundError
         There is no such text model.
     ValueError
-        Fewer than two types were found, a share is out of range, or as :meth:`scmpt_scverse.SCMMGPT.predict`,
-        :meth:`setup_anndata` and :meth:`train`.
+        Fewer than two types were found, a share is out of range, the column holds something else, or as
+        :meth:`scmpt_scverse.SCMMGPT.predict`, :meth:`setup_anndata` and :meth:`train`.
 
     Notes
     -----
@@ -120,7 +122,11 @@ def _check_teaching(adata: "AnnData", key_added: str, batch_key: str | None, sha
     if batch_key is not None:
         check_key(batch_key, adata.obs.columns, "adata.obs")
     reads = [] if batch_key is None else [Slot("obs", batch_key)]
-    check_writable(adata, key_added, [Slot("obs", key_added)], reads=reads)
+    slot = Slot("obs", key_added)
+    check_writable(adata, key_added, [slot], reads=reads)
+    before = adata.obs.get(key_added)
+    is_taught = isinstance(getattr(before, "dtype", None), pd.CategoricalDtype) and UNKNOWN in before.cat.categories
+    check_column_is_ours(adata, slot, is_ours=is_taught, what="column of labels that were taught")
     check_teaching_share(share)
 
 

@@ -7,7 +7,14 @@ import pandas as pd
 
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_choice
-from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, DescriptionKeys, Slot, check_writable, write_slots
+from scmpt_scverse._slots import (
+    DEFAULT_TEXT_KEY_ADDED,
+    DescriptionKeys,
+    Slot,
+    check_column_is_ours,
+    check_writable,
+    write_slots,
+)
 from scmpt_scverse.description import (
     WRITERS,
     Programmes,
@@ -222,7 +229,7 @@ class TranslatesMixin:
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`annotate`; also for an empty text.
+            As :meth:`annotate`; also for an empty text, or where the column holds something else than a score.
 
         Warns
         -----
@@ -233,6 +240,9 @@ class TranslatesMixin:
             raise ValueError(f"Expected a text to search for; found {text!r}.")
         cells, slot = self._cells(adata), Slot("obs", key_added)
         check_writable(cells, key_added, [slot], reads=self._read_slots())
+        before = cells.obs.get(key_added, pd.Series(dtype=float))
+        is_score = pd.api.types.is_float_dtype(before) and bool(before.dropna().between(0, 1).all())
+        check_column_is_ours(cells, slot, is_ours=is_score, what="score of a search")
         trained = self._trained()
         write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
 
