@@ -35,6 +35,7 @@ HUMAN = {"zheng": "pbmc_zheng_facs.h5ad", "kang": "pbmc_kang_ifnb.h5ad"}
 SIZES = (100, 155, 300, 500)
 #: Sizes for which what `advise_panel` says is compared with what then happens.
 ADVISED = (155,)
+TISSUE = "MERFISH"
 #: Reference and query of a human set have so many cells each, at most.
 MAX_CELLS = 400
 #: Without text, whose encoder would take most of the time.
@@ -58,34 +59,38 @@ def by_baselines(reference: ad.AnnData, labels: np.ndarray, query: ad.AnnData) -
     return found
 
 
-def trained(reference: ad.AnnData, encoders: dict[str, str], genes: list[str] | None, seed: int) -> SCMPT:
+def trained(
+    reference: ad.AnnData, encoders: dict[str, str], genes: list[str] | None, seed: int, organism: str = "human"
+) -> SCMPT:
     """A model of the reference with its labels in `.obs["truth"]`."""
     cells = reference.copy()
-    SCMPT.setup_anndata(cells, "truth")
+    SCMPT.setup_anndata(cells, "truth", organism=organism)
     model = SCMPT(cells, encoders=encoders, fusion="stacked", genes=genes)
     model.train(seed=seed, enable_progress_bar=False)
     return model
 
 
 def in_tissue(folder: Path) -> Iterator[dict[str, Any]]:
-    """MERFISH, over all blocks of tissue."""
+    """MERFISH, over all blocks of tissue, with intervals over cells."""
     cells = read_cells(folder)
     cells = ad.AnnData(cells.X, cells.obs.assign(truth=cells.obs["cell_type"].astype(str)), cells.var[[]])
     truth = cells.obs["truth"].to_numpy()
     predicted: dict[str, np.ndarray] = {}
     for train, _, test in folds(cells):
         known, query = cells[train].copy(), cells[test].copy()
-        found = {"SCMPT, expression alone": trained(known, {"counts": "counts"}, None, 0).predict(query)}
+        found = {"SCMPT, expression alone": trained(known, {"counts": "counts"}, None, 0, "native").predict(query)}
         found |= by_baselines(known, truth[train], query)
         for name, labels in found.items():
             predicted.setdefault(name, np.full(cells.n_obs, "", dtype=object))[test] = labels
+    intervals = metrics.bootstrap_metrics(truth, predicted).filter(regex="_(lower|upper)$").astype(float)
     for name, labels in predicted.items():
         yield {
-            "set": "MERFISH",
+            "set": TISSUE,
             "n_genes": cells.n_vars,
             "seed": 0,
             "predictor": name,
             **scores(truth, labels),
+            **intervals.loc[name].dropna().to_dict(),
         }
 
 
@@ -152,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=os.environ.get(DATA_VARIABLE), help="folder of the cells")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=["tissue"], help="measure one part, and keep what is stored of the other")
     arguments = parser.parse_args()
     if arguments.data is None or not (arguments.data / "mouse_poa_merfish_left.h5ad").is_file():
         raise SystemExit(f"Pass --data FOLDER, or set {DATA_VARIABLE}: it must hold mouse_poa_merfish_left.h5ad.")
@@ -164,19 +170,25 @@ def main() -> None:
         print({key: value for key, value in row.items() if key not in ("recall", "types")}, flush=True)
         found[kind].append(row)
 
+    def store(**about: Any) -> None:
+        (RESULTS / "panels.json").write_text(json.dumps({**found, **about}, indent=1) + "\n")
+
     for row in in_tissue(arguments.data):
         keep("rows", row)
+    if arguments.only:
+        before = json.loads((RESULTS / "panels.json").read_text())
+        found["rows"] += [row for row in before["rows"] if row["set"] != TISSUE]
+        store(**{name: value for name, value in before.items() if name != "rows"})
+        return
     for seed in range(arguments.seeds):
         for name in HUMAN:
             for kind, row in of_human(arguments.data, name, seed):
                 keep(kind, row)
-        record = {
-            **found,
-            "max_cells": MAX_CELLS,
-            "seconds": round(time.perf_counter() - started),
+        store(
+            max_cells=MAX_CELLS,
+            seconds=round(time.perf_counter() - started),
             **machine_record(("scmpt-scverse", "torch", "scikit-learn", "scanpy", "celltypist")),
-        }
-        (RESULTS / "panels.json").write_text(json.dumps(record, indent=1) + "\n")
+        )
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_a_folder_that_cannot_be_written_to_is_known_first(
         ["refine", "model", cells, out, "--client", "recorded", "--llm", "answers.jsonl"],
         ["refine", "model", cells, str(tmp_path / "o.h5ad"), "--answers", str(read_only / "a" / "answers.jsonl")],
         ["train", cells, str(read_only / "model"), *TRAIN],
-        ["align", str(read_only / "model"), cells, "--labels-key", "bulk_labels", "--markers", "markers.csv"],
+        ["align", cells, str(read_only / "model"), "--labels-key", "bulk_labels", "--markers", "markers.csv"],
         ["search", "model", cells, out, "B cells"],
         ["pretrain", cells, "--out", str(read_only / "encoder")],
         ["evaluate", "model", cells, "--csv", str(read_only / "scores.csv")],

@@ -52,7 +52,7 @@ def aligned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     for name, cells in (("one", one), ("two", two)):
         (folder / name).mkdir()
         cells.write_h5ad(folder / name / "cells.h5ad")  # the same name in two folders
-    arguments = [str(folder / "model"), *(str(folder / name / "cells.h5ad") for name in ("one", "two")), *TRAIN]
+    arguments = [*(str(folder / name / "cells.h5ad") for name in ("one", "two")), str(folder / "model"), *TRAIN]
     options = ["--markers", str(folder / "first.csv"), "--markers", str(folder / "second.tsv")]
     with pytest.MonkeyPatch.context() as patch:
         read_words(patch)
@@ -106,7 +106,7 @@ def test_align_goes_on_where_it_was_killed(
     runner: CliRunner, aligned: tuple[Path, str], model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, out = aligned[0], aligned[0] / "killed"
-    arguments = [str(out), *(str(folder / name / "cells.h5ad") for name in ("one", "two")), *TRAIN]
+    arguments = [*(str(folder / name / "cells.h5ad") for name in ("one", "two")), str(out), *TRAIN]
     options = ["--markers", str(folder / "first.csv"), "--markers", str(folder / "second.tsv")]
     command = ["align", *arguments, *options, "--layer", "counts", "--gene-symbols", "symbol"]
     written, replaced = os.replace, []
@@ -141,7 +141,7 @@ def test_a_dry_run_shows_what_labels_are_taken_for(
     cells[cells.obs["cell_type"] == "gribble"].write_h5ad(single)
     files = [str(single), str(odd), str(query)]  # the first has one label: another one is what the model is set up with
     tables = [part for name in ("first.csv", "second.tsv") for part in ("--markers", str(aligned[0] / name))]
-    result = runner.invoke(app, ["align", str(out), *files, *TRAIN, *tables, "--dry-run"])
+    result = runner.invoke(app, ["align", *files, str(out), *TRAIN, *tables, "--dry-run"])
     assert result.exit_code == 0, result.output
     assert re.search(r"Training would take about \d+ min. Nothing was written.", result.output)
     rows = [[part.strip() for part in line.split("│")] for line in result.output.splitlines() if "gribble" in line]
@@ -268,7 +268,7 @@ def test_a_model_of_the_package_by_its_name(
         assert "'scmmgpt-mini'" in result.stderr
     monkeypatch.chdir(model)  # a relative path is no name
     assert "scmmgpt_prediction" in annotated(runner, ".", query, *AS_OPTIONS).obs
-    result = runner.invoke(app, ["align", "scmmgpt-mini", str(query), *TRAIN, "--markers", "markers.csv"])
+    result = runner.invoke(app, ["align", str(query), "scmmgpt-mini", *TRAIN, "--markers", "markers.csv"])
     assert (result.exit_code, "name of a model" in result.stderr) == (2, True)
 
 
@@ -346,15 +346,15 @@ def test_align_refuses_before_it_reads_cells(
     runner: CliRunner, aligned: tuple[Path, str], query: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table, out = str(aligned[0] / "first.csv"), str(query.with_name("model"))
-    base = ["align", out, str(query), *TRAIN]
+    base = ["align", str(query), out, *TRAIN]
     for arguments, code, words in (
         ([*base, "--markers", "absent.csv"], 1, "No table of markers at absent.csv"),
         ([*base, "--markers", table, "--marker-organism", "mouse"], 2, "'mouse' is not one of 'human'"),
-        (["align", out, str(query), str(query), *TRAIN, "--markers", table], 2, "more than once"),
+        (["align", str(query), str(query), out, *TRAIN, "--markers", table], 2, "more than once"),
         (["align", str(query), str(query), *TRAIN, "--markers", table], 1, "found a file"),
         ([*base[:-1], "scgpt-mini", "--markers", table], 2, "Expected an encoder of texts; found 'scgpt-mini'"),
         ([*base[:-1], "minilmm", "--markers", table], 1, "Did you mean 'minilm'?"),
-        (["align", out, str(query), "--markers", table], 2, "--labels-key"),
+        (["align", str(query), out, "--markers", table], 2, "--labels-key"),
         ([*base], 2, "--markers"),
     ):
         with monkeypatch.context() as patch:
@@ -362,7 +362,7 @@ def test_align_refuses_before_it_reads_cells(
             result = runner.invoke(app, arguments)
         assert result.exit_code == code, (arguments, result.output)
         assert words in " ".join(re.sub("[│╭╮╰╯─]", " ", result.stderr).split()), result.stderr
-    result = runner.invoke(app, ["align", out, str(query), "--labels-key", "celltype", "--markers", table])
+    result = runner.invoke(app, ["align", str(query), out, "--labels-key", "celltype", "--markers", table])
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {query}: No 'celltype' in `adata.obs`")
     assert "Did you mean 'cell_type'?" in result.stderr

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from scmpt_scverse.module import FUSIONS, FusionClassifier, HeadOptions
+from scmpt_scverse.module import FUSIONS, FusionClassifier, FusionHead, HeadOptions
 from scmpt_scverse.module._fusion_concat import ConcatFusion
 from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 
@@ -150,3 +150,10 @@ def test_logits_are_calibrated_whichever_head_gives_them() -> None:
     torch.testing.assert_close(
         torch.from_numpy(module.logits({k: v.numpy() for k, v in inputs.items()})), module(inputs)
     )
+
+
+@pytest.mark.parametrize("missing", ["fuse", "classify"])
+def test_a_head_says_how_it_fuses_and_how_it_classifies(missing: str) -> None:
+    own = {name: lambda _, values: values for name in ("fuse", "classify") if name != missing}
+    with pytest.raises(TypeError, match=f"abstract method '?{missing}"):
+        type("Half", (FusionHead,), own)({"text": 2}, 3)

@@ -26,12 +26,12 @@ _PARTIAL_SUFFIX = ".partial"
 
 
 def align(
-    model_dir: Annotated[
-        Path, typer.Argument(metavar="OUT_MODEL", help="Folder of the model to write.", show_default=False)
-    ],
     studies: Annotated[
         list[Path],
         typer.Argument(metavar="STUDY.h5ad...", help="Labelled cells, one study per file.", show_default=False),
+    ],
+    model_dir: Annotated[
+        Path, typer.Argument(metavar="OUT_MODEL", help="Folder of the model to write.", show_default=False)
     ],
     labels_key: Annotated[str, typer.Option(help="Column of .obs with cell types.", show_default=False)],
     markers: Annotated[
@@ -60,7 +60,7 @@ def align(
     read in chunks, whatever their size. Until the model is saved, OUT_MODEL.partial keeps the state of training: the
     same command continues from there.
 
-    Example: `scmpt align my_text_model blood.h5ad gut.h5ad --labels-key cell_type --markers PanglaoDB.tsv`
+    Example: `scmpt align blood.h5ad gut.h5ad my_text_model --labels-key cell_type --markers PanglaoDB.tsv`
     """
     check_model_dir(model_dir, force=force)
     _check_distinct(studies)

@@ -30,6 +30,8 @@ _LEAST_CURVATURE = 1e-3
 #: With more cells than these, a pass over them costs more than to learn how the loss curves from a sample of so many
 #: cells for each axis; it does so again after so many steps.
 _MANY_CELLS, _SAMPLED_PER_AXIS, _STEPS_BETWEEN = 30_000, 5, 50
+#: Numbers that second derivatives may take, a gigabyte.
+_MOST_NUMBERS = 2.5e8
 #: In a sample, share of the cells that are drawn whether a fit is sure of them or not; and share of the curvature that
 #: parameters are taken to have at least, of that without a sample.
 _SURE, _FLOOR = 0.05, 3e-3
@@ -99,7 +101,8 @@ def fit_linear(
     at = torch.zeros_like(inverse) if start is None else torch.cat([start.weights, start.biases[..., None]], dim=-1)
     loss, gradient = loss_at(at)
     steps = _Steps(lambda values: inverse * values)
-    learns_curvature = start is not None and cells.n_obs > _MANY_CELLS and cells.coordinates.ndim == 2
+    is_worth_it = cells.n_obs > _MANY_CELLS and n_labels * at.shape[-1] ** 2 <= _MOST_NUMBERS
+    learns_curvature = is_worth_it and start is not None and cells.coordinates.ndim == 2
     for number in range(_MAX_STEPS):
         if learns_curvature and number % _STEPS_BETWEEN == 0:
             hessians = _inverse_hessians(cells, cell_weights.mean(dim=0), penalty, at.mean(dim=0), inverse.mean(dim=0))
@@ -135,7 +138,7 @@ class _Steps:
 
     def __init__(self, uncurved: "Callable[[Tensor], Tensor]") -> None:
         self._uncurved = uncurved
-        self._scale: Tensor | float = 1.0
+        self._scale: Tensor | None = None  # of the curvature; 1 before the first step
         self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def remember(self, step: "Tensor", change: "Tensor") -> None:
@@ -145,7 +148,7 @@ class _Steps:
         # A step that a fit did not take, or along which rounding hides the curvature, has no say.
         weight = torch.where(is_convex, 1 / torch.where(is_convex, bend, 1.0), 0.0)
         scale = bend / expected.clamp(min=torch.finfo(bend.dtype).tiny)
-        self._scale = torch.where(is_convex, scale, self._scale)
+        self._scale = torch.where(is_convex, scale, 1.0 if self._scale is None else self._scale)
         self._steps = [*self._steps, (step, change, weight)][-_N_REMEMBERED:]
 
     def direction(self, gradient: "Tensor") -> "Tensor":
@@ -154,7 +157,9 @@ class _Steps:
         for step, change, weight in reversed(self._steps):
             shares.append(weight * _dot(step, gradient))
             gradient = gradient - shares[-1][:, None, None] * change
-        uphill = torch.as_tensor(self._scale).view(-1, 1, 1) * self._uncurved(gradient)
+        uphill = self._uncurved(gradient)
+        if self._scale is not None:
+            uphill = self._scale[:, None, None] * uphill
         for (step, change, weight), share in zip(self._steps, reversed(shares), strict=True):
             uphill = uphill + (share - weight * _dot(change, uphill))[:, None, None] * step
         return uphill
