@@ -1,4 +1,4 @@
-"""Training on an atlas (`results/atlas.json`), and what `max_cells_per_label` costs (`results/label_caps.json`)."""
+"""What `max_cells_per_label` costs, from `results/label_caps.json`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,20 +7,6 @@ import pandas as pd
 from _markdown import markdown
 
 _SETS = {"sorted blood cells": "sorted blood cells, other cells", "kang": "kang, other donor"}
-
-
-def atlas_table(record: Mapping[str, Any]) -> str:
-    """Seconds and peak memory of training and of annotation, and macro F1, by way and size of the reference."""
-    columns = ("trained on", "training", "annotation", "peak memory", "macro F1")
-    table = pd.DataFrame(columns=list(columns))
-    for row in record["rows"]:
-        stages = [row[name] for name in ("train", "annotate", "train and annotate") if name in row]
-        times = [f"{stage['seconds'] / 60:.1f} min" for stage in stages]
-        peak = max(stage["peak_mb"] for stage in stages) / 1000
-        cells = f"{row['n_train']:,} of {row['n_reference']:,}"
-        both = times if len(times) == 2 else [f"{times[0]} together", ""]
-        table.loc[row["way"]] = [cells, *both, f"{peak:.1f} GB", f"{row['macro_f1']:.3f}"]
-    return markdown(table, "way")
 
 
 def caps_table(record: Mapping[str, Any]) -> str:
