@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 from tests._drive_server import HOST, DriveServer, running_drive
-from tests._hub_server import HubServer, running_hub
+from tests._hub_server import HubServer
 from tests._scgpt_folder import make_scgpt_folder
 
 from scmpt_scverse import encoders
@@ -31,15 +31,10 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, byte
 
 
 @pytest.fixture
-def hub(published: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    client = pytest.importorskip("huggingface_hub")
-    with running_hub() as server:
-        template = client.constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(client.constants.ENDPOINT, server.url)
-        monkeypatch.setattr(client.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(client.constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(client.hf_api.api, "endpoint", server.url)
-        server.repositories[MIRROR] = {**published, "README.md": b"mirror", "setup.py": b"import os"}
-        yield server
+def hub(hub: HubServer, published: dict[str, bytes]) -> HubServer:
+    """The hub on this machine, with a mirror."""
+    hub.repositories[MIRROR] = {**published, "README.md": b"mirror", "setup.py": b"import os"}
+    return hub
 
 
 @pytest.fixture
