@@ -11,7 +11,7 @@ _PREDICTORS = {"expression alone": "`scgpt-mini` alone", DEFAULT: "default model
 _GROUPS = {
     "study": "mean of the sets of the study",
     "unseen": "mean of the sets that neither has seen",
-    "seeing": "**seeing the cells: the former less the latter**",
+    "seeing": "**seeing the cells: the difference between the two**",
 }
 
 

@@ -136,7 +136,7 @@ def compare(
 
 
 def summarised(gains: list[tuple[bool, str, FloatArray]]) -> Iterator[dict[str, Any]]:
-    """Mean gain of the sets of the study, of the sets that neither encoder has seen, and the former less the latter."""
+    """Mean gain of the sets of the study, of those that neither encoder has seen, and the difference of the two."""
     for predictor in dict.fromkeys(name for _, name, _ in gains):
         of_predictor = [(is_of_study, values) for is_of_study, name, values in gains if name == predictor]
         of_study, of_others = (

@@ -19,7 +19,18 @@ DOCS = Path(__file__).parents[1] / "docs"
 PACKAGES = sorted(path.parent.name for path in Path(scmpt_scverse.__file__).parent.glob("[!_]*/__init__.py"))
 EXTENDING = DOCS / "api" / "extending.md"
 #: The classes of models aside; a further name needs a reason.
-MOST_NAMES_FOR_USERS = 71  # cells of the Census are counted before they are fetched
+MOST_NAMES_FOR_USERS = 49
+#: What whole tasks beside annotation by a reference need, counted apart: types as texts, words for cells, pseudo-cells,
+#: other species, tissues, atlases, reports.
+FOR_FURTHER_TASKS = {
+    *(f"datasets.{name}" for name in ("census_labels", "fetch_census")),
+    *(f"knowledge.{name}" for name in ("cell_ontology", "label_markers", "label_texts", "merge_markers")),
+    *(f"knowledge.{name}" for name in ("ontology_metrics", "panglaodb", "programmes", "read_markers")),
+    *(f"metrics.{name}" for name in ("description_metrics", "generation_metrics", "retrieval_metrics")),
+    *(f"pl.{name}" for name in ("descriptions", "generation", "profiles", "report", "search")),
+    *(f"pp.{name}" for name in ("Orthologs", "map_orthologs")),
+    *(f"tl.{name}" for name in ("embed_niche", "smooth_probabilities")),
+}
 
 
 def listed(*pages: Path) -> list[str]:
@@ -46,7 +57,8 @@ def test_names_for_users_are_listed_and_no_others(package: str) -> None:
 def test_names_for_users_are_few() -> None:
     names = [name for name in for_users() if not name.startswith(("SCMPT", "SCMMGPT"))]
     assert len(set(names)) == len(names)
-    assert 40 < len(names) <= MOST_NAMES_FOR_USERS
+    assert set(names) >= FOR_FURTHER_TASKS
+    assert 40 < len(names) - len(FOR_FURTHER_TASKS) <= MOST_NAMES_FOR_USERS
 
 
 @pytest.mark.parametrize("model", [SCMPT, SCMMGPT])

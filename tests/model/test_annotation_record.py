@@ -1,4 +1,4 @@
-"""What `annotate` records of the model: the same in a file, and on the page of the report."""
+"""What is recorded of a model that wrote to cells: the same in a file, and on the page of the report."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +90,29 @@ def test_a_text_model(pbmc: AnnData, tmp_path: Path) -> None:
     assert plain(record_of(anndata.read_h5ad(tmp_path / "query.h5ad"), "scmmgpt")) == plain(record)
 
 
+def test_a_description_and_a_search_say_what_was_asked(pbmc: AnnData, tmp_path: Path) -> None:
+    model = SCMMGPT.from_pretrained("scmmgpt-mini")
+    query = pbmc[:120].copy()
+    model.describe(query, "louvain", labels=LABELS, back_off=0.7)
+    model.search(query, "cells that make antibodies", key_added="antibodies")
+    ours = query.uns[UNS_KEYS.root]
+    described, searched = ours[UNS_KEYS.descriptions]["scmmgpt"], ours[UNS_KEYS.searches]["antibodies"]
+    for record in (described, searched):
+        assert (record["model"], record["loaded_from"]) == ("SCMMGPT", "scmmgpt-mini")
+        assert record["encoders"]["text"]["fingerprint"] == model.text_encoder.fingerprint
+        assert (record["organism"], record["layer"]) == ("human", "X")
+    assert (described["groupby"], described["writer"], described["back_off"]) == ("louvain", "retrieval", 0.7)
+    assert described["written"] == ["adata.uns['scmmgpt_descriptions']", "adata.uns['scmmgpt_evidence']"]
+    assert (searched["text"], searched["written"]) == ("cells that make antibodies", ["adata.obs['antibodies']"])
+    query.write_h5ad(tmp_path / "query.h5ad")
+    read = anndata.read_h5ad(tmp_path / "query.h5ad")
+    assert plain(read.uns[UNS_KEYS.root]) == plain(ours)
+    figure = pl.search(read, key="antibodies", show=False)[0].figure
+    assert figure.get_suptitle() == "“cells that make antibodies”"
+    pl.report(query, tmp_path / "report.html", group_key="louvain")
+    assert "Search antibodies" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_mudata_has_it_beside_its_embeddings(pbmc: AnnData) -> None:
     mdata = MuData({"rna": pbmc[:200, 20:].copy(), "prot": pbmc[:200, :20].copy()})
     mdata.obs[LABELS_KEY] = pbmc.obs[LABELS_KEY][:200]
@@ -115,6 +138,12 @@ def test_what_is_no_record_is_refused_before_anything_is_read(model: SCMPT, pbmc
         model.annotate(query)
     with pytest.raises(ValueError, match="is where this package records what it wrote; found str"):
         SCMMGPT.from_pretrained("scmmgpt-mini").annotate(query, labels=LABELS)
+    for section in (UNS_KEYS.descriptions, UNS_KEYS.searches):
+        query.uns[UNS_KEYS.root] = {section: 3}
+        with pytest.raises(ValueError, match="is where this package records what it wrote; found int"):
+            SCMMGPT.from_pretrained("scmmgpt-mini").search(query, "B cells")
+        with pytest.raises(ValueError, match="is where this package records what it wrote; found int"):
+            SCMMGPT.from_pretrained("scmmgpt-mini").describe(query, labels=LABELS)
     assert not [name for name in query.obs if name.startswith(("scmpt_", "scmmgpt_"))]
 
 

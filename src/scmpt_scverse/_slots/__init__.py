@@ -34,6 +34,7 @@ from scmpt_scverse._slots._synthetic import (
 )
 from scmpt_scverse._slots._writing import (
     provenance as provenance,
+    read_record as read_record,
     with_record as with_record,
     write_embedding as write_embedding,
     write_record as write_record,

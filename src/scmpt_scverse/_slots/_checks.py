@@ -66,8 +66,7 @@ def check_records(adata: "AnnData") -> None:
     """Refuse, before any work, data whose `.uns["scmpt"]` is something else than our records."""
     ours = adata.uns.get(UNS_KEYS.root, {})
     found = {"": ours}
-    sections = (UNS_KEYS.embeddings, UNS_KEYS.annotations, UNS_KEYS.llm, UNS_KEYS.smoothing)
-    for name in sections if isinstance(ours, Mapping) else ():
+    for name in UNS_KEYS.by_key if isinstance(ours, Mapping) else ():
         section = found[f"[{name!r}]"] = ours.get(name, {})
         if isinstance(section, Mapping):
             found |= {f"[{name!r}][{key!r}]": record for key, record in section.items()}

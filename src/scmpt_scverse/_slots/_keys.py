@@ -169,17 +169,25 @@ class UnsKeys:
     """Our corner of `.uns["scmpt"]`: how what was written came about.
 
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["annotations"][<key_added>]` which model gave
-    labels, `["llm"][<key_added>]` the record of a second opinion, `["smoothing"][<key_added>]` how probabilities were
+    labels, `["descriptions"]` and `["searches"]` which described them or scored them for a text, and for which,
+    `["llm"][<key_added>]` the record of a second opinion, `["smoothing"][<key_added>]` how probabilities were
     smoothed, `["synthetic"]` how pseudo-cells came about, `["source"]` the query that cells were fetched by.
     """
 
     root: str = "scmpt"
     embeddings: str = "embeddings"
     annotations: str = "annotations"
+    descriptions: str = "descriptions"
+    searches: str = "searches"
     llm: str = "llm"
     smoothing: str = "smoothing"
     synthetic: str = "synthetic"
     source: str = "source"
+
+    @property
+    def by_key(self) -> tuple[str, ...]:
+        """Sections with a record for each key that was written."""
+        return (self.embeddings, self.annotations, self.descriptions, self.searches, self.llm, self.smoothing)
 
 
 UNS_KEYS = UnsKeys()

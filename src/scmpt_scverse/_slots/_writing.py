@@ -43,12 +43,16 @@ def provenance(adata: "AnnData", key: str) -> dict[str, Any] | None:
     `None` where nothing tells which encoder made it: this package did not write it, or `ad.concat` kept of the record
     only what its objects have in common.
     """
+    record = read_record(adata, UNS_KEYS.embeddings, key)
+    return record if all(isinstance(record.get(name), str) for name in ("encoder", "fingerprint")) else None
+
+
+def read_record(adata: "AnnData", section: str, key: str) -> dict[str, Any]:
+    """`adata.uns["scmpt"][section][key]`, empty where there is none."""
     record: Any = adata.uns
-    for name in (UNS_KEYS.root, UNS_KEYS.embeddings, key):
+    for name in (UNS_KEYS.root, section, key):
         record = record.get(name) if isinstance(record, Mapping) else None
-    if not isinstance(record, Mapping):
-        return None
-    return dict(record) if all(isinstance(record.get(name), str) for name in ("encoder", "fingerprint")) else None
+    return dict(record) if isinstance(record, Mapping) else {}
 
 
 def write_record(adata: "AnnData", section: str, key: str, record: Mapping[str, Any]) -> None:

@@ -1,24 +1,37 @@
-"""Which model gave labels: the record that `annotate` writes beside them."""
+"""Which model it was: the record that is written beside labels, descriptions and scores of a search."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from scmpt_scverse import __version__
-from scmpt_scverse._slots import UNS_KEYS, Slot, write_record
+from scmpt_scverse._slots import Slot, write_record
 from scmpt_scverse.modalities import COUNTS
 from scmpt_scverse.module import fusion_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anndata import AnnData
 
     from scmpt_scverse.modalities import ExpressionSource
     from scmpt_scverse.model.reference_labels import PredictsLabelsMixin
-    from scmpt_scverse.model.text_labels import AnnotatesByTextMixin
+    from scmpt_scverse.model.text_labels import TextEmbeddings
+    from scmpt_scverse.zero_shot import TextModel
 
 #: Libraries that results may depend on.
 _LIBRARIES = ("torch", "scvi-tools", "anndata", "numpy")
+
+
+class _LabelsByText(Protocol):
+    """What is read of a model that takes labels as texts."""
+
+    background: float
+    _loaded_from: str
+    _trained_on: str
+    _encode: "TextEmbeddings"
+    _trained: "Callable[[], TextModel]"
 
 
 def today() -> str:
@@ -43,7 +56,7 @@ def facts_of_reference_model(model: "PredictsLabelsMixin") -> dict[str, Any]:
     }
 
 
-def facts_of_text_model(model: "AnnotatesByTextMixin") -> dict[str, Any]:
+def facts_of_text_model(model: "_LabelsByText") -> dict[str, Any]:
     """What is recorded of a model that takes labels as texts."""
     return {
         "model": type(model).__name__,
@@ -55,8 +68,9 @@ def facts_of_text_model(model: "AnnotatesByTextMixin") -> dict[str, Any]:
     }
 
 
-def write_annotation_record(
+def write_model_record(
     adata: "AnnData",
+    section: str,
     key_added: str,
     slots: Iterable[Slot],
     source: "ExpressionSource",
@@ -67,14 +81,16 @@ def write_annotation_record(
     encoders: Mapping[str, Mapping[str, str]],
     **facts: Any,
 ) -> None:
-    """Write `adata.uns["scmpt"]["annotations"][key_added]`.
+    """Write `adata.uns["scmpt"][section][key_added]`.
 
     Parameters
     ----------
     adata
-        Annotated cells.
+        Cells that the model read.
+    section
+        One of :data:`UNS_KEYS`.
     key_added
-        Prefix of what was written.
+        What was written, or its prefix.
     slots
         All that may have been written; those that are there are recorded.
     source
@@ -88,7 +104,7 @@ def write_annotation_record(
     encoders
         Modality to the name and fingerprint of its encoder.
     **facts
-        What else decided the labels. Blank and missing ones are left out.
+        What else decided. Blank and missing ones are left out.
     """
     record = {
         "model": model,
@@ -102,7 +118,7 @@ def write_annotation_record(
         "libraries": _versions(),
     }
     known = {name: value for name, value in record.items() if value is not None and value != "" and value != {}}
-    write_record(adata, UNS_KEYS.annotations, key_added, known)
+    write_record(adata, section, key_added, known)
 
 
 def _versions() -> dict[str, str]:

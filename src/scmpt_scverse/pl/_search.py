@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from scmpt_scverse._checks import check_cells, check_key, checked_numbers
+from scmpt_scverse._slots import UNS_KEYS, read_record
 from scmpt_scverse.pl._figure import shares, show_if_asked
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def search(
     adata
         After :meth:`scmpt_scverse.SCMMGPT.search`; `.obs` and `.obsm` are read.
     text
-        What was searched for, as the title; `None` takes the key.
+        Title; `None` takes what was searched for, where that is recorded, or the key.
     key
         Column of `.obs` with scores.
     basis
@@ -87,7 +88,8 @@ def search(
     right.set_title(f"{n_high:,} of {int(known.sum()):,} cells above {_HIGH_SCORE}", fontsize="medium", color="C1")
     right.set(xlabel="score", ylabel="cells", xlim=(0, 1))
     right.legend(frameon=False)
-    figure.suptitle(key if text is None else _in_quotes(text))
+    text = read_record(adata, UNS_KEYS.searches, key).get("text") if text is None else text
+    figure.suptitle(key if text is None else _in_quotes(str(text)))
     show_if_asked(show)
     return [left, right]
 

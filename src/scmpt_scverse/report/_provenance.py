@@ -18,6 +18,8 @@ _MOST_LETTERS, _MOST_VALUES = 300, 12
 _SECTIONS = {
     UNS_KEYS.embeddings: "Embedding",
     UNS_KEYS.annotations: "Labels",
+    UNS_KEYS.descriptions: "Descriptions",
+    UNS_KEYS.searches: "Search",
     UNS_KEYS.llm: "Second opinion of a language model",
     UNS_KEYS.smoothing: "Smoothing",
     UNS_KEYS.synthetic: "Synthetic cells",

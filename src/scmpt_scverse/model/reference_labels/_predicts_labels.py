@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 
 from scmpt_scverse._checks import check_positive, rows_of
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, PredictionKeys, check_records, check_writable
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, UNS_KEYS, PredictionKeys, check_records, check_writable
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.modalities import cell_keys
-from scmpt_scverse.model._annotation_record import facts_of_reference_model, write_annotation_record
+from scmpt_scverse.model._annotation_record import facts_of_reference_model, write_model_record
 from scmpt_scverse.model._predictions import batched, label_sets, predictions_of, write_predictions
 from scmpt_scverse.model.reference_labels import _evaluation
 from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
@@ -294,7 +294,9 @@ class PredictsLabelsMixin:
         predicted = self._decode(predictions.probabilities, reject, predictions.novelty)
         write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
         facts = facts_of_reference_model(self)
-        write_annotation_record(adata, key_added, keys.slots, modalities.source, **facts, reject=reject)
+        write_model_record(
+            adata, UNS_KEYS.annotations, key_added, keys.slots, modalities.source, **facts, reject=reject
+        )
 
     def get_latent_representation(
         self,

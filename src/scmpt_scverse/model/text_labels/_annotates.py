@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pandas as pd
 
 from scmpt_scverse._checks import check_choice, rows_of
-from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, Slot, TextLabelKeys, check_records, check_writable, write_slots
+from scmpt_scverse._slots import (
+    DEFAULT_TEXT_KEY_ADDED,
+    UNS_KEYS,
+    Slot,
+    TextLabelKeys,
+    check_records,
+    check_writable,
+    write_slots,
+)
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
-from scmpt_scverse.model._annotation_record import facts_of_text_model, write_annotation_record
+from scmpt_scverse.model._annotation_record import facts_of_text_model, write_model_record
 from scmpt_scverse.model._predictions import text_label_values
 from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
 from scmpt_scverse.model.text_labels._evaluation import evaluate_text_labels
@@ -259,8 +267,9 @@ class AnnotatesByTextMixin:
             trained, self._query(adata, layer, gene_symbols, organism), candidates, others, refine, limits
         )
         write_slots(cells, keys.slots, text_label_values(cells, keys, answers, candidates))
-        write_annotation_record(
+        write_model_record(
             cells,
+            UNS_KEYS.annotations,
             key_added,
             keys.slots,
             self._source(cells, layer, gene_symbols, organism),

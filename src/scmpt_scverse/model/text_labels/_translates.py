@@ -9,9 +9,11 @@ from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_choice
 from scmpt_scverse._slots import (
     DEFAULT_TEXT_KEY_ADDED,
+    UNS_KEYS,
     DescriptionKeys,
     Slot,
     check_column_is_ours,
+    check_records,
     check_writable,
     write_slots,
 )
@@ -28,6 +30,7 @@ from scmpt_scverse.generation import TextGenerator, TextReader, generated_cells
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, merged_programmes
 from scmpt_scverse.llm import GivenLanguageModel, LLMClient
 from scmpt_scverse.modalities import ExpressionSource
+from scmpt_scverse.model._annotation_record import facts_of_text_model, write_model_record
 from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.model.text_labels._description_request import check_no_other_table, subjects_of, writer_for
 from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
@@ -46,6 +49,9 @@ class TranslatesMixin:
     generator: TextGenerator | None
     writer: TaughtWriter | None
     genes: "StrArray"
+    background: float
+    _loaded_from: str
+    _trained_on: str
     _encode: TextEmbeddings
     _cells: "Callable[[AnnData | None], AnnData]"
     _query: "Callable[[AnnData | None, str | None, str | None, Organism | None], Query]"
@@ -129,6 +135,7 @@ class TranslatesMixin:
         first genes of the profile that are not stated), `share` in the score, `profile` (weight), `observed`
         (difference from the other cells, in units of the spread of the gene), `mean`, `rest_mean` (log-normalised),
         `fraction` and `rest_fraction` (of cells that express it). For cells, `adata.obs["<key_added>_description"]`.
+        `adata.uns["scmpt"]["descriptions"]["<key_added>"]` records which model it was, and what it was asked.
 
         Raises
         ------
@@ -160,6 +167,7 @@ class TranslatesMixin:
         reads = self._read_slots() if groupby is None else (*self._read_slots(), Slot("obs", groupby))
         slots = keys.of_cells if groupby is None else keys.of_groups
         check_writable(cells, key_added, slots, reads=reads)
+        check_records(cells)
         check_no_other_table(cells, slots)
         check_choice(refine, REFINEMENTS, "refine")
         AnswerLimits(back_off=back_off)
@@ -195,6 +203,21 @@ class TranslatesMixin:
             write_slots(cells, slots, {slots[0]: result["description"].to_numpy()})
         else:
             write_slots(cells, slots, dict(zip(slots, (result.copy(), found.genes), strict=True)))
+        write_model_record(
+            cells,
+            UNS_KEYS.descriptions,
+            key_added,
+            slots,
+            self._source(cells, layer, gene_symbols, organism),
+            **facts_of_text_model(self),
+            groupby=groupby,
+            n_labels=len(candidates.names),
+            tissue=tissue,
+            writer=name,
+            refine=refine,
+            back_off=float(back_off),
+            seed=seed,
+        )
         return result
 
     def search(
@@ -225,6 +248,7 @@ class TranslatesMixin:
         -------
         Nothing; writes `adata.obs[key_added]`, in [0, 1]: the share of the cell types that the model knows whose text
         fits the cell less well. Near 1 for cells that the text describes; if no cell is near 1, there is none.
+        `adata.uns["scmpt"]["searches"][key_added]` records the text and the model.
 
         Raises
         ------
@@ -243,8 +267,12 @@ class TranslatesMixin:
         before = cells.obs.get(key_added, pd.Series(dtype=float))
         is_score = pd.api.types.is_float_dtype(before) and bool(before.dropna().between(0, 1).all())
         check_column_is_ours(cells, slot, is_ours=is_score, what="score of a search")
+        check_records(cells)
         trained = self._trained()
         write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
+        source = self._source(cells, layer, gene_symbols, organism)
+        facts = facts_of_text_model(self)
+        write_model_record(cells, UNS_KEYS.searches, key_added, [slot], source, **facts, text=text)
 
     def generate(
         self,
