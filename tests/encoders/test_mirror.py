@@ -105,7 +105,7 @@ def test_no_wrong_file_is_used_wherever_it_comes_from(
 ) -> None:
     del hub.repositories[MIRROR]
     drive.files["best_model.pt"] = published["best_model.pt"][:-1] + b"?"
-    with pytest.raises(OSError, match=r"has other content than was published in best_model\.pt.*try again.*On a mach"):
+    with pytest.raises(OSError, match=r"differs from what was published in best_model\.pt.*try again.*On a mach"):
         encoders.get("scgpt-human")
     assert not (tmp_path / "encoders" / "scgpt-human").exists()
     drive.files["best_model.pt"] = published["best_model.pt"]

@@ -287,7 +287,7 @@ def test_types_in_tissue() -> None:
             knowledge.types_in_tissue(unknown, none, min_genes=1)
     with pytest.raises(ValueError, match="found 'pancrea'. Did you mean 'pancreas'"):
         knowledge.types_in_tissue(table, "pancrea")
-    with pytest.raises(ValueError, match="at least 5 genes from 'pancreas'; the most that one has is 3"):
+    with pytest.raises(ValueError, match="at least 5 genes from 'pancreas'; the most that a type has is 3"):
         knowledge.types_in_tissue(table, "pancreas")
 
 

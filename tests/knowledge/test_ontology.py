@@ -194,7 +194,7 @@ def test_relations_of_terms() -> None:
 
 
 def test_relations_that_do_not_exist() -> None:
-    with pytest.raises(ValueError, match="parents of all terms among the terms; found 'CL:2' missing"):
+    with pytest.raises(ValueError, match="parents of all terms to be terms themselves; found 'CL:2' missing"):
         knowledge.CellOntology("broken", {"CL:1": knowledge.Term("CL:1", "a", parents=("CL:2",))})
     apart = knowledge.CellOntology("two", {name: knowledge.Term(name, name) for name in ("a", "b")})
     with pytest.raises(ValueError, match="terms with a common ancestor; 'a' and 'b' have none"):

@@ -113,7 +113,7 @@ def test_limit_of_cost_needs_a_price(server: ChatServer, path: Path) -> None:
 
 def test_server_that_is_down(server: ChatServer, path: Path) -> None:
     client = server.client("down", max_retries=0, concurrency=1)
-    with pytest.raises(ConnectionError, match=r"5 requests to 'down' in a row failed, .* oops .*run again to go on"):
+    with pytest.raises(ConnectionError, match=r"5 requests to 'down' in a row failed, .* oops .*run again to continue"):
         ask(client, questions(client, 50), path)
     assert len(server.received()) == 5
 

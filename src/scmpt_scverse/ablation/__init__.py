@@ -1,4 +1,4 @@
-"""What a model loses when something is taken from what it reads."""
+"""What a model loses when part of its input is removed or changed."""
 
 from scmpt_scverse.ablation._base import Ablation as Ablation
 from scmpt_scverse.ablation._expression import DropGenes, LowDepth, Truncate

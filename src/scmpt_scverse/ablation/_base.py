@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Ablation(ABC):
-    """A change to one of three steps: the expression, what an encoder reads of it, or the embedding.
+    """A change to one of three inputs: the expression, what an encoder reads of it, or the embedding.
 
     Subclasses set `name` and override one of the methods below; each returns its input unchanged by default.
 
@@ -29,7 +29,7 @@ class Ablation(ABC):
         """Raise `ValueError` if this ablation cannot be applied to a model with these modalities."""
 
     def expression(self, expression: "GeneExpression", generator: "np.random.Generator") -> "GeneExpression":
-        """Changed expression of some cells: the same cells and genes in the same order, without explicit zeros.
+        """The changed expression of some cells: the same cells and genes in the same order, without explicit zeros.
 
         All random draws come from `generator`; the input is not modified.
         """

@@ -71,13 +71,13 @@ class DropGenes(Ablation):
     Parameters
     ----------
     genes
-        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or a list of gene symbols, all of which the data has.
+        `"ribosomal"`, `"mitochondrial"`, `"housekeeping"`, or a list of gene symbols, all of which must be in the data.
 
     Raises
     ------
     TypeError, ValueError
-        `genes` is no list, is empty, or holds identifiers or missing names. Genes that the data does not have are an
-        error when the ablation is run.
+        `genes` is not a list, is empty, or holds identifiers or missing names; or it is an unknown name of a set. Genes
+        that are not in the data are an error when the ablation is run.
     """
 
     def __init__(self, genes: "Literal['ribosomal', 'mitochondrial', 'housekeeping'] | Sequence[str]") -> None:
@@ -111,6 +111,11 @@ class LowDepth(Ablation):
     ----------
     share
         Share of molecules that is kept, in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        `share` is out of range; or, when the ablation is run, the expression is not raw counts.
     """
 
     def __init__(self, share: float) -> None:

@@ -1,4 +1,4 @@
-"""Run ablations over splits and seeds, into a tidy table."""
+"""Run ablations over splits, with a random seed for each, and return a tidy table."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,29 +43,30 @@ def run(
     progress: bool = True,
     **train_options: Any,
 ) -> pd.DataFrame:
-    """Measure what a model loses by each ablation.
+    """Measure what a model loses with each ablation.
 
     Parameters
     ----------
     model
-        A trained model: its encoders, its kind of head and its options. Expression itself (`"counts"`) keeps the genes
-        that varied most among the cells that this model was trained on.
+        A trained model, of which the encoders, the type of head and its options are used. The modality `"counts"` keeps
+        the genes that varied most among the cells that this model was trained on.
     adata
         Labelled cells with expression; a MuData for a model that was set up with one.
     ablations
         What to change; the intact model is always measured as well.
     n_replicates
-        Splits into training and held-out cells, each with its own random changes: folds of a five-fold
-        cross-validation. Where there are fewer than five groups, one fold for each of them, and no more.
+        Number of splits into training and held-out cells, each with its own random changes: folds of a repeated
+        five-fold cross-validation. With fewer than five groups, there is one fold per group and no repeat.
     retrain
-        Train a fresh head on the changed cells: what is still in them. Otherwise the head of `model` reads the changed
-        cells: how robust it is. Then cells that it was trained on are left out.
+        Whether to train a new head on the changed cells, which measures the information that is left in them. Otherwise
+        the head of `model` predicts the changed cells, which measures its robustness; cells that it was trained on are
+        then left out.
     group_key
         Column of `.obs` whose groups, such as donors, are never on both sides of a split.
     layer, gene_symbols, organism
         As for :meth:`scmpt_scverse.SCMPT.predict`.
     seed
-        Of splits and changes.
+        Seed of splits and changes.
     progress
         Show a progress bar.
     **train_options
@@ -85,7 +86,8 @@ def run(
     KeyError
         The column of labels or groups is missing.
     ValueError
-        Two ablations of one name, a modality that the model does not have, low depth without counts, or no cell left.
+        Two ablations have the same name, an ablation is for a modality that the model does not have, low depth is asked
+        for without counts, no cell is left, or an option is out of range.
     """
     check_positive(n_replicates, "n_replicates")
     check_train_options(train_options)
@@ -106,7 +108,7 @@ def run(
         raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")
     groups = None if group_key is None else cells.obs[group_key].to_numpy()[rows]
     n_folds = _N_FOLDS if group_key is None else _n_folds(cells.obs[group_key].iloc[rows], group_key)
-    # Fewer groups than folds are left out one by one, and another repeat would leave out the same ones.
+    # Fewer than five groups are left out one by one, and another repeat would leave out the same ones.
     n_repeats = -(-n_replicates // n_folds) if n_folds == _N_FOLDS else 1
     splits = cell_splits(labels[rows], groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
     results = []
@@ -118,7 +120,7 @@ def run(
             else:
                 neutral = {name: model.module.neutral(name).cpu().numpy() for name in changed}
             inputs = {
-                # A cell without any gene left has no embedding, and then says nothing.
+                # A cell without any gene left has no embedding; the neutral one takes its place.
                 name: np.where(np.isnan(values), neutral[name], ablation.embedding(name, values, neutral[name]))
                 for name, values in changed.items()
             }
@@ -148,7 +150,7 @@ class _Intact(Ablation):
 
 
 class _Embedder:
-    """Embeds the changed cells of one AnnData; what an encoder has read before is not embedded again."""
+    """Embeds the changed cells of one AnnData; inputs that an encoder has read before are not embedded again."""
 
     def __init__(self, modalities: "Modalities", adata: AnnData, progress: bool) -> None:
         self.intact: dict[str, FloatArray] = {

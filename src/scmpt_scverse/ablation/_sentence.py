@@ -1,4 +1,4 @@
-"""Changes to the cell sentence only: order, names, form."""
+"""Changes to the cell sentence only: its order, names or form."""
 
 import hashlib
 from abc import abstractmethod
@@ -37,17 +37,24 @@ class _SentenceAblation(Ablation):
 
 
 class Shuffle(_SentenceAblation):
-    """Shuffles genes.
+    """Shuffles the genes of cell sentences.
 
     Parameters
     ----------
     share
-        Share of the genes of the sentence that is shuffled, from the top; with `keep_top`, all other genes are.
+        Share of a sentence's genes, counted from the top, that is shuffled; with `keep_top`, this share is kept and the
+        rest is shuffled.
     keep_top
         Keep the top `share` in place and shuffle the rest.
     within
         `"sentence"` shuffles the genes that the encoder reads, so that only their order is lost. `"cell"` shuffles all
-        genes that the cell expresses; the encoder then reads a random choice of them. It requires `share=1`.
+        genes that the cell expresses; the encoder then reads a random choice of them. This requires `share=1` without
+        `keep_top`.
+
+    Raises
+    ------
+    ValueError
+        An option is out of range, or `within="cell"` is combined with a smaller `share` or with `keep_top`.
     """
 
     def __init__(
@@ -90,7 +97,7 @@ class HashNames(_SentenceAblation):
 
 
 class RandomNames(_SentenceAblation):
-    """Replaces every occurrence of a symbol by a new meaningless string, so that only the length is left."""
+    """Replaces every occurrence of a symbol by a new meaningless string, so that only the number of genes is left."""
 
     name = "random names"
 
@@ -134,6 +141,13 @@ class SentenceForm(_SentenceAblation):
     ----------
     form, table
         `sentence` and `sentence_table` of :class:`scmpt_scverse.encoders.SentenceTransformerEncoder`.
+
+    Raises
+    ------
+    ValueError
+        `form` is unknown, or its table is missing or has other content.
+    FileNotFoundError
+        The file of the table does not exist.
     """
 
     def __init__(self, form: str, table: "StrPath | None" = None) -> None:

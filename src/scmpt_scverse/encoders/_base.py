@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from scmpt_scverse.pp import GeneExpression
 
 
-#: Genes that an encoder must know of any data set, and of a large one: of fewer, a sentence or the ranks in a cell say
-#: hardly anything, and data in other names have some in common with any vocabulary.
+#: Fewest genes that an encoder must know of any data set, and of a large one. Of fewer, a sentence or the ranks in a
+#: cell say hardly anything, and data with other identifiers have a few names in common with any vocabulary.
 _FEWEST_NEEDED = 10
 _MOST_NEEDED = 50
 
 
 @runtime_checkable
 class CacheableCells(Protocol):
-    """Prepared cells whose embeddings can be cached; what :meth:`Encoder.prepare` returns may be such."""
+    """Prepared cells whose embeddings can be cached; :meth:`Encoder.prepare` may return them."""
 
     def __len__(self) -> int: ...
 
     def contents(self) -> Iterable[bytes]:
-        """All that the network reads of each cell."""
+        """Everything that the network reads of each cell, as bytes."""
         ...
 
     def take(self, rows: "IntArray") -> "CacheableCells":
@@ -51,12 +51,12 @@ class TextEncoder(Protocol):
 
 
 class TokenEmbeddings(NamedTuple):
-    """What a network makes of each token of some cells.
+    """The output of a network for each token of some cells.
 
     Attributes
     ----------
     values
-        Rows of length 1, that of the whole cell first, float32 of shape `(n_obs, n_tokens, embedding_dim)`; 0 where a
+        L2-normalised rows, that of the whole cell first, float32 of shape `(n_obs, n_tokens, embedding_dim)`; 0 where a
         cell has fewer tokens.
     is_token
         Which rows are tokens, shape `(n_obs, n_tokens)`; none for a cell without any gene.
@@ -68,7 +68,7 @@ class TokenEmbeddings(NamedTuple):
 
 @runtime_checkable
 class TokenEncoder(Protocol):
-    """Gives the tokens of a cell beside its embedding; an :class:`Encoder` may do so."""
+    """Gives the token embeddings of a cell in addition to its embedding; an :class:`Encoder` may implement it."""
 
     name: str
     embedding_dim: int
@@ -91,20 +91,20 @@ class TokenEncoder(Protocol):
         device: str = "auto",
         precision: "Precision" = "auto",
     ) -> TokenEmbeddings:
-        """The tokens of prepared cells: the cell itself, then its genes.
+        """The token embeddings of prepared cells: the cell itself, then its genes.
 
         Parameters
         ----------
         inputs
             What :meth:`prepare` returned.
         max_genes
-            Genes of a cell at most, those of highest expression. The network reads the others, too.
+            Maximum number of genes per cell, those of highest expression. The network also reads the others.
         batch_size, device, precision
             As for :meth:`Encoder.encode`.
 
         Returns
         -------
-        The first token of each cell is its embedding by :meth:`Encoder.encode`, from the same forward pass.
+        The token embeddings. The first token of each cell is what :meth:`Encoder.encode` gives for it.
         """
         ...
 
@@ -114,7 +114,8 @@ class Encoder(ABC):
 
     Encoders see arrays, never AnnData, and keep no state between calls, so the same cell gives the same vector whatever
     the other cells are: within 1e-5 in float32, and with a cosine above 0.9995 in bfloat16, because sums run in
-    another order when a batch is padded to another length. :func:`scmpt_scverse.tl.embed` applies one to AnnData.
+    a different order when a batch is padded to a different length. :func:`scmpt_scverse.tl.embed` applies an encoder to
+    AnnData.
 
     Attributes
     ----------
@@ -125,12 +126,12 @@ class Encoder(ABC):
     embedding_dim
         Width of an embedding.
     min_genes
-        Fewest genes of a data set that it must know; `None` follows the data: half of their genes, at least 10 and at
-        most 50, so that a panel of 60 genes is read, and one in other names is refused.
+        Fewest genes of a data set that it must know; `None` takes half of the genes in the data, but at least 10 and at
+        most 50, so that a panel of 60 genes is accepted, and data with other identifiers are refused.
     min_expression
-        Smallest share of a cell's expression (median over cells, in [0, 1]) in genes that it knows.
+        Smallest share of a cell's expression (median over cells, in [0, 1]) that must be in genes that it knows.
     needs_counts
-        Whether it reads raw counts alone; other values are then refused. No encoder of this package does.
+        Whether it reads only raw counts; other values are then refused. No encoder of this package does.
     """
 
     name: str
@@ -188,7 +189,7 @@ class Encoder(ABC):
         return self._compute_fingerprint()
 
     def fewest_genes(self, n_genes: int) -> int:
-        """How many genes it must know of data that have so many."""
+        """How many genes it must know in data with `n_genes` genes."""
         if self.min_genes is not None:
             return self.min_genes
         return min(_MOST_NEEDED, max(_FEWEST_NEEDED, -(-n_genes // 2)))

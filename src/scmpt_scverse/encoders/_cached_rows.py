@@ -1,4 +1,4 @@
-"""Embeddings of which some are in the cache: what is left to compute, and how it is completed."""
+"""Embeddings that are partly in the cache: what is left to compute, and how they are completed."""
 
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class CachedRows:
-    """The embeddings of some inputs, as far as the cache has them.
+    """The embeddings of some inputs, as far as they are in the cache.
 
     Attributes
     ----------
     missing
-        The inputs that are left to compute; `None` for nothing.
+        The inputs that are left to compute; `None` if there are none.
     n_cached
         How many rows come from the cache.
     """
@@ -33,7 +33,7 @@ class CachedRows:
         self.n_cached = len(self._rows) - self._missing.size
 
     def complete(self, computed: "FloatArray | None") -> "FloatArray":
-        """All rows; those that were computed are in the cache from now on."""
+        """All rows; computed ones are added to the cache."""
         if computed is not None:
             self._rows[self._missing] = computed
             self._store.put(self._space, [self._keys[row] for row in self._missing], self._rows[self._missing])

@@ -1,4 +1,4 @@
-"""The encoders of this package: what they are, where they come from, and where they are on this machine."""
+"""The encoders of this package: what they are, where they come from, and where they are stored locally."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,9 +32,9 @@ class EncoderCard:
     folder
         Name of the folder that it is downloaded to, where that is not `name`.
     mirror
-        Hub id of a copy of the files in `sha256`, asked for before `source`.
+        Hub id of a copy of the files in `sha256`, tried before `source`.
     sha256
-        File to hexadecimal hash, of files that are checked when they were downloaded, wherever from.
+        File to hexadecimal hash; these files are checked after each download, whatever its source.
     """
 
     name: str
@@ -76,12 +76,12 @@ def _scgpt(name: str, folder_id: str, description: str) -> EncoderCard:
 
 
 def of_genes(card: EncoderCard) -> EncoderCard:
-    """The encoder of gene texts that reads the folder of a text encoder."""
+    """The card of the gene text encoder that uses the folder of a text encoder."""
     return replace(
         card,
         name=f"{card.name}-genes",
         kind="gene_text",
-        description=f"mean of what {card.name} reads in the symbols, names or summaries of genes, by expression",
+        description=f"mean {card.name} embedding of gene symbols, names or summaries, weighted by expression",
         options={key: value for key, value in card.options.items() if key != "max_genes"},
         folder=card.folder_name,
     )
@@ -130,7 +130,7 @@ CARDS: dict[str, EncoderCard] = {
             origin="bundled",
             source="scmmgpt-mini",
             licence="see its model card",
-            description="scores for 651 cell types, from what texts and marker tables say of genes; available offline",
+            description="scores for 651 cell types, from texts and marker tables about genes; available offline",
         ),
         EncoderCard(
             name="scgpt-mini",
@@ -144,7 +144,7 @@ CARDS: dict[str, EncoderCard] = {
         ),
         replace(
             _scgpt("scgpt-human", "1oWh_-ZRdhtoGQ2Fw24HP41FgLoomVo-y", "scGPT, 33 million normal human cells"),
-            # The card of the mirror states these hashes, of files that are those of the folder byte by byte.
+            # The mirror's card states these hashes; its files are identical to those of the folder.
             mirror="u-cellm/scGPT-whole-human",
             sha256={
                 "args.json": "c18e075e018140cb8b2d9029387b9de26607a5ce6a8ccabd6ead70cd76b95d60",

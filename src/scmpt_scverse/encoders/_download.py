@@ -1,4 +1,4 @@
-"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete and right."""
+"""Fetch the folder of a registered encoder: resumable, and put in place only when it is complete and correct."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def local_folder(card: EncoderCard) -> Path:
     ImportError
         The encoder comes with a package that is not installed, or downloading needs one.
     OSError
-        The download failed or the folder cannot be written; the message says what to put where by hand.
+        The download failed or the folder cannot be written; the message says which files to put where by hand.
     """
     folder = card.local_folder()
     if folder is not None:
@@ -60,8 +60,8 @@ def _fetch(card: EncoderCard, folder: Path) -> Path:
     wrong = _removed_wrong_files(card, partial)
     if wrong:
         raise OSError(
-            f"The download of {card.name!r} has other content than was published in {', '.join(wrong)}: cut short, or "
-            f"replaced. What was wrong is removed; try again. {_by_hand(card, folder)}"
+            f"The download of {card.name!r} differs from what was published in {', '.join(wrong)}: truncated or "
+            f"replaced. These files were removed; try again. {_by_hand(card, folder)}"
         )
     os.replace(partial, folder)
     return folder
@@ -76,7 +76,7 @@ def _fetch_from_huggingface(card: EncoderCard, partial: Path) -> None:
 
 
 def _fetch_from_mirror(card: EncoderCard, partial: Path) -> bool:
-    """Whether the mirror gave all of its files, as they should be; else those of `source` are needed."""
+    """Whether the mirror gave all files with the expected hashes; otherwise they are fetched from `source`."""
     try:
         hub = import_optional("huggingface_hub", extra=card.extra, purpose=f"Downloading {card.name!r}")
         hub.snapshot_download(card.mirror, local_dir=partial, allow_patterns=list(card.sha256))
@@ -89,7 +89,7 @@ def _fetch_from_mirror(card: EncoderCard, partial: Path) -> bool:
 
 
 def _removed_wrong_files(card: EncoderCard, folder: Path) -> list[str]:
-    """Names of files with another hash than they should have; they are removed, so that they are fetched again."""
+    """Names of files without the expected hash; they are removed, so that they are fetched again."""
     wrong = [
         name
         for name, expected in card.sha256.items()
@@ -117,6 +117,6 @@ def _not_downloaded(card: EncoderCard, error: Exception) -> OSError:
 
 def _by_hand(card: EncoderCard, folder: Path) -> str:
     return (
-        f"On a machine with a network, take {', '.join(_REQUIRED_FILES[card.kind])} and what lies beside them from "
+        f"On a machine with a network, take {', '.join(_REQUIRED_FILES[card.kind])} and the files next to them from "
         f"{_HOSTS[card.origin]}{card.source} and put them into {folder}; or pass the path of a folder that has them."
     )

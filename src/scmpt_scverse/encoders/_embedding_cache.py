@@ -1,7 +1,7 @@
-"""Embeddings of cells on disk, found again by what the encoder read: one SQLite file that processes can share.
+"""Embeddings of cells on disk, keyed by what the encoder read: one SQLite file that processes can share.
 
 Why not the library `diskcache`: 5.6.3, its last release (August 2023), survives two writers and SIGKILL as this module
-does, and keeps to its cap, but is slower. For 20,000 rows of 384 float32 in chunks of 1,000, both as raw bytes:
+does, and keeps to its size limit, but is slower. For 20,000 rows of 384 float32 in chunks of 1,000, both as raw bytes:
 
 | microseconds per row                 | write | read, first | read, warm | MB on disk |
 |--------------------------------------|-------|-------------|------------|------------|
@@ -9,7 +9,7 @@ does, and keeps to its cap, but is slower. For 20,000 rows of 384 float32 in chu
 | diskcache, drops least recently stored  | 35 to 37 | 10 to 12 |        9.8 |         48 |
 | diskcache, drops least recently used    | 36 to 44 | 38 to 41 |         32 |         48 |
 
-It reads one key per statement, where a chunk of keys takes two statements here. A damaged file is an error there, so
+It reads one key per statement, whereas up to 900 keys take two statements here. A damaged file is an error there, so
 the recovery below would stay. And it unpickles what a row declares to be pickled, even where only bytes were stored:
 whoever can write the file can run code (CVE-2025-69872, without a fix). Here rows are read as numbers only.
 """
@@ -39,11 +39,11 @@ _FILE = "embeddings-1.sqlite"
 _DEFAULT_GB = 10.0
 #: When the cache is full, the least recently used rows are dropped until this share of its size is left.
 _KEPT_SHARE = 0.9
-#: How long a process waits for another one that writes.
+#: How long a process waits for another one that is writing.
 _TIMEOUT_S = 60.0
-#: Values of an SQL statement; SQLite takes 999 in its oldest builds.
+#: Most parameters of an SQL statement; the oldest builds of SQLite take 999.
 _MAX_VALUES = 900
-#: When a row was last used is noted no more often than this.
+#: The time of last use of a row is updated no more often than this.
 _USE_RESOLUTION_S = 3600
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS space (id INTEGER PRIMARY KEY, encoder TEXT, fingerprint TEXT, precision TEXT,
@@ -56,22 +56,22 @@ T = TypeVar("T")
 
 
 def content_key(content: bytes) -> bytes:
-    """16 bytes by which equal content is found again."""
+    """The key of some content in the cache: a hash of 16 bytes."""
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 @dataclass(frozen=True)
 class Space:
-    """What rows have in common: they can be compared.
+    """What rows that can be compared have in common.
 
     Attributes
     ----------
     encoder
-        Its name, for people.
+        Name of the encoder, for display.
     fingerprint
-        Of the encoder.
+        Fingerprint of the encoder.
     precision
-        In which it computed.
+        Number format in which it computed, such as `"float32"`.
     embedding_dim
         Width of a row.
     """
@@ -83,12 +83,13 @@ class Space:
 
 
 class EmbeddingCache:
-    """Rows of embeddings by content.
+    """Rows of embeddings, found by content.
 
     A row is found by the encoder's fingerprint, the precision, and a hash of the cell's prepared input. So a second
-    run, other labels, a subset or a superset of the cells find what is there. Rows are written in transactions: a
-    killed process loses the chunk that it was writing, and leaves nothing half-written. A cache that fails (no room,
-    no permission) is given up with a warning, and cells are computed; a damaged file is replaced.
+    run reuses them, also with other labels and for a subset or a superset of the cells. Rows are written in
+    transactions: a killed process loses the chunk that it was writing, and leaves nothing half-written. A cache
+    that fails (no space, no permission) is abandoned with a warning, and cells are computed; a damaged file is replaced
+    with a warning.
 
     Parameters
     ----------
@@ -96,6 +97,11 @@ class EmbeddingCache:
         Where the file is; `None` takes the environment variable `SCMPT_CACHE`, else the user's cache folder.
     max_gb
         Size in GB beyond which the least recently used rows are dropped; `None` takes `SCMPT_CACHE_GB`, else 10.
+
+    Raises
+    ------
+    ValueError
+        `SCMPT_CACHE_GB` is not a number.
     """
 
     def __init__(self, folder: Path | None = None, *, max_gb: float | None = None) -> None:
@@ -105,18 +111,18 @@ class EmbeddingCache:
         self._max_bytes = int((_default_gb() if max_gb is None else max_gb) * 1e9)
 
     def get(self, space: "Space", keys: Sequence[bytes]) -> "tuple[BoolArray, FloatArray]":
-        """Which keys are there, shape `(n_keys,)`, and their rows in order, shape `(n_found, dim)`."""
+        """Which keys are in the cache, shape `(n_keys,)`, and their rows in order, shape `(n_found, embedding_dim)`."""
         rows = self._attempt(lambda connection: self._read(connection, space, keys)) or {}
         is_found = np.fromiter((key in rows for key in keys), dtype=bool, count=len(keys))
         found = [np.frombuffer(rows[key], dtype="<f4") for key in keys if key in rows]
         return is_found, np.array(found, dtype=np.float32).reshape(len(found), space.embedding_dim)
 
     def put(self, space: "Space", keys: Sequence[bytes], rows: "FloatArray") -> None:
-        """Add rows."""
+        """Add rows, shape `(n_keys, embedding_dim)`."""
         self._attempt(lambda connection: self._write(connection, space, keys, rows))
 
     def info(self) -> pd.DataFrame:
-        """One row per encoder and precision, with its number of cells and size in MB."""
+        """One row per encoder fingerprint and precision, with number of cells and size in MB."""
         columns = ["encoder", "precision", "fingerprint", "n_cells", "megabytes"]
         if not self.path.exists():
             return pd.DataFrame(columns=columns)
@@ -149,7 +155,7 @@ class EmbeddingCache:
         self.close()
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do something with the file; on failure warn once and do without from then on."""
+        """Run an action on the file; after a failure, warn once and go on without the cache."""
         if self._is_given_up:
             return None
         try:
@@ -177,7 +183,7 @@ class EmbeddingCache:
         self._is_given_up = True
         warn_user(
             f"The embedding cache {self.path} cannot be used ({error}); cells are computed without it. Set the "
-            f"environment variable {CACHE_VARIABLE} to a folder with room that can be written, or pass `cache=False`."
+            f"environment variable {CACHE_VARIABLE} to a writable folder with free space, or pass `cache=False`."
         )
 
     def _open(self) -> sqlite3.Connection:
@@ -200,7 +206,7 @@ class EmbeddingCache:
             marks = ",".join("?" * len(some))
             where = f"WHERE space = ? AND key IN ({marks})"
             selected = connection.execute(f"SELECT key, row FROM embedding {where}", (number, *some)).fetchall()
-            # Whoever can write the file can write a row of anything.
+            # Anything can be in a row: others may be able to write to the file.
             found.update((key, row) for key, row in selected if isinstance(row, bytes) and len(row) == n_bytes)
             connection.execute(
                 f"UPDATE embedding SET used = ? {where} AND used < ?", (now, number, *some, now - _USE_RESOLUTION_S)
@@ -229,7 +235,7 @@ class EmbeddingCache:
             raise
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Drop the least recently used rows where the file is full; SQLite uses their room again."""
+        """Drop the least recently used rows if the file is full; SQLite reuses their space."""
         page_size, n_pages, n_free = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_size", "page_count", "freelist_count")
         )

@@ -25,13 +25,13 @@ class GatedSentences(GeneGates):
     Parameters
     ----------
     model
-        In float32.
+        The model, in float32.
     sentences
-        Of all cells.
+        Sentences of all cells.
     n_genes
-        Word `i` is of gene `i % n_genes`.
+        Number of genes; word `i` belongs to gene `i % n_genes`.
     device
-        Where the model is.
+        Device of the model.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class GatedTokens(GeneGates):
     Parameters
     ----------
     network
-        In float32.
+        The network, in float32.
     genes
         See :class:`GeneGates`.
     gene_ids, bins, is_token
-        What the network reads of all cells, each `(n_cells, n_positions)`.
+        Inputs of the network for all cells, each `(n_cells, n_positions)`.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class GatedTokens(GeneGates):
         embedded = self._network.encoder(self._gene_ids[cells]) + F.embedding(
             self._bins[cells], self._network.value_table
         )  # (batch, n_positions, dim)
-        # The neutral token is the cell's average one: as a token without gene and value it is nothing that was trained.
+        # The neutral token is the mean of the cell's: the network was never trained on a token without gene and value.
         weights = (is_token & (self._bins[cells] > 0)).unsqueeze(-1)
         neutral = (embedded * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
         cls = self._network.transformer_encoder(turned_down(embedded, neutral, gates), is_token)  # (batch, dim)
@@ -105,12 +105,12 @@ class GatedTokens(GeneGates):
 
 
 class GatedGeneWeights(GeneGates):
-    """Weighted means of vectors, in which the vector of a gene gives way to the plain mean of those of its cell.
+    """Weighted means of gene vectors, in which a closed gate replaces a vector by the unweighted mean of its cell's.
 
     Parameters
     ----------
     weights
-        Of all cells, rows sum to 1, shape `(n_cells, n_genes)`.
+        Weights of genes in all cells; rows sum to 1, shape `(n_cells, n_genes)`.
     vectors
         Shape `(n_genes, dim)`; those of genes that no cell expresses do not count.
     device

@@ -1,4 +1,4 @@
-"""The embedding of cells as a differentiable function of how much of each gene is there."""
+"""The embedding of cells as a differentiable function of how much of each gene is present."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class ExpressedGenes:
-    """The genes that each of some cells expresses, padded to one width.
+    """The genes that each cell expresses, padded to one width.
 
     Attributes
     ----------
     columns
-        Columns of the expression, ascending, -1 where a cell has fewer genes than others; shape `(n_cells, n_genes)`.
+        Columns of the expression, -1 where a cell has fewer genes than others; shape `(n_cells, n_genes)`.
     is_gene
-        Where there is one, shape `(n_cells, n_genes)`.
+        False for padding, shape `(n_cells, n_genes)`.
     """
 
     def __init__(self, matrix: sparse.csr_matrix) -> None:
@@ -33,7 +33,7 @@ class ExpressedGenes:
         self.columns[self.is_gene] = matrix.indices
 
     def gates(self, n_modalities: int, device: "torch.device") -> "Tensor":
-        """All genes there, shape `(n_cells, n_modalities, n_genes)`."""
+        """Open gates: 1 for genes, 0 for padding, float32 of shape `(n_cells, n_modalities, n_genes)`."""
         there = torch.from_numpy(self.is_gene).to(device).float()
         return there.unsqueeze(1).repeat(1, n_modalities, 1)
 
@@ -42,8 +42,8 @@ class GeneGates(ABC):
     """Some cells, ready to be embedded with their genes turned down.
 
     Every position that an encoder reads (a token, as a rule) has a gate in [0, 1]: at 1 it is what the encoder reads,
-    at 0 a neutral stand-in, and in between a straight line. So the integral of the gradient along a gate is that along
-    the position's embedding, summed over its dimensions, at the price of one number.
+    at 0 a neutral stand-in, and in between a linear interpolation. So the integral of the gradient along a gate equals
+    that along the position's embedding, summed over its dimensions, at the cost of a single number.
 
     Attributes
     ----------
@@ -61,23 +61,23 @@ class GeneGates(ABC):
         Parameters
         ----------
         gates
-            Shape `(batch, n_positions)`; those of positions of no gene must be 1.
+            Shape `(batch, n_positions)`; those of positions without a gene must be 1.
         cells
-            Which of the cells each row is, shape `(batch,)`.
+            Index of the cell of each row, shape `(batch,)`.
 
         Returns
         -------
-        Shape `(batch, embedding_dim)`; with gates of 1 what :meth:`Encoder.encode` gives in float32.
+        Embeddings of shape `(batch, embedding_dim)`; where all gates are 1, those of :meth:`Encoder.encode` in float32.
         """
 
 
 class JoinedGates(GeneGates):
-    """Embeddings side by side, each of the same cells; a gene has a gate in each.
+    """Several embeddings of the same cells side by side; a gene has a gate in each.
 
     Parameters
     ----------
     parts
-        In the order of the columns.
+        The embeddings, in the order of their columns.
     """
 
     def __init__(self, parts: Sequence[GeneGates]) -> None:
@@ -101,5 +101,5 @@ class GeneDifferentiable(Protocol):
 
 
 def turned_down(embedded: "Tensor", neutral: "Tensor", gates: "Tensor") -> "Tensor":
-    """Between `neutral` and `embedded`, both `(batch, n_positions, dim)`, by `(batch, n_positions)` gates."""
+    """Between `neutral` (gate 0) and `embedded` (1), `(batch, n_positions, dim)`, by `(batch, n_positions)` gates."""
     return neutral + gates.unsqueeze(-1) * (embedded - neutral)

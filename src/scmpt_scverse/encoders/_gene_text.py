@@ -1,4 +1,4 @@
-"""A cell as the mean of what a text encoder reads in its genes, weighted by their expression."""
+"""A cell as the mean of the text embeddings of its genes, weighted by their expression."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._gene_gates import GeneGates
     from scmpt_scverse.pp import GeneExpression
 
-#: Part of every fingerprint; raised whenever the same options come to give other embeddings.
+#: Part of every fingerprint; raise it whenever the same options give different embeddings.
 _PREPROCESSING_VERSION = 1
 #: Genes between two writes to the cache.
 _GENES_AT_ONCE = 2048
@@ -41,20 +41,20 @@ _READ_OPTIONS = ("max_seq_length", "pooling")
 class GeneTextEncoder(Encoder):
     """The mean of text embeddings of a cell's genes, weighted by their expression :cite:p:`chen2025genept`.
 
-    A frozen text encoder reads each gene once: its symbol, or its text in a table. Cells are then one sparse product of
-    their weights and the vectors of the genes, which takes almost no time.
+    A frozen text encoder reads each gene once: its symbol, or its text in a table. The embeddings of cells are
+    then one sparse product of weights and gene vectors, which takes almost no time.
 
     Parameters
     ----------
     folder
         Model folder of the text encoder, as for :class:`SentenceTransformerEncoder`.
     name
-        Name for slots; `None` takes that of the text encoder and `-genes`.
+        Name for slots; `None` takes that of the text encoder with `-genes` appended.
     gene_texts
         `"symbols"`; or the path of a TSV or CSV file with a header, possibly compressed, whose first column holds gene
         symbols and whose last column holds texts, such as full names or summaries; or such a DataFrame, a Series of
-        texts by symbol, or a dictionary. Genes without a text are read as their symbol. A model is saved with its
-        options, so :class:`scmpt_scverse.SCMPT` takes a path only.
+        texts indexed by symbol, or a dictionary. Genes without a text are read as their symbol. A model is saved with
+        its options, so :class:`scmpt_scverse.SCMPT` takes only a path.
     power
         Exponent of log-normalised expression in the weights: 1 gives the weights of GenePT, larger values give highly
         expressed genes more weight.
@@ -71,7 +71,8 @@ class GeneTextEncoder(Encoder):
     FileNotFoundError
         The folder, its description or the table is missing.
     ValueError
-        An option is out of range, the table has no text, or its symbols are not those of the data.
+        An option is out of range, or the table has no text, or identifiers of another kind instead of symbols. When
+        cells are prepared: the table has none of their genes.
 
     Notes
     -----
@@ -179,7 +180,7 @@ class GeneTextEncoder(Encoder):
         device: str = "auto",
         precision: "Precision" = "auto",
     ) -> "FloatArray":
-        """The text embeddings of genes, float32 of shape `(n_genes, embedding_dim)`; not to be written to.
+        """The text embeddings of genes, float32 of shape `(n_genes, embedding_dim)`; shared, not to be modified.
 
         Parameters
         ----------

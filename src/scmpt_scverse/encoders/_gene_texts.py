@@ -46,7 +46,7 @@ class GeneTexts:
         FileNotFoundError
             There is no such file.
         ValueError
-            The table has no text, or identifiers of another system where symbols are expected.
+            The table has fewer than two columns or no text, or identifiers of another kind instead of symbols.
         """
         if isinstance(table, str) and table == SYMBOLS:
             return cls()
@@ -84,7 +84,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _texts_of(table: "pd.DataFrame | pd.Series | Mapping[str, str]") -> "tuple[GeneNames, dict[str, str]]":
-    """All names of genes; and symbol to text without missing ones, of a symbol that occurs twice the first text."""
+    """All gene names; and symbol to text, without missing texts, and with the first text of repeated symbols."""
     if isinstance(table, pd.DataFrame):
         if table.shape[1] < 2:
             raise ValueError(

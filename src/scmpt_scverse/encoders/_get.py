@@ -35,9 +35,9 @@ ENCODERS = Registry(
     "encoder",
     {name: _IMPLEMENTATIONS[card.kind] for name, card in CARDS.items()},
     group="scmpt_scverse.encoders",
-    reserved=("counts", "none"),  # expression itself in a model, and no encoder on the command line
+    reserved=("counts", "none"),  # in a model, expression itself; on the command line, no encoder
 )
-#: Options that give an encoder another name, or the width of another model.
+#: Options that change the name of an encoder, or its width to that of another model.
 _NAMING_OPTIONS = frozenset({"name", "model"})
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
@@ -69,10 +69,10 @@ def get(encoder: "AnyEncoder", **options: Any) -> Encoder:
     ValueError
         The name is unknown, or an option is out of range.
     TypeError
-        An option that this kind of encoder does not have, options for an encoder that exists already, or something
-        that is not an encoder.
+        An option that this kind of encoder does not have, options for an existing encoder, or something that is not an
+        encoder.
     FileNotFoundError
-        A folder without the files of an encoder.
+        The folder does not exist, or lacks the files of an encoder.
     ImportError
         The encoder comes with an extra of this package that is not installed.
     OSError
@@ -153,7 +153,7 @@ def slug(name: str) -> str:
 
 
 def _installed_row(point: "EntryPoint") -> dict[str, Any]:
-    """What the metadata of another package say about the encoder that it registers."""
+    """The row of an encoder that another package registers, from the metadata of that package."""
     metadata: Any = point.dist.metadata if point.dist is not None else {}
     return {
         "encoder": point.name,
@@ -167,7 +167,7 @@ def _installed_row(point: "EntryPoint") -> dict[str, Any]:
 
 
 def _card(encoder: str, options: Container[str] = ()) -> EncoderCard | None:
-    """The card of a name of this package or of a hub id; that of its gene texts with the option `gene_texts`."""
+    """The card of a name of this package or a hub id; with the option `gene_texts`, that of its gene text encoder."""
     card = CARDS.get(encoder) or (_hub_card(encoder) if _is_hub_id(encoder) else None)
     reads_genes = card is not None and card.kind == "sentence_transformer" and "gene_texts" in options
     return of_genes(card) if card is not None and reads_genes else card

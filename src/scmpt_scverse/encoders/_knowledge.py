@@ -1,4 +1,4 @@
-"""A cell as its likeness to the gene profiles of all cell types that a text model knows."""
+"""A cell as its similarity to the gene profiles of all cell types that a text model knows."""
 
 import hashlib
 import json
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, Precision, StrArray, StrPath
     from scmpt_scverse.pp import GeneExpression
 
-#: Part of every fingerprint; raised whenever the same model comes to give other embeddings.
+#: Part of every fingerprint; raise it whenever the same model gives different embeddings.
 _PREPROCESSING_VERSION = 1
-#: Class whose files hold profiles; its name is written in them.
+#: Class whose saved models hold profiles; its name is written in them.
 _TEXT_MODEL = "SCMMGPT"
-#: Cells that are dense at a time: 20 MB.
+#: Cells that are made dense at a time: 20 MB.
 _CELLS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class DirectedCells:
-    """Cells as directions in the space of the genes of the profiles.
+    """Cells as unit vectors over the genes of the profiles.
 
     Attributes
     ----------
     matrix
-        Log-normalised expression divided by its length, float32 CSR of shape `(n_obs, n_genes)`. Rows have length 1;
+        Log-normalised expression divided by its L2 norm, float32 CSR of shape `(n_obs, n_genes)`. Rows have norm 1;
         that of a cell without any of the genes is empty.
     """
 
@@ -51,10 +51,10 @@ class DirectedCells:
 
 
 class KnowledgeEncoder(Encoder):
-    """Scores of a cell for every cell type that a text model knows: what texts and marker tables say of its genes.
+    """Scores of a cell for all cell types of a text model, from what texts and marker tables say about its genes.
 
     A :class:`scmpt_scverse.SCMMGPT` has a gene profile for each type that it was trained on, written by its text tower
-    and from marker tables. An embedding holds one score per type. No statistics of the query enter it, so a cell has
+    and from marker tables. An embedding holds one score per type. It uses no statistics of the query, so a cell has
     the same scores alone and among others.
 
     Parameters
@@ -64,24 +64,24 @@ class KnowledgeEncoder(Encoder):
     name
         Name for slots; `None` takes `"knowledge"`.
     model
-        Another such folder, read in place of `folder`: `encoders.get("knowledge", model="my_text_model")`.
+        Another such folder, read instead of `folder`: `encoders.get("knowledge", model="my_text_model")`.
     min_genes, min_expression
-        See :class:`Encoder`. Marker genes hold a quarter to a half of the expression of most cells.
+        See :class:`Encoder`. Marker genes hold a quarter to a half of the expression in most cells.
 
     Raises
     ------
     FileNotFoundError
         There is no saved model.
     ValueError
-        The files are damaged, or are those of another model; or an option is out of range.
+        The files are damaged or hold a model of another class, or an option is out of range.
 
     Notes
     -----
     The score of cell `c` for type `t` is the sum over genes `g` of `x[c, g] * p[t, g]`. The direction `x` is expression
     after division by the cell's sum, multiplication by 10,000 and `log(1 + x)` (log-normalised data are used as they
-    are), divided by its length over the genes of the profiles. The profile `p` is the sum of the unit profile that the
+    are), divided by its L2 norm over the genes of the profiles. The profile `p` is the sum of the unit profile that the
     tower writes and the unit profile of the markers, each divided by its scale; the model's third part, the ridge, is
-    left out, and a type without markers has the tower alone at `sqrt(3 / 2)` of its weight. So gene `g` contributes
+    left out, and a type without markers has the tower alone, times `sqrt(3 / 2)`. So gene `g` contributes
     `x[c, g] * p[t, g]`.
 
     Examples
@@ -117,7 +117,7 @@ class KnowledgeEncoder(Encoder):
             self.genes: StrArray = np.array([str(gene) for gene in content["genes"]], dtype=object)
             #: Names of the types, in the order of the scores.
             self.types: tuple[str, ...] = tuple(str(each) for each in content["types"]["names"])
-            #: One per type, float32 of shape `(n_types, n_genes)`.
+            #: Gene profile of each type, float32 of shape `(n_types, n_genes)`.
             self.profiles = _profiles(TextAlignment.from_arrays(self._arrays))
         if self.profiles.shape != (len(self.types), len(self.genes)):
             raise damaged(self.folder, "its profiles do not fit its types and genes")
@@ -127,7 +127,7 @@ class KnowledgeEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """The folder that was read, and how many types it knows."""
+        """The folder that was read, and the number of types."""
         return {"model": str(self.folder), "n_types": len(self.types)}
 
     @property
@@ -136,11 +136,11 @@ class KnowledgeEncoder(Encoder):
         return frozenset(self.genes)
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
-        """Those that the profiles have."""
+        """Which genes the profiles have, shape `(n_genes,)`."""
         return np.asarray(np.isin(genes, self.genes))
 
     def prepare(self, expression: "GeneExpression") -> DirectedCells:
-        """The direction of each cell in the space of the genes of the profiles."""
+        """The unit vector of each cell over the genes of the profiles."""
         return DirectedCells(self._directions(expression, self._columns(expression.genes)))
 
     def encode(
@@ -157,7 +157,7 @@ class KnowledgeEncoder(Encoder):
         size = _CELLS_AT_ONCE if batch_size == "auto" else batch_size
         target = resolve_device(device)
         matrix = inputs.matrix
-        # Only genes that some cell expresses: most data have a part of them.
+        # Only genes that some cell expresses: most data have only some of the genes.
         expressed = np.unique(matrix.indices)
         matrix = matrix[:, expressed]
         profiles = torch.from_numpy(self.profiles[:, expressed])
@@ -170,17 +170,17 @@ class KnowledgeEncoder(Encoder):
         return embeddings
 
     def gene_gates(self, expression: "GeneExpression", device: "torch.device") -> GeneGates:
-        """See :class:`scmpt_scverse.encoders.GeneDifferentiable`; a gene at 0 adds nothing, and lengths stay."""
+        """See :class:`scmpt_scverse.encoders.GeneDifferentiable`; a gene with gate 0 adds nothing; norms stay."""
         columns = self._columns(expression.genes)
         return _GatedDirections(self._directions(expression, columns), columns, self.profiles, device)
 
     def _columns(self, genes: "StrArray") -> "IntArray":
-        """Where the data have each gene of the profiles, -1 for nowhere; shape `(n_genes,)`."""
+        """Column of the data for each gene of the profiles, -1 where it is missing; shape `(n_genes,)`."""
         columns: IntArray = pd.Index(genes).get_indexer(self.genes)
         return columns
 
     def _directions(self, expression: "GeneExpression", columns: "IntArray") -> sparse.csr_matrix:
-        """Of some cells, shape `(n_obs, n_genes)`."""
+        """Unit vectors of cells, shape `(n_obs, n_genes)`."""
         there = np.flatnonzero(columns >= 0)
         pick = sparse.csr_matrix(
             (np.ones(len(there), dtype=np.float32), (columns[there], there)),
@@ -201,14 +201,14 @@ class KnowledgeEncoder(Encoder):
 
 
 class _GatedDirections(GeneGates):
-    """Scores of cells whose genes are turned down, while their lengths stay.
+    """Scores of cells whose genes are turned down, without rescaling the cells to norm 1.
 
     Parameters
     ----------
     directions
-        Of all cells, shape `(n_cells, n_genes)`.
+        Unit vectors of all cells, shape `(n_cells, n_genes)`.
     columns
-        Where the expression has each gene.
+        Column of the expression for each gene.
     profiles
         Shape `(n_types, n_genes)`.
     device

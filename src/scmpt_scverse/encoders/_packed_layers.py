@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _CPU_BATCH_TOKENS, _DEVICE_BATCH_TOKENS, _PADDED_BATCH_TOKENS = 2048, 131_072, 65_536
 #: Where tokens are padded, the shortest cell of a batch has at least this share of the longest one's tokens.
 _SHORTEST_SHARE = 0.92
-#: Scores of a head that are worked on at a time: few enough for the processor's cache.
+#: Attention scores of a head that are computed at a time: few enough for the processor's cache.
 _CACHED_SCORES = 1 << 16
 
 
 def packs_tokens(device: "torch.device", dtype: "torch.dtype") -> bool:
-    """Whether packed layers run there: on CPUs, and on GPUs that have variable-length attention for this dtype."""
+    """Whether packed layers run on a device: on CPUs, and on GPUs with variable-length attention for this dtype."""
     if device.type != "cuda":
         return device.type == "cpu"
     is_supported = _varlen_attn is not None and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -38,7 +38,7 @@ def packs_tokens(device: "torch.device", dtype: "torch.dtype") -> bool:
 def length_batches(
     lengths: "IntArray", batch_size: "int | Literal['auto']", device: "torch.device", *, packs: bool
 ) -> "list[IntArray]":
-    """Cells with tokens, longest first; where they are padded (`packs` is false), those of similar length together."""
+    """Batches of cells with tokens, longest first; of similar length where they are padded (`packs` is false)."""
     order = np.argsort(-lengths, kind="stable")
     order = order[lengths[order] > 0]
     n_tokens = lengths[order] + 1
@@ -60,21 +60,21 @@ def length_batches(
 
 
 class Segments:
-    """How many of the rows of some cells, which lie one after another, belong to each cell.
+    """How many rows belong to each of some cells whose rows are stored one after another.
 
     Parameters
     ----------
     lengths
-        Of each cell.
+        Number of rows of each cell.
     device
-        Where the rows are.
+        Device of the rows.
 
     Attributes
     ----------
     longest
-        The largest number.
+        The largest of them.
     are_equal
-        Whether all cells have as many.
+        Whether all cells have the same number.
     bounds
         Where cells start and end, int32, shape `(n_cells + 1,)`.
     """
@@ -91,22 +91,22 @@ class Segments:
         return self.bounds[:-1].long()
 
     def one_each(self) -> "Segments":
-        """One row of each cell."""
+        """The same cells with one row each."""
         return Segments([1] * len(self.lengths), self.bounds.device)
 
 
 class PackedLinear:
-    """A linear map with what follows it in one pass; on a CPU, its weights are laid out for the processor once.
+    """A linear map fused with what follows it; on a CPU, its weights are laid out for the processor once.
 
     torch's own `linear` copies the bias, multiplies, and goes over the result again for the activation; in float32 it
-    also takes another library, which is slower on some processors.
+    also calls another library, which is slower on some processors.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self._weight, self._bias = weight, bias
         self._is_laid_out = weight.device.type == "cpu" and _has_layout(weight.dtype)
         if self._is_laid_out:
-            # torch.compile's own operators; where a torch has none, the plain ones below do.
+            # The operators of torch.compile; versions of torch without them use the plain ones below.
             self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _CPU_BATCH_TOKENS)
 
     def __call__(self, rows: Tensor, activation: Literal["none", "relu", "gelu"] = "none") -> Tensor:
@@ -118,7 +118,7 @@ class PackedLinear:
         return mapped if activation == "none" else getattr(F, activation)(mapped)
 
     def added_to(self, residual: Tensor, rows: Tensor) -> Tensor:
-        """The map of `rows` plus a residual, `(n_rows, n_out)`."""
+        """The mapped `rows` plus a residual, `(n_rows, n_out)`."""
         if self._is_laid_out:
             operator: Any = torch.ops.mkldnn._linear_pointwise.binary
             added: Tensor = operator(rows, residual, self._weight, self._bias, "add")
@@ -136,7 +136,7 @@ def _has_layout(dtype: torch.dtype) -> bool:
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer of a network that is normalised after each residual sum, as scGPT and BERT are.
+    """Weights of a transformer layer that is normalised after each residual sum, as in scGPT and BERT.
 
     Attributes
     ----------
@@ -160,18 +160,18 @@ class PackedLayer:
     Parameters
     ----------
     weights
-        Of the layer.
+        Weights of the layer.
     n_heads
-        Attention heads.
+        Number of attention heads.
     activation
-        Of the feed-forward part.
+        Activation of the feed-forward part.
     """
 
     def __init__(self, weights: LayerWeights, n_heads: int, activation: Literal["relu", "gelu"]) -> None:
         weight, bias = weights.query_key_value
         dim = weight.shape[1]
         if weight.device.type == "cpu":
-            # Scores are divided by the root of the width of a head; it costs nothing where the queries are made.
+            # Scores are divided by the square root of the head width; doing so in the weights of queries costs nothing.
             scale = torch.ones(3 * dim, dtype=torch.float32)
             scale[:dim] = (dim // n_heads) ** -0.5
             weight, bias = (weight * scale[:, None]).to(weight.dtype), (bias * scale).to(bias.dtype)
@@ -184,16 +184,16 @@ class PackedLayer:
         self._n_heads = n_heads
 
     def __call__(self, tokens: Tensor, cells: Segments) -> Tensor:
-        """Update `(n_tokens, dim)` tokens; a cell's attend to those of the cell."""
+        """Update `(n_tokens, dim)` tokens, which attend to the tokens of their own cell."""
         queries, keys, values = self._query_key_value(tokens).chunk(3, dim=-1)
         return self._update(tokens, self._attend(queries, keys, values, cells, cells))
 
     def first_rows(self, tokens: Tensor, cells: Segments) -> Tensor:
-        """What :meth:`__call__` makes of the first token of every cell, `(n_cells, dim)`."""
+        """The output of :meth:`__call__` for the first token of every cell, `(n_cells, dim)`."""
         return self.rows(tokens, cells, cells.starts, cells.one_each())
 
     def rows(self, tokens: Tensor, cells: Segments, index: Tensor, rows_of_cells: Segments) -> Tensor:
-        """What :meth:`__call__` makes of the tokens of `index`, some of each cell, `(n_rows, dim)`."""
+        """The output of :meth:`__call__` for the tokens at `index`, some of each cell, `(n_rows, dim)`."""
         rows = tokens[index]
         keys, values = self._key_value(tokens).chunk(2, dim=-1)
         return self._update(rows, self._attend(self._query(rows), keys, values, rows_of_cells, cells))
@@ -204,14 +204,14 @@ class PackedLayer:
         return updated
 
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments) -> Tensor:
-        """Attention in each cell from its queries to its keys, `(n_rows, dim)`."""
+        """Attention within each cell, from its queries to its keys, `(n_rows, dim)`."""
         attend = self._attend_in_cache if queries.device.type == "cpu" else self._attend_at_once
         return attend(queries, keys, values, rows, tokens)
 
     def _attend_at_once(
         self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments
     ) -> Tensor:
-        """By a GPU's kernel for sequences of any lengths, or by the faster one for equal lengths."""
+        """Attention by a GPU kernel for sequences of any lengths, or by the faster one for equal lengths."""
         if rows.are_equal and tokens.are_equal:
             n_cells = len(tokens.lengths)
             query, key, value = (self._heads(x, n_cells) for x in (queries, keys, values))
@@ -223,7 +223,7 @@ class PackedLayer:
     def _attend_in_cache(
         self, queries: Tensor, keys: Tensor, values: Tensor, rows: Segments, tokens: Segments
     ) -> Tensor:
-        """Cell by cell, so that scores stay in the processor's cache; neighbours of equal length go together."""
+        """Attention cell by cell, so that scores stay in the processor's cache; equally long neighbours go together."""
         attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
         row = token = 0
         for (rows_of_cell, tokens_of_cell), n_cells in _runs(rows.lengths, tokens.lengths):
@@ -240,7 +240,7 @@ class PackedLayer:
 
 
 def _runs(n_rows: Sequence[int], n_tokens: Sequence[int]) -> Iterator[tuple[tuple[int, int], int]]:
-    """Neighbours of equal length, few enough for the cache, and how many they are."""
+    """Runs of neighbouring cells of equal length that fit in the cache: rows and tokens per cell, number of cells."""
     for shape, cells in groupby(zip(n_rows, n_tokens, strict=True)):
         n_cells = len(list(cells))
         most = max(1, _CACHED_SCORES // (shape[0] * shape[1]))

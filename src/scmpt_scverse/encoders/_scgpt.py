@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._scgpt_network import PackedScGPT, ScGPTNetwork
     from scmpt_scverse.pp import GeneExpression
 
-#: Part of every fingerprint; raised when the same options give other tokens than before.
+#: Part of every fingerprint; raise it when the same options give different tokens.
 _PREPROCESSING_VERSION = 1
 
 
@@ -39,9 +39,10 @@ class ScGPTEncoder(Encoder):
     name
         Name for slots; `None` takes the folder's name in lower case (`scGPT_human` gives `scgpt-human`).
     max_length
-        Maximal number of tokens per cell, including `<cls>`; scGPT was trained with 1200.
+        Maximum number of tokens per cell, including `<cls>`; scGPT was trained with 1200.
     selection
-        Which genes a longer cell keeps: those of `"highest"` expression, or a pseudo-random `"sample"`, as in training.
+        Which genes a cell with more genes keeps: those of `"highest"` expression, or a pseudo-random `"sample"`, as in
+        training.
     seed
         Seed of the pseudo-random numbers that spread tied values over bins and select genes.
     min_genes, min_expression
@@ -115,7 +116,7 @@ class ScGPTEncoder(Encoder):
 
     @property
     def options(self) -> dict[str, int | float | str]:
-        """Maximal number of tokens per cell, which genes longer cells keep, and the seed."""
+        """Maximum number of tokens per cell, which genes cells with more genes keep, and the seed."""
         return {"max_length": self._max_length, "selection": self._selection, "seed": self._seed}
 
     def with_random_weights(self, seed: int) -> "ScGPTEncoder":
@@ -209,7 +210,7 @@ class ScGPTEncoder(Encoder):
         genes = tokens.highest(max_genes)
         cell = np.repeat(np.arange(len(tokens)), tokens.lengths)[genes]
         n_genes = np.bincount(cell, minlength=len(tokens))
-        # Positions in a cell, of which `<cls>` has the first.
+        # Positions within a cell; `<cls>` has the first.
         wanted = np.insert(genes - tokens.indptr[cell] + 1, np.cumsum(n_genes) - n_genes, 0)
         is_row = np.arange(n_genes.max() + 1) <= n_genes[:, None]
         cell, rank = np.nonzero(is_row)
@@ -240,7 +241,7 @@ class ScGPTEncoder(Encoder):
         return GatedTokens(network, genes, gene_ids, bins, torch.ones_like(bins) > 0 if is_token is None else is_token)
 
     def _packed(self, tokens: GeneTokens, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor, Segments]":
-        """Gene ids and bins of all cells, `<cls>` first in each, `(n_tokens,)`; and which are of which cell."""
+        """Gene ids and bins of all cells, `<cls>` first in each, `(n_tokens,)`; and the cells that they belong to."""
         import torch
 
         starts = tokens.indptr[:-1]

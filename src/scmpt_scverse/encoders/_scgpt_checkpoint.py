@@ -21,7 +21,8 @@ CLS_TOKEN = "<cls>"
 SPECIAL_TOKENS = ("<pad>", CLS_TOKEN, "<eoc>")
 SETTINGS_FILE, VOCABULARY_FILE = "args.json", "vocab.json"
 WEIGHT_FILES = ("best_model.pt", "model.safetensors")
-#: Other architectures that official training code can write, and the one that we (and official `embed_data`) run.
+#: Settings with which official training code can write other architectures, and the values that are supported here (and
+#: by the official `embed_data`).
 _SUPPORTED = {"input_style": "binned", "input_emb_style": "continuous", "cell_emb_style": "cls", "pre_norm": False}
 #: Parts that read the encoder's output, or mark genes that are being generated: embedding a cell does not use them.
 _UNUSED_PARTS = (
@@ -51,7 +52,7 @@ class ScGPTSettings:
     n_bins: int = 51
 
     def network(self, n_tokens: int) -> "ScGPTNetwork":
-        """A network of this architecture; its random weights come from torch's global state."""
+        """A network of this architecture; its random weights come from the global generator of torch."""
         from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
 
         return ScGPTNetwork(
@@ -110,7 +111,7 @@ class ScGPTFolder:
             return self.settings.network(len(self.vocabulary))
 
     def fingerprint(self, preprocessing: Mapping[str, Any]) -> str:
-        """Hexadecimal sha256 of settings, vocabulary, weight file and `preprocessing`; not of the folder's place."""
+        """Hexadecimal sha256 of settings, vocabulary, weight file and `preprocessing`, wherever the folder is."""
         record = {"settings": asdict(self.settings), "vocabulary": self.vocabulary, **preprocessing}
         return fingerprint_of([self.weights_file], self.weights_file.parent, record)
 
@@ -121,7 +122,7 @@ def open_folder(path: "StrPath") -> ScGPTFolder:
     Raises
     ------
     FileNotFoundError
-        The folder, or one of its files, is not there.
+        The folder or one of its files is missing.
     ValueError
         A file is damaged, or describes an architecture that this package does not run.
     """
@@ -217,7 +218,7 @@ def _read_weights(file: Path) -> "dict[str, Tensor]":
 
 
 def _plain_names(weights: "dict[str, Tensor]") -> "dict[str, Tensor]":
-    """Names as in plain PyTorch: flash-attention layers and data-parallel training name the same tensors otherwise."""
+    """Names as in plain PyTorch: flash-attention layers and data-parallel training name tensors differently."""
     return {
         name.removeprefix("module.")
         .replace("self_attn._impl.", "self_attn.")

@@ -10,7 +10,7 @@ from scmpt_scverse.encoders._packed_layers import LayerWeights, PackedLayer, Seg
 
 #: scGPT clips expression values here before embedding them.
 _MAX_VALUE = 512.0
-#: Gene embeddings start between minus this and this, as in official training.
+#: Gene embeddings are initialised uniformly between minus and plus this value, as in official training.
 _INITIAL_RANGE = 0.1
 
 
@@ -115,7 +115,7 @@ class TransformerEncoder(nn.Module):
     def with_queries(self, tokens: Tensor, is_token: Tensor, queries: Tensor) -> tuple[Tensor, Tensor]:
         """The first row, and `(batch, n_queries, dim)` queries, after all layers.
 
-        Queries attend to tokens; nothing attends to queries, so that the first row is what it is without them.
+        Queries attend to tokens; nothing attends to queries, so the first row is the same as without them.
         """
         *layers, last = self.layers
         n_tokens = tokens.shape[1]
@@ -136,11 +136,11 @@ class ScGPTNetwork(nn.Module):
     dim
         Width of an embedding.
     n_heads
-        Attention heads of a layer.
+        Attention heads per layer.
     hidden_dim
-        Width of the feed-forward part of a layer.
+        Width of the feed-forward part of each layer.
     n_layers
-        Transformer layers.
+        Number of transformer layers.
     n_bins
         Expression bins, counting bin 0.
     pad_value

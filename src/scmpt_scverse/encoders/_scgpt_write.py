@@ -1,4 +1,4 @@
-"""Write a scGPT checkpoint folder in the official layout, whole or not at all."""
+"""Write a scGPT checkpoint folder in the official layout, completely or not at all."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def write_folder(
     notes
         Further entries of `args.json`.
     files
-        Further texts, by file name.
+        Further text files: name to content.
     compact
         `model.safetensors` in float16 instead of `best_model.pt` in float32: half the size, which the official code
         does not read.
@@ -68,7 +68,7 @@ def write_folder(
         official, safe = WEIGHT_FILES
         if compact:
             save_file({name: tensor.to(torch.float16).contiguous() for name, tensor in weights.items()}, making / safe)
-            (making / safe).chmod((making / SETTINGS_FILE).stat().st_mode)  # safetensors keeps its files to the owner
+            (making / safe).chmod((making / SETTINGS_FILE).stat().st_mode)  # safetensors lets only the owner read them
         else:
             torch.save({name: tensor.clone() for name, tensor in weights.items()}, making / official)
         os.replace(making, folder)

@@ -1,4 +1,4 @@
-"""The folder of a sentence-transformers model: sizes, read without loading weights, the files that count, the model."""
+"""The folder of a sentence-transformers model: its sizes, the files that determine its output, and the model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +19,7 @@ _UNUSED_FOLDERS = frozenset({"onnx", "openvino", ".cache", ".git"})
 
 
 def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, int]:
-    """Width of the network, tokens that it reads, and width of an embedding.
+    """Width of the network, maximum number of tokens, and width of an embedding; no weights are loaded.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
     FileNotFoundError
         A description is missing.
     ValueError
-        A description is not JSON, or says something else.
+        A description is not JSON, or has other content.
     """
     description = _read_json(folder, "config.json")
     hidden_size = int(description["hidden_size"])
@@ -45,7 +45,7 @@ def described_sizes(folder: Path, *, pools_as_saved: bool) -> tuple[int, int, in
 
 
 def files_that_decide(folder: Path) -> list[Path]:
-    """All files that determine what the model computes, for its fingerprint."""
+    """All files that determine what the model computes, for its fingerprint; an error if none holds weights."""
     files = [
         path
         for path in sorted(folder.rglob("*"))
@@ -57,7 +57,7 @@ def files_that_decide(folder: Path) -> list[Path]:
 
 
 def check_weights(folder: Path, name: str, expected: str) -> None:
-    """Raise `ValueError` where the weights of the encoder of this name have another sha256."""
+    """Raise `ValueError` if the weights of the encoder `name` do not have the expected sha256."""
     found = file_sha256(folder / "model.safetensors")
     if found != expected:
         raise ValueError(
@@ -74,7 +74,7 @@ def opened_folder(
     pooling: "Literal['cls', 'mean', 'max'] | None",
     hidden_size: int,
 ) -> "SentenceTransformer":
-    """The model, on a device. `pooling` replaces what the folder says; `hidden_size` is the width of the network."""
+    """The model, on a device. `pooling` replaces that of the folder; `hidden_size` is the width of the network."""
     from sentence_transformers import SentenceTransformer
 
     options: dict[str, Any] = {"dtype": dtype}
@@ -94,7 +94,7 @@ def opened_folder(
 
 
 def sentence_tokenizer(model: "SentenceTransformer") -> SentenceTokenizer | None:
-    """Tokenises sentences as they are; `None` where a model adds prompts and the like, which the library then does."""
+    """A tokenizer of unchanged sentences; `None` if the model changes them (prompts, lower case)."""
     from sentence_transformers.sentence_transformer.modules import Transformer
 
     first, max_length = model[0], model.max_seq_length

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray, StrArray
     from scmpt_scverse.pp import CellSentences
 
-#: Sentences on which token ids are compared with those of the tokenizer, whenever there are new genes.
+#: Number of sentences whose token ids are compared with those of the tokenizer, whenever there are new genes.
 _N_COMPARED = 64
 
 
@@ -25,7 +25,7 @@ class SentenceTokenizer:
     tokenizer
         A fast Hugging Face tokenizer.
     max_length
-        Most tokens of a sentence, special ones included.
+        Maximum number of tokens per sentence, special ones included.
     """
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
@@ -66,7 +66,7 @@ class SentenceTokenizer:
         return {name: torch.from_numpy(values).to(device) for name, values in features.items()}
 
     def _tokenize_genes(self, sentences: "CellSentences") -> "tuple[IntArray, IntArray] | None":
-        """Token ids of every gene, and where they start; `None` where a sentence has other tokens than its genes."""
+        """Token ids of every gene, and where they start; `None` if a sentence does not have the tokens of its genes."""
         options = {"add_special_tokens": False, "truncation": True, "max_length": self._max_length}
         ids = self._tokenizer(list(sentences.genes), **options)["input_ids"]
         indptr = np.cumsum([0, *map(len, ids)])

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Sentences per forward pass where the library makes the batches.
 _LIBRARY_BATCH_SIZE = 32
 _POOLINGS = ("cls", "mean", "max")
-#: Raise when prepared sentences change, so that embeddings of both versions are told apart.
+#: Raise it when prepared sentences change, so that embeddings of both versions are distinguished.
 _PREPROCESSING_VERSION = 1
 #: The loaded model; and tokenizer and network, where sentences can be tokenised gene by gene.
 _Loaded: TypeAlias = (
@@ -52,7 +52,7 @@ class SentenceTransformerEncoder(Encoder):
     name
         Name for slots; `None` takes the folder's name in lower case.
     max_genes
-        Genes per sentence, most expressed first. `None` takes as many as the model has tokens for. Several numbers
+        Genes per sentence, most expressed first. `None` takes as many as the model reads tokens. Several numbers
         give one sentence each; their embeddings are concatenated.
     pooling
         How token vectors become one vector; `None` keeps what the folder's own files say.
@@ -70,13 +70,13 @@ class SentenceTransformerEncoder(Encoder):
     Raises
     ------
     FileNotFoundError
-        The folder or its description is missing.
+        The folder, its description or `sentence_table` is missing.
     ValueError
         An option is out of range, the description is damaged, or the weights are not the expected ones.
 
     Notes
     -----
-    A sentence that has more tokens than the model reads is cut at the end, where the least expressed genes are.
+    A sentence with more tokens than the model reads is cut at the end, which holds its lowest-ranked genes.
     """
 
     modality: Literal["text"] = "text"
@@ -123,7 +123,7 @@ class SentenceTransformerEncoder(Encoder):
             "max_seq_length": self._max_seq_length,
             "pooling": self.pooling or "as saved",
         }
-        # Not for the default form: its embeddings keep the fingerprint that they had before there were other forms.
+        # Left out for the default form, so that its embeddings keep the fingerprint from before there were other forms.
         if self.sentence != "ranked":
             options["sentence"] = self.sentence
         if self._table_path is not None:

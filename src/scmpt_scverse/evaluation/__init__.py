@@ -1,4 +1,4 @@
-"""Evaluation without leaks: splits, and simple predictors to compare a model with on the same cells."""
+"""Evaluation without data leakage: splits, and simple predictors to compare a model with on the same cells."""
 
 from scmpt_scverse.evaluation._baselines import baseline_probabilities
 from scmpt_scverse.evaluation._comparison import (

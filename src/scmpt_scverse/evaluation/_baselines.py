@@ -59,17 +59,17 @@ def baseline_probabilities(
         `"majority"`
             The shares of the labels among the training cells, for every cell.
         `"logistic_regression"`, `"knn"`
-            Logistic regression on standardised features, or the 15 nearest cells: of embeddings or expression.
+            Logistic regression on standardised features, or the 15 nearest neighbours; on embeddings or expression.
         `"expression_logistic_regression"`
-            The same as the former; where a model is evaluated, on the expression of all genes.
+            The same as `"logistic_regression"`; where a model is evaluated, it reads the expression of all genes.
         `"pca_logistic_regression"`, `"pca_knn"`
-            The same on 50 principal components of the 2,000 most variable genes, of scaled genes
-            for the former, of unscaled ones for the latter, whichever is better for each.
+            Logistic regression or the 15 nearest neighbours on 50 principal components of the 2,000 most variable
+            genes; genes are scaled for the former and not for the latter, which is better for each.
         `"celltypist"`
             CellTypist :cite:p:`dominguezconde2022celltypist` with its defaults: one logistic
             regression per label on scaled, clipped expression.
         `"scanvi"`
-            scANVI :cite:p:`xu2021scanvi` on counts; takes about a minute for some thousand cells.
+            scANVI :cite:p:`xu2021scanvi` on counts; takes about a minute for a few thousand cells.
     train_features
         Expression or embeddings of the training cells, shape `(n_train, n_features)`; sparse stays sparse. Expression
         is log-normalised, except that `"scanvi"` reads counts.
@@ -78,7 +78,7 @@ def baseline_probabilities(
     test_features
         The same features of the test cells, shape `(n_test, n_features)`.
     seed
-        Seed of randomness.
+        Seed of the random number generators.
 
     Returns
     -------
@@ -88,10 +88,11 @@ def baseline_probabilities(
     Raises
     ------
     TypeError
-        Features are not numbers, or `train_labels` no column of labels.
+        Features are not numbers, or `train_labels` is not a column of labels.
     ValueError
-        An unknown baseline, features that are not finite, other features or lengths, fewer than two labels to tell
-        apart, a missing one, or fractions for one that reads counts.
+        The baseline is unknown, features are not finite, the features or their order differ between training and test
+        cells, lengths differ, a label is missing, there are fewer than two labels, or a baseline that reads counts gets
+        fractions.
 
     Warns
     -----
@@ -100,8 +101,9 @@ def baseline_probabilities(
 
     Notes
     -----
-    Standardisation, choice of genes, components and classifier see the training cells only. Where features outnumber
-    cells, logistic regression is solved in the space that the cells span, which is faster and has the same solution.
+    Standardisation, choice of genes, components and classifier are fitted on the training cells only. Where features
+    outnumber cells, logistic regression is solved in the space that the cells span, which is faster and has the same
+    solution.
 
     Examples
     --------
@@ -141,7 +143,7 @@ def predicted_by(
     *,
     seed: int,
 ) -> pd.DataFrame:
-    """:func:`baseline_probabilities` of labels that are text, and that a model has warned of."""
+    """:func:`baseline_probabilities` for checked features and labels as text, without further warnings."""
     classifier = BASELINES.load(baseline)(seed)
     n_labels = len(np.unique(labels))
     if n_labels < 2:
@@ -176,7 +178,7 @@ class _Standardised(StandardScaler):
 
 
 class _Neighbors(KNeighborsClassifier):
-    """As many neighbours as there are, where cells are fewer."""
+    """Nearest neighbours: 15, or all training cells where there are fewer."""
 
     def fit(self, X: "FloatArray", y: "StrArray") -> "_Neighbors":
         self.n_neighbors = min(_N_NEIGHBORS, len(y))

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, StrArray
 
-#: Standard deviations at which CellTypist clips scaled expression.
+#: Standard deviations above which CellTypist clips scaled expression.
 _LARGEST = 10.0
 #: CellTypist's default for fewer than 50,000 cells.
 _MAX_ITER = 1000
 
 
 class CellTypistClassifier(ClassifierMixin, BaseEstimator):
-    """What `celltypist.train` fits with its defaults :cite:p:`dominguezconde2022celltypist`, in scikit-learn alone.
+    """What `celltypist.train` fits with its defaults :cite:p:`dominguezconde2022celltypist`, with scikit-learn only.
 
     Notes
     -----
     Follows `celltypist/train.py` and `celltypist/models.py` of release 1.7.1, which itself cannot run with
-    scikit-learn 1.8 or newer: it passes an argument that is gone. Scaled, clipped expression, and one logistic
+    scikit-learn 1.8 or newer: it passes an argument that was removed. Scaled, clipped expression, and one logistic
     regression for each label. CellTypist gives each label a probability of its own; here they are divided by their sum,
-    which does not change the predicted label. Cells need not be normalised to 10,000 counts, which CellTypist checks:
-    data sets of chosen genes would not pass.
+    which does not change the predicted label. CellTypist requires cells normalised to 10,000 counts; here this is not
+    checked, since data sets of selected genes would not pass.
     """
 
     def fit(self, X: "sparse.csr_matrix", y: "StrArray") -> Self:

@@ -1,4 +1,4 @@
-"""A model beside simple predictors that learned from the same cells: what these read, and what they predict."""
+"""Simple predictors trained on the same cells as a model: what they read, and what they predict."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from scmpt_scverse.pp import ExpressionReader, GeneExpression, Normalisation, ar
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
 
-#: Baselines of every evaluation; the others cost more, or a package.
+#: Baselines of every evaluation by default; the others take longer.
 DEFAULT_BASELINES = ("majority", "knn", "logistic_regression", "pca_knn", "pca_logistic_regression")
 #: Those that are trained on the embedding of each modality.
 _ON_EMBEDDINGS = frozenset({"knn", "logistic_regression"})
@@ -33,7 +33,7 @@ class BaselineCells:
     embeddings
         `{modality: (n_obs, dim)}`, NaN for cells that an encoder cannot read.
     expression
-        `None` where there is none that can be read.
+        `None` where there is no expression that can be read.
     """
 
     n_obs: int
@@ -50,10 +50,10 @@ def check_baselines(baselines: Sequence[str]) -> None:
 def compare_baselines(
     baselines: Sequence[str], train: BaselineCells, labels: "StrArray", test: BaselineCells, *, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Probabilities of the test cells by each baseline, NaN where an embedding is.
+    """Label probabilities of the test cells by each baseline, NaN where the embedding is NaN.
 
-    Training cells that an encoder cannot read are left out for all. Baselines that read expression are left out where
-    one side has none.
+    Training cells that an encoder cannot read are left out for all baselines. Baselines that read expression are left
+    out where training or test cells have none.
     """
     readable = np.ones(train.n_obs, dtype=bool)
     for values in train.embeddings.values():
@@ -82,7 +82,7 @@ def compare_baselines(
 
 
 def read_expression(reader: Callable[[], ExpressionReader], rows: "IntArray") -> GeneExpression | None:
-    """Expression of some cells in the order of `rows`; `None` where there is none that can be read."""
+    """Expression of some cells in the order of `rows`; `None` where no expression can be read."""
     ascending, places = np.unique(rows, return_inverse=True)
     try:
         expression = reader().take(ascending)
@@ -92,7 +92,7 @@ def read_expression(reader: Callable[[], ExpressionReader], rows: "IntArray") ->
 
 
 def results_of(truth: "StrArray", soft: pd.DataFrame, unlabeled: str) -> pd.Series:
-    """Metrics of the labels, and of the probabilities as far as there are some."""
+    """Metrics of the predicted labels, and of the probabilities where there are any."""
     results = classification_metrics(truth, decode(soft, unlabeled))
     if np.isfinite(soft.to_numpy()).all(axis=1).any():
         results = pd.concat([results, calibration_metrics(truth, soft)[["ece", "brier", "nll"]]])
@@ -110,10 +110,10 @@ def decode(soft: pd.DataFrame, unlabeled: str) -> "StrArray":
 def _log_normalised(
     train: "sparse.csr_matrix", test: "sparse.csr_matrix"
 ) -> "tuple[sparse.csr_matrix, sparse.csr_matrix]":
-    """Both on one scale, and every test cell by itself.
+    """Both on one scale, with every test cell normalised independently.
 
-    Training cells that are neither counts nor logarithms decide for test cells, whose values may look like either;
-    otherwise each test cell is judged by its own values.
+    Where training values are neither counts nor logarithms, they decide for the test cells, whose values may look like
+    either; otherwise each test cell is judged by its own values.
     """
     return Normalisation.of(train)(train), log_normalised(test, is_linear=are_linear([train]))
 
@@ -121,7 +121,7 @@ def _log_normalised(
 def _over_same_genes(
     train: GeneExpression | None, test: GeneExpression | None, is_taken: "BoolArray"
 ) -> "tuple[sparse.csr_matrix, sparse.csr_matrix] | None":
-    """Expression of some training cells, and of test cells over the same genes, 0 where one is missing."""
+    """Expression of some training cells, and of test cells over the same genes, 0 where a gene is missing."""
     if train is None or test is None:
         return None
     columns = pd.Index(train.genes).get_indexer(test.genes)

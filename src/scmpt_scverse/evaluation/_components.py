@@ -1,4 +1,4 @@
-"""Principal components of variable genes, learned from training cells alone."""
+"""Principal components of variable genes, fitted on training cells only."""
 
 import warnings
 from typing import TYPE_CHECKING, Self
@@ -24,9 +24,10 @@ class VariableComponents(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     n_genes
-        Most variable genes that are kept, by dispersion within bins of the mean; of fewer genes all that are expressed.
+        Number of most variable genes to keep, by dispersion within bins of the mean; all expressed genes if there are
+        no more.
     n_components
-        Components, at most one less than there are cells or genes.
+        Number of components, at most one less than the number of cells or genes.
     is_scaled
         Scale every gene to unit variance first.
     seed
@@ -40,7 +41,7 @@ class VariableComponents(TransformerMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: "sparse.csr_matrix", y: object = None) -> Self:
-        """Learn genes, scale and components from log-normalised expression of training cells."""
+        """Select genes, and fit scale and components, on log-normalised expression of training cells."""
         self.genes_ = variable_genes(X, self.n_genes)
         self.scaler_ = StandardScaler(with_std=self.is_scaled).fit(X[:, self.genes_].toarray())
         scaled = self._scaled(X)

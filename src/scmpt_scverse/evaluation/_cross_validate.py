@@ -1,4 +1,4 @@
-"""New models on splits of the cells, beside their parts and simple predictors. A model comes from a factory."""
+"""Cross-validation of new models, with their modalities alone and simple predictors. A factory makes the models."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -27,13 +27,13 @@ ALL = "all modalities"
 
 
 class Trainable(Protocol):
-    """A model that learns from the cells that it was made with."""
+    """A model that is trained on the cells that it was created with."""
 
     history: Mapping[str, pd.DataFrame]
     validation_indices: Any
 
     def train(self, **options: Any) -> None:
-        """Learn from them."""
+        """Train on these cells."""
         ...
 
     def predict(self, adata: Any = None, indices: Any = None, soft: Any = False) -> Any:
@@ -42,7 +42,7 @@ class Trainable(Protocol):
 
 
 def check_train_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of `train` that are of one training alone, where many models are trained with them."""
+    """Raise `ValueError` for options of `train` that can only apply to one model, where many are trained."""
     if options.get("checkpoints") is not None:
         raise ValueError(
             f"`checkpoints` is the folder of one training; found {str(options['checkpoints'])!r} for many models. "
@@ -72,7 +72,7 @@ def cross_validate(
     make_model
         Gives a new model from training cells and the modalities that it fuses.
     baseline_cells
-        What baselines read of some cells.
+        Gives what baselines read of some cells.
     cells
         Labelled cells.
     truth
@@ -80,19 +80,19 @@ def cross_validate(
     splits
         `(train, test)` rows.
     modalities
-        Of the model.
+        Modalities of the model.
     unlabeled
-        Label of cells about which a model says nothing.
+        Label of cells without a prediction.
     own_name
-        Row of the model itself.
+        Name of the model itself in the results.
     baselines
         Names of the simple predictors.
     modalities_alone
-        Also a model of each modality, where there are several.
+        Also evaluate a model of each modality alone, where there are several.
     seed
-        Of the baselines.
+        Seed of the baselines.
     **train_options
-        Of `train`.
+        Options of `train`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def search(
     grid: Mapping[str, Sequence[Any]],
     **train_options: Any,
 ) -> tuple[pd.DataFrame, Any]:
-    """Train a model for every combination of settings; all on the same training and validation cells.
+    """Train a model for every combination of settings, all on the same training and validation cells.
 
     Parameters
     ----------
@@ -136,11 +136,16 @@ def search(
     grid
         Setting to values.
     **train_options
-        Of `train`, common to all.
+        Options of `train`, the same for all models.
 
     Returns
     -------
-    One row per combination, the least validation loss first, and the model of the first row.
+    One row per combination, lowest validation loss first; and the model of the first row.
+
+    Raises
+    ------
+    ValueError
+        There are no validation cells.
     """
     plan = train_options.pop("plan_kwargs", None) or {}
     rows, best, least = [], None, float("inf")
@@ -179,17 +184,17 @@ def checked_grid(grid: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
 
 
 def subsample(truth: "StrArray", unlabeled: str, max_cells: int, seed: int) -> "IntArray":
-    """Rows of at most `max_cells` labelled cells, ascending, every label in proportion."""
+    """Rows of at most `max_cells` labelled cells, ascending, with every label in proportion."""
     check_positive(max_cells, "max_cells")
     order = np.random.default_rng(seed).permutation(np.flatnonzero(truth != unlabeled))
     order = order[np.argsort(truth[order], kind="stable")]
-    # At even distances along the labels, so each gives its share.
+    # At equal intervals along the sorted labels, so that each contributes its share.
     chosen = np.linspace(0, len(order), min(max_cells, len(order)), endpoint=False).astype(int)
     return np.sort(order[chosen])
 
 
 def advice_from(table: pd.DataFrame, own_name: str, modalities: Sequence[str]) -> pd.DataFrame:
-    """From a cross-validation to which choice of modalities does best, the best first; see :meth:`SCMPT.advise`."""
+    """Which choice of modalities does best in a cross-validation, best first; see :meth:`SCMPT.advise`."""
     names = {own_name: ALL} | {f"{own_name} ({name} alone)": f"{name} alone" for name in modalities}
     table = table.assign(predictor=table["predictor"].map(names))
     summary = replicate_summary(table[["replicate", "predictor", "macro_f1"]]).set_index("predictor")
@@ -202,7 +207,7 @@ def advice_from(table: pd.DataFrame, own_name: str, modalities: Sequence[str]) -
 
 
 def trained(model: Trainable, options: Mapping[str, Any]) -> Trainable:
-    """The model after training, without a word."""
+    """The model after training, which prints nothing."""
     with redirect_stdout(StringIO()):  # scvi-tools prints why training stopped
         model.train(**{"enable_progress_bar": False, **options})
     return model

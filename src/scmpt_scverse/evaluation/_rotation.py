@@ -1,7 +1,7 @@
 """Logistic regression of few cells on many genes, solved in the space that the cells span.
 
-A penalty of squared weights makes every solution a combination of the training cells. So the cells can be rotated into
-as many coordinates as there are of them without changing any prediction, and the solver's steps cost that much less.
+With a penalty on squared weights, every solution is a combination of the training cells. So the cells can be rotated
+into as many coordinates as there are cells without changing any prediction, which makes the solver's steps cheaper.
 
 scikit-learn has the same rotation as `KernelPCA(kernel="linear")` and `PCA(svd_solver="full")`. For 1,280 cells of
 8,000 genes, fit and prediction take 0.3 s here, 0.9 s with the former and 2.6 s with the latter; for 2,400 cells of
@@ -27,7 +27,7 @@ class Rotation:
     Attributes
     ----------
     coordinates
-        Of each cell, shape `(n_obs, rank)`; distances and angles are those of the centred cells.
+        Coordinates of each cell, shape `(n_obs, rank)`; distances and angles are those of the centred cells.
     """
 
     coordinates: "FloatArray"
@@ -42,7 +42,7 @@ class Rotation:
         gram = (product.toarray() if sparse.issparse(product) else product).astype(np.float64)
         gram -= gram.mean(axis=0)
         gram -= gram.mean(axis=1, keepdims=True)
-        # Cholesky with pivots: centred cells have no full rank.
+        # Cholesky with pivoting, because centred cells do not have full rank.
         factor, pivots, rank, _ = lapack.dpstrf(gram, lower=1, tol=1e-9 * gram.diagonal().max())
         pivots = pivots - 1
         coordinates = np.empty((len(gram), rank))
@@ -51,7 +51,7 @@ class Rotation:
         return cls(coordinates, features, mean, pivots[:rank])
 
     def back(self, weights: "FloatArray") -> "tuple[FloatArray, FloatArray]":
-        """Weights of coordinates, `(n_outputs, rank)`, as weights of features, and what these add at the origin."""
+        """Weights of coordinates, `(n_outputs, rank)`, as weights of features, with the intercepts that these need."""
         triangle = self.coordinates[self._pivots]
         of_cells = solve_triangular(triangle, weights.T, lower=True, trans="T").T
         of_features = np.asarray(of_cells @ self._features[self._pivots])
@@ -66,7 +66,7 @@ class RotatedLogisticRegression(LogisticRegression):
     ----------
     C, max_iter, tol
         As in scikit-learn. Its default tolerance stops so early that probabilities are off by several hundredths, and
-        differently in other coordinates; this one is small enough for both to reach the same solution.
+        differently in other coordinates; the default here is small enough for both to reach the same solution.
     """
 
     coef_: "FloatArray"

@@ -27,10 +27,10 @@ class ScanviClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     n_genes
-        Most variable genes that are kept.
+        Number of most variable genes to keep.
     max_epochs, max_epochs_labels
-        Epochs of scVI, and then of scANVI. Fewer than scvi-tools takes for few cells, to stay near a minute per
-        split.
+        Epochs of scVI, and then of scANVI. Fewer than scvi-tools takes for small data sets, so that a split takes about
+        a minute.
     seed
         Seed of weights and batches.
     """
@@ -42,7 +42,7 @@ class ScanviClassifier(ClassifierMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: "sparse.csr_matrix", y: "StrArray") -> Self:
-        """Train on counts."""
+        """Train on counts; `ValueError` for fractions."""
         if np.any(X.data != np.rint(X.data)):
             raise ValueError(
                 "Expected counts for the baseline 'scanvi'; found fractions. Leave the baseline out, or pass counts."

@@ -1,4 +1,4 @@
-"""Which cells train and which test: by cell, or with donors, batches or studies kept whole."""
+"""Which cells are for training and which for testing: by cell, or with donors, batches or studies kept whole."""
 
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray, StrArray
 
-#: Seeds that are tried for a repeat whose test cells are none that an earlier repeat had.
+#: Number of seeds that are tried to find a repeat that shares no test set with an earlier one.
 _N_TRIES = 100
-#: Share of the cells of a group that at least count when groups are divided in another way; less with every try.
+#: Smallest share of a group's cells that is used to find another division of the groups; it falls with every try.
 _LEAST_SHARE = 0.5
 
 
@@ -28,7 +28,7 @@ def cell_splits(
     n_repeats: int = 1,
     seed: int = 0,
 ) -> "list[tuple[IntArray, IntArray]]":
-    """Splits of a cross-validation, every label in proportion.
+    """Splits for cross-validation, with every label in proportion.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def cell_splits(
         Folds; every cell is tested once per repeat, except as the notes say. As many folds as groups leave out one
         group at a time.
     n_repeats
-        Number of times that all cells are split, each time in another way: no test set occurs twice.
+        Number of times that all cells are split, each time differently: no test set occurs twice.
     seed
         Seed of the first repeat; the next ones take the next seeds.
 
@@ -53,8 +53,8 @@ def cell_splits(
     Raises
     ------
     ValueError
-        A label or group is missing, lengths differ, there is one label only, no label is on `n_splits` cells, there
-        are fewer groups than folds, or too few groups or cells for so many repeats.
+        A label or group is missing, lengths differ, there is only one label, no label has `n_splits` cells, there are
+        fewer groups than folds, or too few groups or cells for so many repeats; or a number is out of range.
 
     Warns
     -----
@@ -63,11 +63,11 @@ def cell_splits(
 
     Notes
     -----
-    By cell, a label on fewer cells than folds cannot be tested in each fold: its cells train in every split and are
-    never tested. By group, groups stay whole whatever labels they hold, so a label of one group only is tested without
-    having been trained on, as it would be for a new donor. With seed 0, groups are divided as evenly as
-    :class:`sklearn.model_selection.StratifiedGroupKFold` can, by which chance hardly decides. With other seeds, it sees
-    a random part of the cells of each group, and so finds other divisions that are nearly as even.
+    By cell, a label with fewer cells than folds cannot be tested in each fold: its cells are training cells in every
+    split and are never tested. By group, groups stay whole whatever labels they hold, so a label that occurs in one
+    group only is tested without having been trained on, as it would be for a new donor. With seed 0, groups are divided
+    as evenly as :class:`sklearn.model_selection.StratifiedGroupKFold` can, which hardly depends on chance. With other
+    seeds, it sees a random part of each group's cells, and so finds other divisions that are nearly as even.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def cell_splits(
 
 
 def _why_none(n_splits: int, n_repeats: int, n_found: int, n_groups: int | None) -> str:
-    """What is wrong where cells cannot be divided, or not once more."""
+    """The error message where cells cannot be divided, or not once more."""
     if n_found:
         what = "cells" if n_groups is None else f"{n_groups} groups"
         return (
@@ -139,12 +139,12 @@ def _by_cell(labels: "StrArray", n_splits: int, seed: int) -> "list[IntArray]":
 def _by_group(
     labels: "StrArray", groups: "IntArray", n_splits: int, seed: int, *, least_share: float
 ) -> "list[IntArray]":
-    """Test cells of each fold, which may be none."""
+    """Test cells of each fold; a fold may be empty."""
     n_groups = int(groups.max()) + 1
     if n_splits == n_groups:
         return [test for _, test in LeaveOneGroupOut().split(labels, labels, groups)]
     rows = _part_of_each_group(groups, seed, least_share) if seed else np.arange(len(labels))
-    # scikit-learn refuses, or warns of, labels on fewer cells than folds; here they count as the most frequent label.
+    # scikit-learn refuses, or warns of, labels with fewer cells than folds; here they count as the most frequent label.
     _, inverse, counts = np.unique(labels[rows], return_inverse=True, return_counts=True)
     if n_splits > len(rows):
         return [np.empty(0, dtype=np.int64)]
@@ -155,7 +155,7 @@ def _by_group(
 
 
 def _part_of_each_group(groups: "IntArray", seed: int, least_share: float) -> "IntArray":
-    """Rows of some cells of every group, of some groups more and of others less."""
+    """Rows of a random part of every group's cells; the share differs between groups."""
     rng = np.random.default_rng(seed)
     sizes = np.bincount(groups)
     kept = np.ceil(rng.uniform(least_share, 1, size=len(sizes)) * sizes)

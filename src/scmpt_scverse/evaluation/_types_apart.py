@@ -1,4 +1,4 @@
-"""How well each type is told apart by new models that did not see its cells, type by type."""
+"""How well new models distinguish each cell type, on cells that they were not trained on."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray, StrArray
 
-#: Cells of a rare type that a subsample has, where there are so many: fewer say nothing of it.
+#: Fewest cells of a type in a subsample, where the type has that many: fewer say hardly anything about it.
 _FEWEST_OF_TYPE = 30
 #: At a lower F1, a label is more often wrong or missed than right.
 _LEAST_F1 = 0.5
@@ -48,14 +48,15 @@ def predicted_out_of_fold(
 
 
 def types_apart(truth: "StrArray", predicted: "Mapping[str, StrArray]") -> pd.DataFrame:
-    """How well each type is told apart, worst first; see :meth:`scmpt_scverse.SCMPT.advise_panel`.
+    """How well each cell type is told apart, worst first; see :meth:`scmpt_scverse.SCMPT.advise_panel`.
 
     Parameters
     ----------
     truth
-        Shape `(n_obs,)`.
+        True labels, shape `(n_obs,)`.
     predicted
-        Suffix of the columns to what :func:`predicted_out_of_fold` gave; the first one is judged.
+        Suffix of the columns to what :func:`predicted_out_of_fold` gave; the first one decides `is_told_apart` and the
+        order.
     """
     tables = []
     for suffix, labels in predicted.items():

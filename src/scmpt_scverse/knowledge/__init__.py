@@ -1,4 +1,4 @@
-"""What is known of cell types: the Cell Ontology, labels mapped to it, their texts, and tables of marker genes."""
+"""Prior knowledge about cell types: the Cell Ontology, labels mapped to it, their texts, and marker gene tables."""
 
 from scmpt_scverse.knowledge._back_off import TermLevels as TermLevels, back_off as back_off
 from scmpt_scverse.knowledge._cell_ontology import (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Sums of float32 probabilities that equal the threshold may fall short of it by this much.
 _ROUNDING = 1e-6
-#: Cells at a time: sums are made for all terms above the labels.
+#: Cells per block: each block holds one sum per cell and term.
 _CELLS_AT_ONCE = 2048
 
 
@@ -25,7 +25,7 @@ def back_off(
     threshold: float = 0.8,
     ontology: CellOntology | None = None,
 ) -> pd.DataFrame:
-    """The most specific term that is probable enough, for each cell.
+    """For each cell, the most specific term that is probable enough.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def back_off(
     mapping
         From :func:`map_labels`, with a term for every column.
     threshold
-        Probability that a term has to reach (at least), in (0, 1]. Meaningful if the probabilities are calibrated.
+        Smallest probability that a term must reach, in (0, 1]. Meaningful if the probabilities are calibrated.
     ontology
         As in :func:`map_labels`.
 
@@ -50,14 +50,18 @@ def back_off(
     `is_backed_off`
         Whether the term differs from that of the most probable label.
 
-    Where probabilities are NaN, `is_backed_off` is false and the rest is missing.
+    In rows with NaN, `is_backed_off` is false and the rest is missing.
 
     Raises
     ------
     TypeError
-        `probabilities` or `mapping` is not a DataFrame, or the former holds something else than numbers.
+        `probabilities` or `mapping` is not a DataFrame, or `probabilities` holds values that are not numbers.
+    KeyError
+        `mapping` has no column `ontology_id`.
     ValueError
         A label has no term, or `threshold` is out of range.
+    ImportError
+        As in :func:`cell_ontology`.
 
     Examples
     --------
@@ -78,14 +82,14 @@ def back_off(
 
 
 class TermLevels:
-    """The terms of some labels and all that these are kinds of, to back off to.
+    """The terms of some labels and all ancestors of these terms: the terms to back off to.
 
     Parameters
     ----------
     ids
         Term of each label.
     ontology
-        Where they are.
+        The ontology that holds these terms.
     """
 
     def __init__(self, ids: list[str], ontology: CellOntology) -> None:
@@ -94,14 +98,14 @@ class TermLevels:
         self._names = [ontology.terms[term].name for term in self._terms]
         number = {term: place for place, term in enumerate(self._terms)}
         self._own = np.array([number[identifier] for identifier in ids])
-        # Of each label: its own term, then the wider ones, the most specific first.
+        # For each label: its own term, then its ancestors, the most specific first.
         self._upwards = [
             np.concatenate([[own], np.setdiff1d(np.flatnonzero(covers[:, label]), [own])])
             for label, own in enumerate(self._own)
         ]
 
     def of(self, probabilities: "FloatArray", threshold: float, index: pd.Index | None = None) -> pd.DataFrame:
-        """As :func:`back_off`, one row per row of `probabilities`, which are computed block by block."""
+        """As :func:`back_off`: one row per row of `probabilities`, computed block by block."""
         n_obs = len(probabilities)
         chosen, probability = np.full(n_obs, -1), np.full(n_obs, np.nan)
         is_backed_off = np.zeros(n_obs, dtype=bool)
@@ -115,12 +119,12 @@ class TermLevels:
                 "ontology_term": [self._names[term] if term >= 0 else None for term in chosen],
             },
             index=index,
-            dtype=object,  # pandas 3 would make NaN of None in a column of text
+            dtype=object,  # pandas 3 would turn None into NaN in a text column
         )
         return table.assign(probability=probability, is_backed_off=is_backed_off)
 
     def _levels(self, values: "FloatArray", threshold: float) -> "tuple[IntArray, FloatArray, BoolArray]":
-        """Number of the term of each row, -1 for none; its probability; and whether it is above that of the label."""
+        """For each row: index of its term (-1 for none), its probability, and whether it differs from the label's."""
         is_readable = np.isfinite(values).all(axis=1)
         best = np.where(is_readable, np.where(np.isnan(values), -1, values).argmax(axis=1), -1)
         sums = values @ self._covers.T

@@ -1,4 +1,4 @@
-"""The Cell Ontology in memory: terms, how they are related, and the spellings by which they are found."""
+"""The Cell Ontology in memory: terms, their relations, and the spellings by which they are found."""
 
 import re
 from collections import defaultdict
@@ -10,9 +10,9 @@ from scmpt_scverse._checks import did_you_mean, list_some
 from scmpt_scverse._optional import import_optional
 from scmpt_scverse.knowledge._normal_form import distinctive_words, normal_form
 
-#: The term `cell`, of which all others are kinds.
+#: The term `cell`, the ancestor of all others.
 ROOT = "CL:0000000"
-#: References in brackets, which some definitions hold.
+#: References in brackets, which some definitions contain.
 _REFERENCE = re.compile(r"\s*(?:\[[^\]]*\]|\([^()]*PMID[^()]*\))")
 
 
@@ -31,7 +31,7 @@ class Term:
     definition
         Its definition in plain text; `""` where the ontology has none.
     parents
-        Ids of the terms that it is directly a kind of.
+        Ids of its direct parents.
     """
 
     id: str
@@ -55,7 +55,7 @@ class CellOntology:
     Raises
     ------
     ValueError
-        A parent is no term of the ontology.
+        A parent is not among the terms.
     """
 
     version: str
@@ -65,7 +65,7 @@ class CellOntology:
         unknown = sorted({parent for term in self.terms.values() for parent in term.parents} - set(self.terms))
         if unknown:
             raise ValueError(
-                f"Expected the parents of all terms among the terms; found {list_some(unknown)} missing. "
+                f"Expected the parents of all terms to be terms themselves; found {list_some(unknown)} missing. "
                 "Add them, or leave them out of `parents`."
             )
 
@@ -105,20 +105,20 @@ class CellOntology:
         return {form: distinctive_words(form) for form in self.ids_by_normal_form}
 
     def ancestors(self, identifier: str) -> frozenset[str]:
-        """Ids of all terms that a term is a kind of, without itself; `KeyError` for an unknown id."""
+        """Ids of all ancestors of a term, without itself; `KeyError` for an unknown id."""
         return frozenset(self._steps_up(identifier)) - {identifier}
 
     def descendants(self, identifier: str) -> frozenset[str]:
-        """Ids of all terms that are kinds of a term, without itself; `KeyError` for an unknown id."""
+        """Ids of all descendants of a term, without itself; `KeyError` for an unknown id."""
         self._check(identifier)
         return self._descendants.get(identifier, frozenset())
 
     def lineage(self, identifier: str) -> frozenset[str]:
-        """A term and its ancestors, without the root, which every pair of terms shares."""
+        """Ids of a term and its ancestors, without the root, which all terms share; `KeyError` for an unknown id."""
         return frozenset(self._steps_up(identifier)) - {ROOT}
 
     def path(self, identifier: str) -> tuple[str, ...]:
-        """Ids from the widest kind below the root to the term itself; of several parents, the most specific.
+        """Ids from the most general ancestor below the root to the term itself; of several parents, the most specific.
 
         Empty for the root; `KeyError` for an unknown id.
         """
@@ -149,20 +149,20 @@ class CellOntology:
         KeyError
             An id is unknown.
         ValueError
-            The terms have no common ancestor; in the Cell Ontology, all have `cell`.
+            The terms have no common ancestor; in the Cell Ontology, all share `cell`.
         """
         first, second = self._steps_up(one), self._steps_up(other)
         common = first.keys() & second.keys()
         if not common:
             raise ValueError(
                 f"Expected terms with a common ancestor; {self.terms[one].name!r} and {self.terms[other].name!r} have "
-                "none. Add a term that both are kinds of to the ontology."
+                "none. Add a common ancestor to the ontology."
             )
         return min(first[term] + second[term] for term in common)
 
     @cached_property
     def _steps(self) -> dict[str, dict[str, int]]:
-        """Filled on request: by id, the steps to the term itself and each of its ancestors."""
+        """Filled on demand: for each id, the number of steps to the term itself and to each of its ancestors."""
         return {}
 
     def _steps_up(self, identifier: str) -> dict[str, int]:
@@ -189,7 +189,7 @@ class CellOntology:
         if identifier not in self.terms:
             raise KeyError(
                 f"Expected the id of a term of the Cell Ontology {self.version}; found {identifier!r}."
-                f"{did_you_mean(identifier, self.terms)} Ids of names are found by `map_labels`."
+                f"{did_you_mean(identifier, self.terms)} Use `map_labels` to find the id of a name."
             )
 
 
@@ -229,6 +229,6 @@ def cell_ontology() -> CellOntology:
 
 
 def _nearest(ancestors: Mapping[str, int]) -> tuple[str, ...]:
-    """The parents; the package lists all ancestors with their distance, for a few terms without the direct ones."""
+    """The nearest ancestors, as parents: for a few terms, the ancestors that the package lists lack the direct ones."""
     nearest = min(ancestors.values(), default=0)
     return tuple(sorted(key for key, steps in ancestors.items() if steps == nearest))

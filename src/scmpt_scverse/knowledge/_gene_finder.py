@@ -1,4 +1,4 @@
-"""Names of genes and proteins in a text, with where they stand."""
+"""Names of genes and proteins in a text, with their positions."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from scmpt_scverse.knowledge._protein_names import ABBREVIATIONS, WORDS, protein_genes, protein_words
 
-#: Greek letters, superscripts and dashes as texts on markers use them, to one character each.
+#: Greek letters, superscripts and dashes in texts about markers, each replaced by one plain character.
 _PLAIN = str.maketrans("αβγδεκλμµΑΒΓΔ⁺⁻−–‐‑", "abgdeklmmABGD+-----")
 #: Letters and digits with hyphens, points or slashes in between, but not at the end: `HLA-DRA`, `NKX2.1`, `OCT3/4`.
 #: Names have four parts at most (`ROR-gamma-t`); longer runs are lists, such as `CD3-CD19-CD56-`.
 _RUN = re.compile(r"[A-Za-z0-9]+(?:[-./][A-Za-z0-9]+){0,3}")
 _JOINT = re.compile(r"[-./]")
 _PIECE_END = re.compile(r"(?<=[A-Za-z0-9])(?=[-./]|$)")
-#: A level of expression without a blank before it: `CD62Llo`.
+#: An expression level without a space before it: `CD62Llo`.
 _GLUED_LEVEL = re.compile(r"(?<=[A-Za-z0-9])(?:positive|negative|bright|high|low|dim|neg|pos|int|hi|lo)$")
-#: The rest of a list of relatives: `S100A8/A9`, `CD3D/E/G`.
+#: The rest of an abbreviated list of related genes: `S100A8/A9`, `CD3D/E/G`.
 _RELATIVE = re.compile(r"/([A-Za-z0-9]{1,3})(?![A-Za-z0-9])")
-#: Words that only a sentence in capitals has in capitals.
+#: Words that are in capitals only where the whole sentence is.
 _SHOUTED = re.compile(r"\b(?:THE|OF|AND|OR|THAT|WITH|CELLS?|ARE|WHICH|FROM|EXPRESS\w*)\b")
 
 
@@ -28,13 +28,13 @@ class Mention:
     Attributes
     ----------
     symbols
-        Genes that it stands for, as spelled among those to be found; none for a protein of other genes.
+        Genes that it stands for, spelled as in the genes searched for; empty for a protein of other genes.
     start, end
-        Where it stands, in characters.
+        Start and end in the sentence, in characters.
     level
-        What follows it without a blank, such as `"lo"`.
+        Expression level that follows it without a space, such as `"lo"`.
     needs_context
-        Whether it counts only where the sentence speaks of expression: it has another meaning.
+        Whether it also has another meaning, so that it counts only where the sentence is about expression.
     """
 
     symbols: tuple[str, ...]
@@ -66,7 +66,7 @@ class GeneFinder:
         return iter(self._exact)
 
     def symbols(self, name: str) -> tuple[str, ...]:
-        """The genes of a symbol or a protein in any spelling."""
+        """The genes that the name of a gene or protein, in any spelling, stands for."""
         if name in self._exact:
             return (name,)
         form = _form(plain(name))
@@ -76,7 +76,7 @@ class GeneFinder:
         return tuple(symbol for symbol in genes if symbol is not None)
 
     def mentions(self, text: str) -> Iterator[Mention]:
-        """Names in a sentence, which :func:`plain` has simplified, from left to right."""
+        """Mentions in a sentence that :func:`plain` has simplified, from left to right."""
         is_shouted = bool(_SHOUTED.search(text))
         first = len(text) - len(text.lstrip())
         position = 0
@@ -97,7 +97,7 @@ class GeneFinder:
                 yield mention
 
     def _mention_at(self, text: str, run: re.Match[str], first: int, is_shouted: bool) -> Mention | None:
-        """The longest name that begins where a run begins."""
+        """The longest name at the start of a run."""
         following = _RUN.match(text, run.end() + 1) if text[run.end() : run.end() + 1] == " " else None
         if following is not None and _form(run[0] + following[0]) in protein_genes():
             return self._protein(run[0] + following[0], run.start(), following.end())
@@ -149,7 +149,7 @@ def plain(text: str) -> str:
 
 
 def _form(name: str) -> str:
-    """The spelling under which variants of a name meet: `HLADRA` for `HLA-DRA`."""
+    """The normal form that variants of a name share: `HLADRA` for `HLA-DRA`."""
     return re.sub(r"[-./ ]", "", name).upper()
 
 

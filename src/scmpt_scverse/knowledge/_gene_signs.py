@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from scmpt_scverse.knowledge._gene_finder import Mention
 
-#: What a sentence says of the genes that follow.
+#: Cues for what a sentence says about the genes that follow.
 _CUE = re.compile(
     r"""
     (?P<both>\bnot\s+only\b)
@@ -25,7 +25,7 @@ _CUE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-#: How many words may stand between a negation and the first gene that it denies.
+#: Maximum number of words between a negation, or a low level, and the first gene that it applies to.
 _MAX_WORDS = {"no": 6, "not": 2, "low": 3}
 _AFTER_YES = re.compile(
     r"\s?\(?\++\)?|[-\s]?(?:positiv\w*|pos|high|hi|bright|intermediate|int)\b"
@@ -38,7 +38,7 @@ _AFTER_NO = re.compile(
     re.IGNORECASE,
 )
 _AFTER_LOW = re.compile(r"[-\s]?(?:low|lo|dim|weak)\b", re.IGNORECASE)
-#: What follows a name where another protein is meant, or none.
+#: Words after a name that show that another protein, or none, is meant.
 _AFTER_OTHER = re.compile(
     r"[-\s]+(?:receptor|ligand|inhibitor|antagonist|agonist|antibod|signal|pathway|stimulat|treat|respon|resist|sensitiv"
     r"|depend|induc|like\b|family|associated|binding)",
@@ -52,7 +52,7 @@ _GLUE = re.compile(r"(?:\s*(?:[,/&+]|\b(?:and|or|nor)\b)\s*)+")
 
 
 def signs_of(mentions: Sequence[Mention], text: str) -> list[int]:
-    """What a sentence says of the genes that it names.
+    """What a sentence says about the genes that it names.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _speaks_of_expression(mention: Mention, text: str, from_here: int) -> bool:
 
 
 def _signs_after(mentions: Sequence[Mention], text: str) -> list[int | None]:
-    """What is written behind each name, or behind the list that it belongs to; `None` where nothing is."""
+    """The sign written after each name, or after the list that it belongs to; `None` where there is none."""
     signs: list[int | None] = []
     following: Mention | None = None
     is_denied_list = False  # `CD4 and CD8 are absent`
@@ -109,7 +109,7 @@ def _signs_after(mentions: Sequence[Mention], text: str) -> list[int | None]:
 
 
 def _signs_before(mentions: Sequence[Mention], text: str) -> list[int]:
-    """What the last cue before each name says of it; without one, that it is expressed."""
+    """The sign given by the last cue before each name; 1 (expressed) where there is no cue."""
     cues = list(_CUE.finditer(text))
     signs: list[int] = []
     n_before, reaches = 0, False

@@ -11,11 +11,11 @@ from scmpt_scverse.knowledge._protein_names import WORDS
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
 #: Words that are spelled like a gene: capitals with digits or more capitals, perhaps with a hyphen.
 _LIKE_A_GENE = re.compile(r"(?<![A-Za-z0-9./-])[A-Z][A-Za-z]?[A-Z0-9]+[A-Za-z0-9]*(?:-[A-Z0-9]+)?(?![A-Za-z0-9])")
-#: Of these, what is no gene: molecules, cells, places, Roman numbers.
+#: Those of them that are not genes: molecules, cells, places, Roman numerals.
 _NO_GENE = re.compile(
     r"[IVX]+|M[012][a-d]?|T[hH]\d+|[RD]NA|mRNA|MHC-?I*|HLA|TCR|BCR|ATP|GABA|NKT?|ILC\d?|MAIT|p?DCs?|cDC\d|PBMCs?|CNS|GI|UMIS?"
 )
-#: Words that say nothing of a cell beside the genes that are named.
+#: Words that say nothing about a cell apart from the genes that are named.
 _EMPTY_WORD = re.compile(
     r"(?:co-?)?express\w*|positiv\w*|negativ\w*|markers?|genes?|proteins?|transcripts?|cells?|types?|populations?|"
     r"lack\w*|absen\w+|without|high(?:ly)?|low|hi|lo|dim|bright|levels?|strong(?:ly)?|weak(?:ly)?|"
@@ -43,10 +43,11 @@ def genes_in_text(text: str, genes: Iterable[str]) -> list[str]:
 
     Notes
     -----
-    A symbol with a digit is found in any case; one without, only in capitals or as `EpCAM`, since CAT, REST and SET
-    are words. Symbols that are also abbreviations of cells or places (APC, CA1) count where the text speaks of
+    A symbol with a digit is found in upper and lower case; one without a digit, only if it is capitalised like a
+    symbol (`EPCAM`, `EpCAM`); and one that is also an English word (CAT, REST, SET), only if all its letters are
+    capitals. Symbols that are also abbreviations of cells or places (APC, CA1) count only where the text is about
     expression. Proteins stand for their genes: CD3 for CD3D, CD3E and CD3G, CD20 for MS4A1; isoforms such as CD45RA,
-    which counts of genes do not tell apart, for none. Names of hormones and the like count after `secretes`,
+    which gene counts cannot distinguish, stand for none. Names of hormones and the like count after `secretes`,
     `expresses` or a similar word.
 
     Examples
@@ -59,7 +60,7 @@ def genes_in_text(text: str, genes: Iterable[str]) -> list[str]:
 
 
 def says_only_genes(text: str, genes: Iterable[str]) -> bool:
-    """Whether a text names genes and says nothing else of a cell, as `"expresses CD3D and CD3E"` does."""
+    """Whether a text names genes and says nothing else about a cell, as `"expresses CD3D and CD3E"` does."""
     names, text = GeneFinder(genes), plain(text)
     mentions = [*names.mentions(text), *_unfamiliar(text, names)]
     rest = list(text)
@@ -72,20 +73,20 @@ def says_only_genes(text: str, genes: Iterable[str]) -> bool:
 
 
 def named_genes(text: str, names: GeneFinder) -> list[Mention]:
-    """Every name of a gene or protein in a text, whatever is said of it, from left to right.
+    """Every mention of a gene or protein in a text, whatever the text says about it, from left to right.
 
-    Words that are spelled like a gene and stand for none of those to be found have no symbols.
+    Words that are spelled like a gene but are none of the genes searched for have no symbols.
     """
     text = plain(text)
     return sorted([*names.mentions(text), *_unfamiliar(text, names)], key=lambda each: each.start)
 
 
 def unknown_genes(text: str, names: GeneFinder) -> list[str]:
-    """Names in a text of what a cell expresses or does not, which look like genes and are none of those to be found."""
+    """Names in a text that look like genes, expressed or not, but are none of the genes searched for."""
     unknown: list[str] = []
     for sentence in _SENTENCE_END.split(plain(text)):
         mentions = sorted([*names.mentions(sentence), *_unfamiliar(sentence, names)], key=lambda each: each.start)
-        # What a sentence denies is a gene even where nothing is expressed.
+        # A negated name counts as a gene even if the sentence is not about expression.
         denied = signs_of([replace(each, needs_context=False) for each in mentions], sentence)
         signs = [sign or min(no, 0) for sign, no in zip(signs_of(mentions, sentence), denied, strict=True)]
         unknown += [
@@ -97,7 +98,7 @@ def unknown_genes(text: str, names: GeneFinder) -> list[str]:
 
 
 def _unfamiliar(text: str, names: GeneFinder) -> list[Mention]:
-    """Words that are spelled like a gene, and stand for none of those to be found."""
+    """Words that are spelled like a gene but are none of the genes searched for."""
     known = {place for each in names.mentions(text) for place in range(each.start, each.end)}
     return [
         Mention((), found.start(), found.end(), needs_context=True)
@@ -110,7 +111,7 @@ def _unfamiliar(text: str, names: GeneFinder) -> list[Mention]:
 
 
 def signed_genes(text: str, names: GeneFinder) -> dict[str, int]:
-    """Symbols that a text names: 1 for expressed, -1 for not expressed; others are left out."""
+    """Symbols that a text names: 1 for expressed, -1 for not expressed; others are left out. First mentions decide."""
     found: dict[str, int] = {}
     for sentence in _SENTENCE_END.split(plain(text)):
         mentions = list(names.mentions(sentence))

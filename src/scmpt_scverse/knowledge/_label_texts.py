@@ -6,7 +6,7 @@ from scmpt_scverse.knowledge._cell_ontology import CellOntology, Term, cell_onto
 from scmpt_scverse.knowledge._mapping import term_of
 from scmpt_scverse.knowledge._own_words import own_words
 
-#: How many synonyms a wording lists.
+#: Maximum number of synonyms in a wording.
 _MAX_SYNONYMS = 8
 
 
@@ -18,16 +18,16 @@ def label_texts(
     Parameters
     ----------
     labels
-        Names of cell types or ids of the Cell Ontology; or a mapping of names to a description in your own words or to
-        a list of marker genes.
+        Names of cell types or Cell Ontology ids; or a mapping from each of these to a description in your own words or
+        to a list of marker genes.
     ontology
         As in :func:`map_labels`.
 
     Returns
     -------
     Label, as given, to at least one wording, in this order and without repeats: the name; the name and its definition
-    (your own words or markers, if you gave them); the name and its synonyms; the name and what it is a kind of. For a
-    label that is no term of the Cell Ontology, only those that the label itself gives.
+    (your own words or markers, if you gave them); the name and its synonyms; the name and its ancestors. A label that
+    is not a term of the Cell Ontology has only its name and your own words or markers.
 
     Raises
     ------

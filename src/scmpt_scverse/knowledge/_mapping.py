@@ -31,14 +31,14 @@ def map_labels(
     Parameters
     ----------
     labels
-        Labels of any spelling; each is looked up once, missing values are skipped.
+        Labels in any spelling; each distinct label is looked up once, and missing values are skipped.
     tissue
-        Where the cells are from, such as `"pancreas"`: `alpha` is then the pancreatic alpha cell, not the ganglion cell
+        Tissue of the cells, such as `"pancreas"`: `alpha` is then the pancreatic alpha cell, not the ganglion cell
         of the retina, and `acinar cell` the pancreatic one.
     overrides
-        Label to the id, such as `"CL:0000236"`, or the name of its term; used instead of the lookup.
+        Label to the id (such as `"CL:0000236"`) or the name of its term; used instead of the lookup.
     ontology
-        The ontology to search; `None` takes :func:`cell_ontology`, which needs the extra `ontology`.
+        The ontology to search; `None` uses :func:`cell_ontology`, which needs the extra `ontology`.
 
     Returns
     -------
@@ -47,17 +47,18 @@ def map_labels(
     `ontology_id`, `ontology_term`
         Id and name of the term, missing where there is none.
     `match`
-        How it was found: `"override"`, `"exact"` (the name of a term), `"synonym"`, `"normalised"` (a name or synonym
-        up to case, plural, word order, `+` for positive, Greek letters, common abbreviations, the same in parentheses
-        once more, the word `cell`, or what is implied for CD4 and CD8 T cells), `"tissue"` (a more specific term of
-        the tissue) or `"none"`.
+        How it was found: `"override"`, `"exact"` (the name or id of a term), `"synonym"`, `"normalised"` (a name or
+        synonym up to case, plural, word order, `+` for positive, Greek letters, common abbreviations, repetitions in
+        parentheses, the word `cell`, and words implied for CD4 and CD8 T cells), `"tissue"` (a term of the tissue,
+        where the label alone is not the name of a term, or of a more general one) or `"none"`.
     `suggestions`
-        For labels that were not found, the names of the nearest terms; for ambiguous labels, of all matching terms.
+        For labels that were not found, the names of the nearest terms; for ambiguous labels, those of all matching
+        terms. Separated by `"; "`; empty for labels that were found.
 
     Raises
     ------
     ValueError
-        An override is for a label that does not occur, or names no term.
+        An override is for a label that does not occur, or is not the id or name of a term.
     ImportError
         `cellxgene-ontology-guide` is not installed.
 
@@ -106,7 +107,8 @@ def ids_of(labels: Iterable[object], report: pd.DataFrame) -> list[str]:
         nearest = "; ".join(f"{label!r} may be {hint}" for label, hint in hints.items() if hint)
         raise ValueError(
             f"Expected a term of the Cell Ontology for every label; found none for {list_some(missing)}. Pass "
-            f"`overrides=` with the ids or names of their terms.{f' Nearest: {nearest}.' if nearest else ''}"
+            "`overrides=` to `map_labels`, with the ids or names of their terms."
+            f"{f' Nearest: {nearest}.' if nearest else ''}"
         )
     return [ids[text] for text in texts]
 
@@ -118,7 +120,7 @@ def term_of(text: str, ontology: CellOntology, tissue: str | None = None) -> str
 
 
 def written_id(text: str) -> str | None:
-    """The id of the Cell Ontology that a text is, in any spelling, whether or not there is such a term: `CL:0000084`.
+    """The Cell Ontology id that a text spells, whether or not such a term exists: `CL:0000084`.
 
     `cl:0000084`, `CL_0000084` and `http://purl.obolibrary.org/obo/CL_0000084` are spellings of it.
     """
@@ -149,9 +151,9 @@ def _look_up_anywhere(text: str, ontology: CellOntology) -> tuple[set[str], str]
 
 
 def _by_form(text: str, ontology: CellOntology, ids: Mapping[str, set[str]]) -> set[str]:
-    """Ids of the same normal form, or with the word `cell` more or less.
+    """Ids with the same normal form, with or without the word `cell`.
 
-    Where that fails, parentheses are left out that say the same once more: `Regulatory T (Treg) cell`.
+    If there are none, parentheses that repeat the rest are dropped: `Regulatory T (Treg) cell`.
     """
     for variant in dict.fromkeys([text, _without_repetition(text)]):
         words = normal_form(variant).split()

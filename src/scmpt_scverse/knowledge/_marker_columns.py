@@ -1,4 +1,4 @@
-"""Which column of a table of marker genes holds what: the forms in which such tables are published."""
+"""Recognise the columns of marker gene tables in the forms in which such tables are published."""
 
 import re
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from scmpt_scverse._checks import check_choice, check_key, list_some
 
 #: Columns of the tidy form, in order.
 MARKER_COLUMNS = ("type", "gene", "weight", "source", "organism", "tissue")
-#: Names of columns, most telling first, in lower case and without anything but letters and digits. They are those of
-#: PanglaoDB, CellMarker 1 and 2, ScType, CellTypist's encyclopedia, Azimuth, decoupler, scanpy and Seurat.
+#: Recognised column names, most specific first, reduced to lower-case letters and digits. They are those of PanglaoDB,
+#: CellMarker 1 and 2, ScType, CellTypist's encyclopedia, Azimuth, decoupler, scanpy and Seurat.
 _NAMES = {
     "type": (
         "type",
@@ -45,9 +45,16 @@ _NAMES = {
 
 
 def find_columns(table: pd.DataFrame, given: Mapping[str, str] | None) -> dict[str, list[str]]:
-    """Column of the table for each column of the tidy form that it has; several for tissues, coarse to fine.
+    """For each column of the tidy form, the column of the table that holds it; several for tissues, coarse to fine.
 
-    `"negative"` is the column of genes that a type does not express, `"term"` that of ids of the Cell Ontology.
+    `"negative"` is the column of genes that a type does not express, `"term"` that of Cell Ontology ids.
+
+    Raises
+    ------
+    KeyError
+        `given` names a column that the table does not have.
+    ValueError
+        `given` is for an unknown column of the tidy form, or there is no column of types or of genes.
     """
     given = given or {}
     for name, column in given.items():

@@ -17,16 +17,16 @@ _WEIGHTED_GENE = re.compile(r"([^,]+),\s*([-+]?[\d.]+(?:e[-+]?\d+)?)", re.IGNORE
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """The table in a file, as it is written there.
+    """The table in a file, unchanged.
 
     Raises
     ------
     ValueError
-        The ending is unknown, or the file holds no table.
+        The extension is unknown, or the file holds no table.
     FileNotFoundError
         The file does not exist.
     ImportError
-        A spreadsheet, and openpyxl is not installed.
+        The file is a spreadsheet, and openpyxl is not installed.
     """
     if not path.is_file():
         raise FileNotFoundError(f"No table of markers at {path}. Pass a file, a DataFrame, or a mapping.")
@@ -38,7 +38,7 @@ def read_table(path: Path) -> pd.DataFrame:
     if ending != ".gmt" and ending not in _DELIMITED:
         raise ValueError(
             f"Expected a table of markers in one of the formats {list_some([*_DELIMITED, '.gmt', _SPREADSHEET])}, "
-            f"text also with .gz; found {path.name!r}. Rename or convert it, or pass a DataFrame."
+            f"text formats also compressed (.gz); found {path.name!r}. Rename or convert it, or pass a DataFrame."
         )
     content = gzip.decompress(path.read_bytes()) if is_compressed else path.read_bytes()
     text = _decoded(content)
@@ -51,17 +51,17 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")  # with or without a byte order mark
     except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")  # as Excel writes in the West
+        return content.decode("cp1252", errors="replace")  # what Excel writes in Western locales
 
 
 def _delimited(text: str) -> pd.DataFrame:
-    """A table with a header; the separator is the one that the header has most of."""
+    """A table with a header; the separator is the one that occurs most often in the header."""
     header = text.lstrip().split("\n", 1)[0]
     return pd.read_csv(StringIO(text), sep=max(_SEPARATORS, key=header.count), dtype=object, skipinitialspace=True)
 
 
 def _gene_sets(text: str) -> pd.DataFrame:
-    """Gene sets, one per line: name, description, genes, each of them possibly followed by a comma and a weight."""
+    """Gene sets, one per line: name, description, and genes, each possibly followed by a comma and a weight."""
     rows: list[tuple[str, str, str | None]] = []
     for line in filter(str.strip, text.split("\n")):
         name, *described = line.rstrip("\r").split("\t")

@@ -12,7 +12,7 @@ from scmpt_scverse._gene_spelling import is_date, looks_like_mouse
 from scmpt_scverse._labels import label_text
 from scmpt_scverse.knowledge._marker_columns import MARKER_COLUMNS
 
-#: What separates genes in one cell of a table; brackets group subunits in CellMarker.
+#: Separators of genes within one cell of a table; brackets group subunits in CellMarker.
 _BETWEEN_GENES = re.compile(r"///|[,;|\[\]]")
 #: Not genes: missing values as text.
 _NO_GENE = re.compile(r"|n/?a|N/?A|nan|NaN|none|None|null|NULL|-|\.")  # NAN is a gene
@@ -33,20 +33,25 @@ def tidy_rows(table: pd.DataFrame, found: dict[str, list[str]], source: str) -> 
     Parameters
     ----------
     table
-        As it was read.
+        The table as it was read.
     found
         Its columns, from :func:`~scmpt_scverse.knowledge._marker_columns.find_columns`.
     source
-        What rows are called if no column names their source.
+        `source` of the rows where the table names none.
 
     Returns
     -------
-    As :func:`read_markers`.
+    As in :func:`read_markers`.
 
     Raises
     ------
-    ValueError, UserWarning
-        As :func:`read_markers`.
+    ValueError
+        As in :func:`read_markers`.
+
+    Warns
+    -----
+    UserWarning
+        As in :func:`read_markers`.
     """
     weights = _weights(table[found["weight"][0]]) if "weight" in found else pd.Series(1.0, index=table.index)
     tissues = [_texts(table[column]) for column in found.get("tissue", [])]
@@ -75,7 +80,7 @@ def tidy_rows(table: pd.DataFrame, found: dict[str, list[str]], source: str) -> 
 
 
 def _per_value(column: pd.Series, function: Callable[[object], str]) -> pd.Series:
-    """A function of every value, called once per distinct one; `""` where the value is missing."""
+    """The function applied to every value, once per distinct one; `""` where the value is missing."""
     codes, values = pd.factorize(column.to_numpy(dtype=object))
     texts = np.array([*map(function, values), ""], dtype=object)
     return pd.Series(texts[codes], index=column.index, dtype=object)
@@ -86,7 +91,7 @@ def _texts(column: pd.Series) -> pd.Series:
 
 
 def _joined(coarse: pd.Series, fine: pd.Series) -> pd.Series:
-    """`Pancreas; Pancreatic islet`, and either where the other is the same or missing."""
+    """`Pancreas; Pancreatic islet`, or just one of them where both are the same or the other is missing."""
     return coarse.where((coarse == fine) | (fine == ""), (coarse + "; " + fine).str.removeprefix("; "))
 
 
@@ -114,7 +119,7 @@ def _organisms(table: pd.DataFrame, found: dict[str, list[str]]) -> pd.Series:
 
 def _organism(value: object) -> str:
     text = label_text(value).strip()
-    if _HUMAN.search(text):  # `Mm Hs`, too: the symbols are human
+    if _HUMAN.search(text):  # also `Mm Hs`: the symbols are human
         return "human"
     return "mouse" if _MOUSE.search(text) else "" if text.isdigit() else text
 
@@ -146,7 +151,7 @@ def _are(column: pd.Series, matches: Callable[[str], object]) -> pd.Series:
 
 
 def _with_genes(rows: pd.DataFrame, n_given: int) -> pd.DataFrame:
-    """The rows with a type and a gene; warns of types without any."""
+    """The rows with a type and a gene; warns of types without a gene and of genes that are dates."""
     has_gene = ~_are(rows["gene"], _NO_GENE.fullmatch)
     are_dates = _are(rows["gene"], is_date)
     kept = rows[(rows["type"] != "") & has_gene & ~are_dates].reset_index(drop=True)
@@ -159,7 +164,7 @@ def _with_genes(rows: pd.DataFrame, n_given: int) -> pd.DataFrame:
     left_out = [f"{list_some(without)} have no gene"] if without else []
     if are_dates.any():
         left_out.append(
-            f"{list_some(rows['gene'][are_dates].unique())} are dates, as spreadsheets make of some symbols"
+            f"{list_some(rows['gene'][are_dates].unique())} are dates, which spreadsheets make of some symbols"
         )
     if left_out:
         warn_user(f"Left out of the table of markers: {'; '.join(left_out)}.")

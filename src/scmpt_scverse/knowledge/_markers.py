@@ -26,41 +26,46 @@ def read_markers(
     markers
         A `.csv`, `.tsv`, `.txt` or `.gmt` file, also with `.gz`; an `.xlsx` file; a DataFrame; or a mapping of cell
         type to genes. Columns are recognised as in the exports of PanglaoDB, CellMarker, ScType, CellTypist's
-        encyclopedia, Azimuth, decoupler, scanpy and Seurat. Several genes in one cell are separated by commas,
+        encyclopedia, Azimuth, decoupler, scanpy and Seurat. A table cell may hold several genes, separated by commas,
         semicolons or bars.
     columns
-        Column of the tidy form to column of the table, for names that are not recognised. `"negative"` stands for
-        genes that a type does not express, `"term"` for ids of the Cell Ontology.
+        Column of the tidy form to column of the table, for columns that are not recognised. `"negative"` stands for
+        genes that a type does not express, `"term"` for Cell Ontology ids.
 
     Returns
     -------
     One row per mention of a gene, in the order of the table, with the columns
 
     `type`, `gene`
-        As written there, without surrounding blanks.
+        As written there, without surrounding whitespace.
     `weight`
-        1 if the table has none; negative for genes that the type does not express.
+        1 where the table has none; negative for genes that the type does not express.
     `source`
-        Name of the file, `"table"` or `"mapping"`, if the table has no such column.
+        Where the table has none: the name of the file without its extension, `"table"` or `"mapping"`.
     `organism`
-        `"human"` or `"mouse"`: whose gene symbols these are. Where the table does not say, the spelling decides
-        (`Cd3d` or `CD3D`). Rows of PanglaoDB for both have human symbols.
+        Whose gene symbols these are: `"human"`, `"mouse"`, or another organism as written in the table. Where the
+        table does not say, the spelling decides (`Cd3d` or `CD3D`). PanglaoDB rows for both have human symbols.
     `tissue`
         From coarse to fine, separated by `"; "`; missing where the table has none.
     `term`
-        Id of the Cell Ontology; only if the table has ids.
+        Cell Ontology id; only if the table has ids.
 
     Raises
     ------
     ValueError
-        A column is missing, a weight is no finite number, or no row has a type and a gene.
+        The format of the file or a key of `columns` is unknown, a column is missing, a weight is not a finite number,
+        or no row has a type and a gene.
+    KeyError
+        `columns` names a column that the table does not have.
     FileNotFoundError
         The file does not exist.
+    ImportError
+        The file is a spreadsheet, and openpyxl, from the extra `markers`, is not installed.
 
     Warns
     -----
     UserWarning
-        Types have no gene, or genes are dates, into which spreadsheets turn some symbols. They are left out.
+        Types without a gene, and genes that are dates, into which spreadsheets turn some symbols, are left out.
 
     Examples
     --------
@@ -76,9 +81,13 @@ def read_markers(
 
 
 def panglaodb() -> pd.DataFrame:
-    """The markers of PanglaoDB, fetched from OmniPath through decoupler, as :func:`read_markers` gives them.
+    """The markers of PanglaoDB, fetched from OmniPath through decoupler.
 
     PanglaoDB's own export, once downloaded, is read by :func:`read_markers` without a network.
+
+    Returns
+    -------
+    A table in the tidy form of :func:`read_markers`.
 
     Raises
     ------
@@ -95,7 +104,11 @@ def marker_sets(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]")
     Parameters
     ----------
     markers
-        As :func:`read_markers` takes them, or `"panglaodb"`. If there are human rows, only they are used.
+        As :func:`read_markers` takes them, or `"panglaodb"`. If there are human rows, only those are used.
+
+    Returns
+    -------
+    Cell type to its gene symbols, without genes of negative weight.
 
     Raises
     ------
@@ -110,7 +123,7 @@ def marker_sets(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]")
 
 
 def _table_of(markers: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]]") -> tuple[pd.DataFrame, str]:
-    """The table as given, and what its rows are called if it does not name their source."""
+    """The table as given, and the `source` of its rows where it names none."""
     if isinstance(markers, pd.DataFrame):
         return markers, "table"
     if isinstance(markers, Mapping):

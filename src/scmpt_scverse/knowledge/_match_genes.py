@@ -1,4 +1,4 @@
-"""Bring the genes of a table of markers to those of a data set."""
+"""Match the genes of a marker table to those of a data set."""
 
 from collections.abc import Iterable
 
@@ -10,24 +10,24 @@ from scmpt_scverse.knowledge._marker_rows import organism_by_spelling
 
 
 def match_genes(markers: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
-    """The rows of a table of markers whose genes a data set has, under the names that it uses.
+    """The rows of a marker table whose genes occur in a data set, under the names used there.
 
     Parameters
     ----------
     markers
-        From :func:`read_markers`. Match tables before they are merged: then `CD20` and `MS4A1` count together.
+        From :func:`read_markers`. Match tables before merging them, so that `CD20` and `MS4A1` count together.
     genes
         Gene symbols of one organism.
 
     Returns
     -------
-    As `markers`, with the symbols of `genes`. Names of proteins stand for their genes, `CD3` for CD3D, CD3E and CD3G
-    in a row each. Rows of another organism are left out: symbols that differ by case only need not be orthologs.
+    As `markers`, with the symbols of `genes`. Proteins stand for their genes: `CD3` becomes CD3D, CD3E and CD3G, in one
+    row each. Rows of another organism are left out: symbols that differ only in case need not be orthologs.
 
     Raises
     ------
     ValueError
-        No gene is left.
+        No marker is among `genes`.
     """
     names = GeneFinder(genes)
     organism = organism_by_spelling(pd.Series(list(names), dtype=object))

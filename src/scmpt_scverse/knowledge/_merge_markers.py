@@ -1,4 +1,4 @@
-"""Merge tables of marker genes: types that mean the same become one, and agreement becomes weight."""
+"""Merge marker gene tables: types with the same meaning become one, and weights count how many rows agree."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
@@ -19,7 +19,7 @@ from scmpt_scverse.knowledge._normal_form import normal_form
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
-#: Share of its rows from one tissue, from which a type is taken as one of that tissue.
+#: A type counts as one of a tissue if at least this share of its rows is from that tissue.
 _MIN_SHARE = 0.8
 
 
@@ -37,35 +37,37 @@ def merge_markers(
     tables
         Each as :func:`read_markers` takes or gives it.
     by
-        What makes two types one: their term of the Cell Ontology (`"term"`; by name where there is none), or their
-        names up to case, plural and word order (`"name"`).
+        Types that are merged: those with the same Cell Ontology term (`"term"`; by name where there is none), or with
+        the same normalised name, up to case, plural and word order (`"name"`).
     genes
-        Gene symbols of a data set. Rows of its organism get its spelling, and names of proteins become their genes:
-        `CD20` is MS4A1 then, `CD3` is CD3D, CD3E and CD3G. Other names stay as they are.
+        Gene symbols of a data set. Rows of its organism get its spelling, and proteins become their genes: `CD20`
+        becomes MS4A1, `CD3` becomes CD3D, CD3E and CD3G. Other names stay as they are.
     ontology
         As in :func:`map_labels`; used for `by="term"` only.
 
     Returns
     -------
-    One row per type, gene and organism; types in alphabetical order, genes by weight. Columns as in
+    One row per type, gene and organism; types in alphabetical order, genes by decreasing weight. Columns as in
     :func:`read_markers`, with
 
     `type`
         Name of the term, or the most frequent spelling.
     `weight`
-        `log1p` of the number of rows that name the pair. Rows with a negative weight count against it: where they
-        are more, the weight is negative, and where they are as many, the pair is left out.
+        `log1p(n)`, where `n` is the number of rows for the pair with a positive weight minus the number with a negative
+        one; `-log1p(-n)` if `n` is negative. Pairs with `n = 0` are left out.
     `source`, `tissue`
-        All of them, separated by `"; "`.
+        All that occur, separated by `"; "`.
     `term`
-        Id in the Cell Ontology, missing where there is none or with `by="name"`.
+        Cell Ontology id; missing where there is none, and with `by="name"`.
 
     Raises
     ------
     ValueError
-        `tables` is empty, `by` unknown, or no table names any of `genes`; and as in :func:`read_markers`.
+        `tables` is empty, `by` is unknown, or no table names any of `genes`; and as in :func:`read_markers`.
+    FileNotFoundError
+        As in :func:`read_markers`.
     ImportError
-        As in :func:`cell_ontology`.
+        As in :func:`read_markers` and :func:`cell_ontology`.
     """
     check_choice(by, ("term", "name"), "by")
     given = [tables] if isinstance(tables, pd.DataFrame | Mapping | str | PathLike) else list(tables)
@@ -83,7 +85,7 @@ def merge_markers(
     merged["weight"] = np.sign(agreement) * np.log1p(np.abs(agreement))
     for column in ("source", "tissue"):
         values = _all_values(rows, column).reindex(merged["group"])
-        # A column of objects, and not an array, which pandas 3 reads as texts: those hold NaN in place of None.
+        # An object column rather than an array, from which pandas 3 would infer text and turn None into NaN.
         merged[column] = values.astype(object).where(values.notna(), None).set_axis(merged.index)
     merged = merged[merged["weight"] != 0]
     merged = merged.sort_values(["type", "organism", "weight", "gene"], ascending=[True, True, False, True])
@@ -107,7 +109,7 @@ def _as_symbols(rows: pd.DataFrame, genes: Iterable[str]) -> pd.DataFrame:
 
 
 def _types_by_name(rows: pd.DataFrame) -> pd.DataFrame:
-    """For every spelling of a type: what it is merged by, its name, and no term."""
+    """For every spelling of a type: the key by which it is merged, its name, and an empty term."""
     spellings = rows["type"].value_counts(sort=False).rename("n").to_frame()
     spellings["key"] = [normal_form(text) or text for text in spellings.index]
     spellings = spellings.reset_index(names="type").sort_values(["n", "type"], ascending=[False, True])
@@ -116,7 +118,7 @@ def _types_by_name(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _types(rows: pd.DataFrame, ontology: CellOntology) -> pd.DataFrame:
-    """As `_types_by_name`, but merged by term: the one that the table gives most often, else the one of that name."""
+    """As `_types_by_name`, but merged by term: the one that the rows give most often, else the one found by name."""
     types = _types_by_name(rows)
     tissues = types["key"].map(_main_tissues(rows["tissue"], rows["type"].map(types["key"])))
     terms = pd.Series(
@@ -135,7 +137,7 @@ def _types(rows: pd.DataFrame, ontology: CellOntology) -> pd.DataFrame:
 
 
 def _main_tissues(tissues: pd.Series, keys: pd.Series) -> pd.Series:
-    """The tissue of types that are found in hardly any other: there, `Alpha cells` are those of the pancreas."""
+    """The tissue of each type that is found in hardly any other, such as the pancreas for `Alpha cells`."""
     named = tissues.dropna().str.split(";").str[0]
     shares = named.groupby(keys.reindex(named.index)).value_counts(normalize=True)
     main = shares[shares >= _MIN_SHARE].reset_index(level=-1)
@@ -143,7 +145,7 @@ def _main_tissues(tissues: pd.Series, keys: pd.Series) -> pd.Series:
 
 
 def _all_values(rows: pd.DataFrame, column: str) -> pd.Series:
-    """By group, the distinct values of a column; missing where there is none."""
+    """For each group, the distinct values of a column, joined by `; `; groups without any are left out."""
     values = rows.loc[rows[column].notna(), ["group", column]].drop_duplicates()
     is_repeated = values["group"].duplicated(keep=False)
     several = (

@@ -1,4 +1,4 @@
-"""The spelling under which variants of the name of a cell type meet."""
+"""The normal form that spelling variants of a cell type's name share."""
 
 import re
 import unicodedata
@@ -27,14 +27,14 @@ _SPELLED = str.maketrans(
     {letter: f" {name} " for letter, name in zip("αβγδε", ("alpha", "beta", "gamma", "delta", "epsilon"), strict=True)}
     | dict.fromkeys("−–‐‑", "-")
 )
-#: Words that the ontology uses in names of CD4 and CD8 T cells, and labels usually omit.
+#: Words that the ontology uses in names of CD4 and CD8 T cells, but labels usually omit.
 _IMPLIED_OF_T_CELLS = frozenset({"alpha", "beta", "thymus", "derived"})
 #: A word, with the level of a marker that follows it: `cd14-positive` is one word.
 _WORD = re.compile(r"([^\W_]+)(?:[\s-]+(positive|negative|low|high|dim|bright|intermediate)\b)?")
 
 
 def normal_form(name: str) -> str:
-    """The spelling under which variants of one name meet.
+    """The normal form that spelling variants of a name share.
 
     Lower case, singular, abbreviations and Greek letters written out, no accents, words in alphabetical order,
     punctuation dropped. A marker and its level are one word (`CD14+` is `cd14-positive`), so that `CD14+ CD16-` and
@@ -58,7 +58,7 @@ def normal_form(name: str) -> str:
 
 
 def distinctive_words(form: str) -> frozenset[str]:
-    """The words of a normal form by which names are compared: without `cell`, a marker apart from its level."""
+    """The words of a normal form by which names are compared: without `cell`, markers separated from their levels."""
     return frozenset(form.replace("-", " ").split()) - {"cell"}
 
 

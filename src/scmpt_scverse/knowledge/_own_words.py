@@ -1,4 +1,4 @@
-"""What users say of a cell type in their own words, and the markers that these words name."""
+"""Descriptions of cell types in the users' own words, and the markers that they name."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from scmpt_scverse.knowledge._markers import read_markers
 
 
 def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str]) -> pd.DataFrame:
-    """The markers that users give with their labels, as a table.
+    """The markers that users give for their labels, as a table.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
     Raises
     ------
     ValueError
-        There is no label, or one is missing or blank.
+        There is no label, or a label is missing or blank.
 
     Warns
     -----
@@ -70,7 +70,7 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
 
 
 def own_words(labels: Iterable[object] | Mapping[str, str | Sequence[str]]) -> dict[str, str | list[str]]:
-    """Label as text to what the user says of it: a description, a list of genes, or `""`."""
+    """Label as text to what the user gives for it: a description, a list of genes, or `""`."""
     given: Iterable[tuple[object, str | Sequence[str] | None]]
     if isinstance(labels, Mapping):
         given = labels.items()

@@ -1,4 +1,4 @@
-"""Programmes of genes that cells of many types switch on: states beyond the type."""
+"""Gene programmes that cells of many types switch on: cell states rather than cell types."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,16 +20,16 @@ def programmes() -> pd.DataFrame:
     Returns
     -------
     One row per gene, `type` being the programme: the two phases of the cell cycle, interferon response, heat shock,
-    immediate-early response, hypoxia, unfolded protein response and NF-kB activation. `source` says where the genes are
-    from, and under which terms.
+    immediate-early response, hypoxia, unfolded protein response and NF-kB activation. `source` says where the genes
+    come from, and the terms of their use.
 
     Notes
     -----
-    Cell cycle :cite:p:`tirosh2016dissecting`; heat shock and immediate-early response, which dissociation of tissue
-    causes, too :cite:p:`vandenbrink2017single`; the others are selected genes of MSigDB's Hallmark collection
-    :cite:p:`liberzon2015molecular`, CC BY 4.0. All but the cell cycle are short selections made by hand, which were not
-    compared with the published lists: pass those as `programmes=` where it matters. Genes that mark types of cells were
-    left out where we knew of it.
+    Cell cycle :cite:p:`tirosh2016dissecting`; heat shock and immediate-early response, which tissue dissociation also
+    induces :cite:p:`vandenbrink2017single`; the others are selected genes of MSigDB's Hallmark collection
+    :cite:p:`liberzon2015molecular`, CC BY 4.0. All but the cell cycle are short selections made by hand and were not
+    compared with the published lists; pass those as `programmes=` where it matters. Known marker genes of cell types
+    were left out.
 
     Examples
     --------
@@ -44,12 +44,12 @@ def programmes() -> pd.DataFrame:
 def merged_programmes(
     given: "StrPath | pd.DataFrame | Mapping[str, Sequence[str]] | None",
 ) -> tuple[pd.DataFrame, frozenset[str]]:
-    """The bundled programmes and those of a user, and the names of the latter.
+    """The bundled programmes together with those of a user, and the names of the user's programmes.
 
     Parameters
     ----------
     given
-        As :func:`read_markers` takes it; a programme of the name of a bundled one replaces it. `None` adds nothing.
+        As :func:`read_markers` takes it; a programme with the name of a bundled one replaces it. `None` adds nothing.
     """
     bundled = programmes()
     if given is None:

@@ -1,9 +1,9 @@
-"""Names of proteins in texts that differ from the symbols of their genes, and words that are spelled as symbols are."""
+"""Protein names that differ from the symbols of their genes, and words that are spelled like gene symbols."""
 
 from functools import cache
 
-#: Clusters of differentiation whose gene has another symbol. Those that stand for an isoform (CD45RA) or a sugar have
-#: none: their expression is not seen in counts of genes.
+#: Clusters of differentiation whose gene has another symbol. Isoforms (CD45RA) and most carbohydrates are left out,
+#: since gene counts do not show them; CD15 and CD57 stand for the enzymes that make them.
 _CLUSTERS_OF_DIFFERENTIATION = """
 CD3=CD3D,CD3E,CD3G CD8=CD8A,CD8B CD10=MME CD11A=ITGAL CD11B=ITGAM CD11C=ITGAX CD11D=ITGAD CD13=ANPEP CD15=FUT4
 CD16=FCGR3A,FCGR3B CD16A=FCGR3A CD16B=FCGR3B CD18=ITGB2 CD20=MS4A1 CD21=CR2 CD23=FCER2 CD25=IL2RA CD26=DPP4 CD29=ITGB1
@@ -49,7 +49,7 @@ TCR-ALPHA-BETA=TRAC,TRBC1,TRBC2 TCR-GD=TRGC1,TRGC2,TRDC TCR-GAMMA-DELTA=TRGC1,TR
 TIM-3=HAVCR2 TNF-A=TNF
 TNF-ALPHA=TNF TSH=TSHB TTF1=NKX2-1 VEGF=VEGFA VGLUT1=SLC17A7 VGLUT2=SLC17A6 VGLUT3=SLC17A8 VWF=VWF ZO-1=TJP1
 """
-#: Proteins with names of ordinary words: markers where a cell is said to make or carry them.
+#: Proteins whose names are ordinary words: they count where the text says that a cell makes or carries them.
 _WORDS_FOR_PROTEINS = """
 ALBUMIN=ALB AMYLASE=AMY2A CALBINDIN=CALB1 CALRETININ=CALB2 CHYMOTRYPSIN=CTRB1 COLLAGEN-I=COL1A1,COL1A2 DESMIN=DES
 ELASTIN=ELN FIBRONECTIN=FN1 GASTRIN=GAST GHRELIN=GHRL GLUCAGON=GCG INSULIN=INS KERATIN-5=KRT5 KERATIN-14=KRT14
@@ -57,7 +57,7 @@ KERATIN-18=KRT18 KERATIN-19=KRT19 LYSOZYME=LYZ NESTIN=NES OXYTOCIN=OXT PANCREATI
 PERFORIN=PRF1 PERIOSTIN=POSTN PROLACTIN=PRL SECRETIN=SCT SOMATOSTATIN=SST SYNAPTOPHYSIN=SYP TRYPTASE=TPSAB1,TPSB2
 TYROSINASE=TYR UROMODULIN=UMOD VASOPRESSIN=AVP VILLIN=VIL1 VIMENTIN=VIM GRANULYSIN=GNLY
 """
-#: Symbols without digits that are words of English too: they count in capitals only.
+#: Symbols without digits that are also English words: they count only in capitals.
 _WORDS = """
 ache app arc aim bad bag bat bean bid cad camp cap caps car cars cast cat chat clock coil comp cope cord dad des dock
 end era fan far fas fast fat fate flag gal gap gas gate gem great has hot how ice ids impact itch jun kin kit lamp
@@ -65,7 +65,7 @@ large lat lox mag mal man mars marco mass max men met mice mill mix musk mut mut
 pan per pigs pink pip plat pole pop post prep proc prune ran rap ren rel rest ret rock rod run sacs sag set sharp she
 ship sit son spot star step strap sync tag tank tap tars tert tie tip toll top trap trio tub type was wars wee wish
 """
-#: Symbols that texts use for a kind of cell, a place or a thing: they count where the text speaks of expression.
+#: Symbols that texts also use for a cell type, a place or a thing: they count only where the text is about expression.
 _ABBREVIATIONS = """
 APC AR BCR CA1 CA2 CA3 CA4 CP CS DDC EBP ER FES GALT GC GH GPI HP HR IDS LH MB MIP MSC MSN NTS PC PDC RPE SI SLA SMA
 TEC TF TG TH
@@ -76,13 +76,13 @@ ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 
 @cache
 def protein_genes() -> dict[str, tuple[str, ...]]:
-    """Name, in capitals without hyphens and blanks, to the symbols of its human genes."""
+    """Name, in capitals without hyphens and slashes, to the symbols of its human genes."""
     return _parsed(_CLUSTERS_OF_DIFFERENTIATION + _PROTEINS + _WORDS_FOR_PROTEINS)
 
 
 @cache
 def protein_words() -> frozenset[str]:
-    """Those of the names that are ordinary words."""
+    """The protein names that are ordinary words."""
     return frozenset(_parsed(_WORDS_FOR_PROTEINS))
 
 

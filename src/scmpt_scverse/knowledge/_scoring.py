@@ -31,7 +31,7 @@ def ontology_metrics(
     mapping
         From :func:`map_labels`; every label that occurs needs a term.
     unlabeled_category
-        The prediction that stands for no label.
+        The label in `y_pred` that stands for no prediction.
     ontology
         As in :func:`map_labels`.
 
@@ -40,7 +40,7 @@ def ontology_metrics(
     Series of floats:
 
     `hierarchical_precision`, `hierarchical_recall`, `hierarchical_f1`
-        With the lineages of all cells counted together.
+        Micro-averaged: lineages are summed over all cells.
     `exact`
         Share of cells whose prediction is the true term.
     `within_lineage`
@@ -51,10 +51,14 @@ def ontology_metrics(
     Raises
     ------
     TypeError
-        `y_true` or `y_pred` is no list or column of labels, or `mapping` no DataFrame.
+        `y_true` or `y_pred` is not a list or column of labels, or `mapping` is not a DataFrame.
+    KeyError
+        `mapping` has no column `ontology_id`.
     ValueError
-        Lengths differ, columns name other cells or in another order, there is no cell, or a label is missing or has no
-        term.
+        The lengths differ, the indices name different cells or order them differently, there is no cell, or a label is
+        missing or has no term.
+    ImportError
+        As in :func:`cell_ontology`.
 
     Notes
     -----
@@ -67,8 +71,8 @@ def ontology_metrics(
         hR = \frac{\sum_c |L(t_c) \cap L(p_c)|}{\sum_c |L(t_c)|}, \qquad
         hF_1 = \frac{2 \, hP \, hR}{hP + hR}
 
-    :cite:p:`kiritchenko2006learning`. A parent instead of the true term lowers only recall, a child only
-    precision, and a missing prediction only recall.
+    :cite:p:`kiritchenko2006learning`. Predicting a parent of the true term lowers only recall, predicting a
+    child only precision, and a missing prediction lowers only recall.
     """
     check_table(mapping, ("ontology_id",), "mapping", "`knowledge.map_labels`")
     truth, predicted = (labels.tolist() for labels in paired_labels(y_true, y_pred))

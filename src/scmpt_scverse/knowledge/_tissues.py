@@ -1,4 +1,4 @@
-"""Tissues: the cell types that tables of marker genes name for them, and what they are called in names of types."""
+"""Tissues: the cell types that marker tables list for them, and the words for them in names of cell types."""
 
 import pandas as pd
 
@@ -43,7 +43,7 @@ _ALSO = {
 
 
 def types_in_tissue(markers: pd.DataFrame, tissue: str, *, min_genes: int = 5) -> list[str]:
-    """Cell types for which a table of markers has genes from a tissue: candidates for cells of that tissue.
+    """Cell types for which a marker table has genes from a tissue: candidate types for cells of that tissue.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ def types_in_tissue(markers: pd.DataFrame, tissue: str, *, min_genes: int = 5) -
         Such as `"pancreas"`; case and plural do not matter. `"blood"` covers what tables list under the immune
         system, `"gut"` the GI tract, and so on.
     min_genes
-        Types with fewer genes from the tissue are left out, as mentions in passing.
+        Types with fewer genes from the tissue are left out as incidental.
 
     Returns
     -------
-    Types by the number of their genes from the tissue, most first.
+    Types in decreasing order of the number of their genes from the tissue.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def types_in_tissue(markers: pd.DataFrame, tissue: str, *, min_genes: int = 5) -
     types = [str(name) for name, n in n_genes.items() if n >= min_genes]
     if not types:
         raise ValueError(
-            f"Expected a cell type with at least {min_genes} genes from {tissue!r}; the most that one has is "
+            f"Expected a cell type with at least {min_genes} genes from {tissue!r}; the most that a type has is "
             f"{n_genes.max()}. Lower `min_genes`."
         )
     return types
@@ -91,16 +91,16 @@ def tissues_meant(tissue: str) -> set[str]:
 
 
 def tissues_named(names: str) -> list[str]:
-    """The tissues of an entry of a table, separated by semicolons, each once, in the form of :func:`tissue_form`.
+    """The tissues in a table entry, where semicolons separate them, each once, in the form of :func:`tissue_form`.
 
-    Words such as `undefined`, which tables have where no tissue is known, are none.
+    Words such as `undefined`, which tables use where the tissue is not known, do not count.
     """
     forms = dict.fromkeys(tissue_form(part) for part in names.split(";"))
     return [form for form in forms if form and not reads_missing(form.removesuffix("tissue"))]
 
 
 def tissue_form(tissue: str) -> str:
-    """The spelling under which variants of one tissue meet: `lung` for `Lungs`."""
+    """The normal form that variants of a tissue's name share: `lung` for `Lungs`."""
     return " ".join(
         word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith(("as", "is", "us")) else word
         for word in tissue.casefold().split()
@@ -108,6 +108,6 @@ def tissue_form(tissue: str) -> str:
 
 
 def tissue_words(tissue: str | None) -> tuple[str, ...]:
-    """What names of cell types call a tissue; its first name counts, of several separated by semicolons."""
+    """The words for a tissue in names of cell types; of several tissues separated by semicolons, the first counts."""
     named = tissues_named((tissue or "").split(";")[0])
     return (*_ADJECTIVES.get(named[0], ()), named[0]) if named else ()

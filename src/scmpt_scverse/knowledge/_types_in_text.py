@@ -5,13 +5,13 @@ import re
 from scmpt_scverse.knowledge._cell_ontology import ROOT, CellOntology
 from scmpt_scverse.knowledge._normal_form import normal_form
 
-#: Words of the longest names that are looked for: nearly all names of the ontology are shorter.
+#: Most words of a name that is looked for; nearly all names in the ontology have fewer.
 _MOST_WORDS = 9
 #: A word of a name: `CD4-positive,` with its comma, `alpha-beta`, `T`.
 _WORD = re.compile(r"[^\s()\[\].;:!?]+(?:\.\d+)?")
-#: Forms that are no type by themselves: names of so wide a kind that every sentence has them.
+#: Normal forms that do not count as types: too general, and found in every sentence.
 _NO_TYPE = frozenset({"cell", "eukaryotic cell", "animal cell", "cell native"})
-#: Words of fewer letters are abbreviations.
+#: Words with fewer letters are taken as abbreviations.
 _SHORTEST = 5
 
 
@@ -53,6 +53,6 @@ def _ids(name: str, ontology: CellOntology) -> frozenset[str]:
     if form in _NO_TYPE:
         return frozenset()
     if "cell" not in words and max(map(len, words), default=0) < _SHORTEST:
-        # Abbreviations among the synonyms, such as `A-like` and `arc`, count as they are spelled there.
+        # Abbreviations among the synonyms, such as `A-like` and `arc`, count only as spelled there.
         return frozenset(ontology.ids_by_synonym.get(name, ()))
     return frozenset(ontology.ids_by_normal_form.get(form, ())) - {ROOT}

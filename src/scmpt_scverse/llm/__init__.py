@@ -1,4 +1,4 @@
-"""Second opinions: clients of language models that choose among candidate labels, and what is made of their answers."""
+"""Second opinions: clients of language models that choose among candidate labels, and the use of their answers."""
 
 from scmpt_scverse.llm._answer_cache import AnswerCache as AnswerCache
 from scmpt_scverse.llm._ask import ask as ask

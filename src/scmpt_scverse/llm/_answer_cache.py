@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
 _FILE = "llm-answers-1.jsonl"
-#: What a line of anything can raise: no JSON, another content, infinite numbers.
+#: What reading an arbitrary line can raise: it is not JSON, has other content, or holds infinite numbers.
 UNREADABLE = (ValueError, KeyError, TypeError, OverflowError)
 
 
 def request_key(client: LLMClient, request: Request) -> str:
-    """Key of an answer: hexadecimal sha256 of model, prompt and parameters."""
+    """Key of an answer: hexadecimal sha256 of model, parameters, seed, prompt and candidates."""
     return hashlib.sha256(json.dumps(_question(client, request), sort_keys=True).encode()).hexdigest()
 
 
 class AnswerCache:
-    """Answers by model, prompt and parameters, in a file of JSON lines.
+    """Answers by model, parameters, seed, prompt and candidates, in a file of JSON lines.
 
     A line holds the prompt as it was sent, the answer, its tokens and the time; never an API key. It is on disk before
-    the next answer is taken, so a killed run loses only pending answers. A last line that was cut short is skipped;
+    the next answer is taken, so a killed run loses only pending answers. A truncated last line is skipped;
     other lines that cannot be read are skipped with a warning. Remove lines to have their questions asked again.
 
     Parameters
@@ -40,12 +40,17 @@ class AnswerCache:
         The file, which need not exist; `None` takes `llm-answers-1.jsonl` in the cache folder of this package
         (environment variable `SCMPT_CACHE`, else the user's cache folder).
     read_only
-        Whether it need not be possible to add answers; :meth:`check_writable` makes sure of it later.
+        Whether to skip the check that answers can be added; :meth:`check_writable` can make it later.
 
     Raises
     ------
     OSError
-        The file cannot be written to, or made.
+        The file cannot be written to or created.
+
+    Warns
+    -----
+    UserWarning
+        Lines other than the last one cannot be read.
     """
 
     def __init__(self, path: "StrPath | None" = None, *, read_only: bool = False) -> None:
@@ -68,11 +73,11 @@ class AnswerCache:
         return len(self._answers)
 
     def check_writable(self) -> None:
-        """Raise `OSError` where no answer can be added: before the first one is asked for, which may cost money."""
+        """Raise `OSError` if no answer can be added; to be called before the first request, which may cost money."""
         check_appendable(self.path)
 
     def get(self, client: LLMClient, request: Request) -> Answer | None:
-        """The answer, if this client was asked this before."""
+        """The answer, if this client has been asked this before; otherwise `None`."""
         answer = self._answers.get(request_key(client, request))
         if answer is None or (answer.status == "answered" and len(answer.probabilities) != len(request.candidates)):
             return None
@@ -108,7 +113,7 @@ class AnswerCache:
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             size = os.fstat(self._file).st_size
             if size and os.pread(self._file, 1, size - 1) != b"\n":
-                os.write(self._file, b"\n")  # keeps a line that was cut short apart from the next
+                os.write(self._file, b"\n")  # separates a truncated line from the next one
         return self._file
 
     def _read(self) -> None:
@@ -127,7 +132,7 @@ class AnswerCache:
                 f"{len(unread)} lines of {self.path} hold no valid answer and are skipped: {numbers}. Remove them to "
                 "stop this warning."
             )
-        # An editor may have removed the last end of line.
+        # An editor may have removed the final newline.
         try:
             self._add(last)
         except UNREADABLE:
@@ -154,7 +159,7 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 
 def _answer_of(content: dict[str, Any]) -> Answer:
-    """An answer from its line; `ValueError` if it is none. The file may come from anyone."""
+    """An answer from the content of its line; one of `UNREADABLE` if it is none. The file may come from anyone."""
     answer = Answer(
         content["status"],
         tuple(map(float, content["probabilities"])),

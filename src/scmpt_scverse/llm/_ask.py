@@ -1,4 +1,4 @@
-"""Ask a client as little as possible: each question once, none that was answered before, within limits."""
+"""Ask a client as little as possible: each question once, none that has been answered before, within limits."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -23,13 +23,13 @@ def ask(client: LLMClient, requests: Sequence[Request], options: AskOptions) -> 
     requests
         Most important first: limits leave out the last ones.
     options
-        Limits, and the file of answers, to which new ones are added as they come, except failures. Under `max_cost` a
-        request is sent only if what was spent, the most that pending requests can cost and the most that this one can
-        cost stay within it; the tokens of a prompt are estimated.
+        Limits, and the file of answers, to which new ones are added as they come, except failures. Under `max_cost`,
+        a request is sent only if the amount spent plus the most that this and the pending requests can cost stays
+        within it; the number of tokens in a prompt may be an estimate.
 
     Returns
     -------
-    One answer per request, `None` where there is none (left out, or in a dry run); and the report.
+    One answer per request, `None` where there is none (left out by a limit or a dry run); and the report.
 
     Raises
     ------
@@ -40,7 +40,9 @@ def ask(client: LLMClient, requests: Sequence[Request], options: AskOptions) -> 
     OSError
         The file of answers cannot be written to; no request was sent.
     PermissionError, ValueError
-        As :meth:`LLMClient.answer`.
+        As in :meth:`LLMClient.answer`; or the key is missing.
+    RuntimeError
+        The client takes requests without answering them.
     """
     options.check_client(client)
     with AnswerCache(options.cache_path, read_only=True) as cache:
@@ -85,7 +87,7 @@ def _ask(
 def _answered(
     client: LLMClient, missing: dict[str, Request], budget: "_Budget", cache: AnswerCache, progress: bool
 ) -> Iterator[tuple[str, Answer]]:
-    """New answers, each on disk before it is given."""
+    """New answers, each on disk before it is yielded."""
     left = dict(missing)
     n_failures = 0
     with tqdm(total=len(missing), desc=f"Asking {client.model}", unit="question", disable=not progress) as bar:
@@ -103,7 +105,7 @@ def _answered(
                     if n_failures == _MAX_FAILURES:
                         raise ConnectionError(
                             f"{_MAX_FAILURES} requests to {client.model!r} in a row failed, the last one because: "
-                            f"{answer.reason}. Answers so far are kept in {cache.path}; run again to go on."
+                            f"{answer.reason}. Answers so far are kept in {cache.path}; run again to continue."
                         )
                     bar.update()
                     yield key, answer
@@ -115,7 +117,7 @@ def _answered(
 
 
 class _Budget:
-    """What may still be sent within the limits."""
+    """The requests that may still be sent within the limits."""
 
     def __init__(self, client: LLMClient, max_calls: int | None, max_cost: float | None) -> None:
         self._client = client
@@ -127,7 +129,7 @@ class _Budget:
         self.output_tokens = 0
 
     def affordable(self, requests: Sequence[Request]) -> Iterator[Request]:
-        """Requests in order, up to the first that there is no room for."""
+        """Requests in order, up to the first one beyond a limit."""
         for request in requests:
             if not self.has_room(request):
                 return
@@ -144,7 +146,7 @@ class _Budget:
         return most <= self._max_cost
 
     def settle(self, request: Request, answer: Answer) -> None:
-        """Replace the most that a request can cost by what it did cost."""
+        """Replace the most that a request can cost by its actual cost."""
         del self._reserved[request]
         self.input_tokens += answer.input_tokens
         self.output_tokens += answer.output_tokens

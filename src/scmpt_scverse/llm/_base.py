@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count, islice, product
 from typing import Literal, TypeAlias, get_args
 
-#: What a parameter may be, so that it can be written as JSON.
+#: Types of parameters, all of which can be written as JSON.
 Plain: TypeAlias = str | int | float | bool | list[str] | None
 Status: TypeAlias = Literal["answered", "abstained", "failed"]
 
@@ -47,7 +47,7 @@ class Request:
     candidates
         Labels to choose among. Prompt and answer of a chat model name them by :attr:`keys`.
     seed
-        For models that draw at random.
+        For models that sample at random.
     genes
         The genes that the prompt shows, most expressed first; for clients that do not read the prompt.
     """
@@ -71,7 +71,7 @@ class Answer:
     ----------
     status
         `"answered"`; `"abstained"`: the model refused, chose no candidate or gave no valid answer; `"failed"`: there
-        was no answer, and asking again may bring one.
+        was no answer, and asking again may give one.
     probabilities
         One per candidate, in the order of the request, summing to 1; empty unless answered.
     rationale
@@ -88,7 +88,7 @@ class Answer:
     Raises
     ------
     ValueError
-        The probabilities do not sum to 1, or there are some without an answer.
+        The status is unknown, or probabilities that sum to 1 are missing with `"answered"` or given without it.
     """
 
     status: Status
@@ -109,12 +109,12 @@ class Answer:
             )
 
 
-#: Requests with their answers, as they come.
+#: Requests with their answers, in order of arrival.
 Answers: TypeAlias = Generator[tuple[Request, Answer], None, None]
 
 
 class LLMClient(ABC):
-    """A language model, or any other adviser, behind one method, :meth:`answer`.
+    """A language model, or another source of answers, behind one method, :meth:`answer`.
 
     Clients see requests, never AnnData, and keep no state that would make an answer depend on earlier ones. Another
     package registers a client by an entry point of the group `scmpt_scverse.llm`.
@@ -122,15 +122,15 @@ class LLMClient(ABC):
     Attributes
     ----------
     model
-        Its name; part of the key under which answers are stored, so different models need different names.
+        Name of the model; part of the key under which answers are stored, so different models need different names.
     instruction
         The form that its answers must have; the last part of the system message.
     price
         Per million input tokens and per million output tokens, in any one currency; `None` where it is not known.
     max_output_tokens
-        The most tokens of one call's answer.
+        Maximum number of tokens in the answer to one call.
     max_attempts
-        The most calls for one request.
+        Maximum number of calls for one request.
     """
 
     model: str
@@ -142,7 +142,7 @@ class LLMClient(ABC):
     @property
     @abstractmethod
     def parameters(self) -> dict[str, Plain]:
-        """Whatever changes an answer, besides model and prompt; never a secret. Part of the key of stored answers."""
+        """Everything else that changes an answer; never a secret. Part of the key of stored answers."""
 
     @abstractmethod
     def answer(self, requests: Iterable[Request]) -> Answers:
@@ -166,11 +166,11 @@ class LLMClient(ABC):
         """
 
     def check(self) -> None:
-        """Raise what would stop the first request, such as a missing key; nothing is asked."""
+        """Raise the error that would stop the first request, such as a missing key; no request is sent."""
         return None
 
     def count_tokens(self, request: Request) -> int:
-        """Tokens of a prompt; an estimate on the high side where the tokenizer is not at hand."""
+        """Number of tokens in a prompt; an estimate on the high side where the tokenizer is not available."""
         n_characters = sum(len(message.content) for message in request.messages)
         return -(-n_characters // _CHARACTERS_PER_TOKEN)
 

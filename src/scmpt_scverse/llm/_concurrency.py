@@ -1,4 +1,4 @@
-"""Several requests at a time: taken as fast as they are answered, limited to a rate, and stopped without loss."""
+"""Concurrent requests: taken as fast as they are answered, limited to a rate, and stopped without loss."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ from scmpt_scverse.llm._base import Answer, Answers, Request
 
 
 def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Request], n_at_a_time: int) -> Answers:
-    """Requests with their answers, as they come.
+    """Requests with their answers, in order of arrival.
 
     On Ctrl-C, or after an error that ends the run, no further request is taken; pending ones are waited for and given,
     since they are paid for, before the interrupt or error is raised. A second Ctrl-C drops them.
@@ -46,16 +46,16 @@ def ask_concurrently(ask: Callable[[Request], Answer], requests: Iterable[Reques
         pool.shutdown(wait=wait_for_threads, cancel_futures=True)
 
 
-# Not a library: pyrate-limiter 4.5 keeps the same distances (20 requests at 50 ms in 0.98 s, here 0.95 s), but does not
+# Not a library: pyrate-limiter 4.5 keeps the same intervals (20 requests at 50 ms in 0.98 s, here 0.95 s), but does not
 # serve in order of arrival (of 16 threads one waited 48 turns, here 16) and leaves a thread running when it is closed;
 # its rates per minute, and those of limits 5.8, let a whole minute's requests through at once.
 class Pace:
-    """Lets the requests of several threads pass at even distances.
+    """Lets the requests of several threads pass at equal intervals.
 
     Parameters
     ----------
     per_minute
-        How many; `None` lets all pass at once.
+        Requests per minute; `None` lets all pass at once.
     """
 
     def __init__(self, per_minute: float | None) -> None:

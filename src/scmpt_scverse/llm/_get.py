@@ -24,23 +24,25 @@ def get(client: str | type[LLMClient] | LLMClient, **options: Any) -> LLMClient:
     ----------
     client
         `"openai"` (:class:`OpenAICompatibleClient`), `"transformers"` (:class:`TransformersClient`), `"recorded"`
-        (:class:`RecordedClient`), or a name that another package registered; or a class of clients. A client is
-        returned as it is.
+        (:class:`RecordedClient`), or a name that another package registered; or a subclass of :class:`LLMClient`. A
+        client is returned as it is.
     **options
         Options of that class, for instance `model="gpt-4o-2024-08-06"`.
 
     Returns
     -------
-    The client. Nothing is asked or loaded yet.
+    The client. No request is sent and no weights are loaded yet.
 
     Raises
     ------
     ValueError
         The name is unknown, or an option is out of range.
     TypeError
-        Something else than a client, an option that this client does not have, or one missing that it needs.
+        `client` is not a client, has an option that it does not know, or lacks one that it needs.
     ImportError
         The client needs an extra of this package that is not installed.
+    OSError, FileNotFoundError
+        The model or the file of recorded answers does not exist.
     """
     kind = CLIENTS.load(client) if isinstance(client, str) else client
     if isinstance(kind, type) and issubclass(kind, LLMClient):
@@ -50,6 +52,6 @@ def get(client: str | type[LLMClient] | LLMClient, **options: Any) -> LLMClient:
             name = client if isinstance(client, str) else kind.__name__
             raise TypeError(
                 f"The options do not fit the client {name!r}: {error}. Its options are those of `{kind.__name__}`: "
-                f"{signature(kind)}. Pass them to `scmpt_scverse.llm.get`, and the client that it returns to others."
+                f"{signature(kind)}. Pass them to `scmpt_scverse.llm.get`, and pass on the client that it returns."
             ) from None
     return CLIENTS.build(client, LLMClient, **options)  # type: ignore[type-abstract]  # the contract is abstract

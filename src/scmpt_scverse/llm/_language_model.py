@@ -1,4 +1,4 @@
-"""A causal language model of transformers, opened once: its network, its tokenizer, and what it is known by."""
+"""A causal language model of transformers, opened once: its network, its tokenizer and its fingerprint."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ GivenLanguageModel: TypeAlias = "StrPath | tuple[PreTrainedModel, PreTrainedToke
 _ADVICE = (
     "Pass the folder of a causal language model as transformers saves it, a hub id, or a pair of network and tokenizer."
 )
-#: Words that follow when a network is asked what it says of those before, and by how many units of rounding what it
-#: says may differ: without a mask, a small one of random weights differs by thousands.
+#: To test that a network is causal: the number of following tokens that are replaced, and by how many units of rounding
+#: the logits before them may change. Without a mask, those of a small random network change by thousands.
 _N_FOLLOWING, _ROUNDING = 8, 64
 
 
@@ -31,13 +31,13 @@ class LanguageModel:
     Attributes
     ----------
     source
-        Where it is from: a folder with its whole path, or a hub id.
+        Where it is from: the absolute path of a folder, a hub id, or the name of a network that was passed.
     network
-        In evaluation mode.
+        The network, in evaluation mode.
     tokenizer
-        Of that network.
+        The tokenizer of that network.
     fingerprint
-        Hexadecimal sha256 over weights and vocabulary: the same on any machine, for another copy, too.
+        Hexadecimal sha256 over weights and vocabulary: the same for every copy, on any machine.
     """
 
     source: str
@@ -47,16 +47,17 @@ class LanguageModel:
 
     @classmethod
     def open(cls, given: "GivenLanguageModel") -> Self:
-        """From a folder, a hub id whose files are on this machine, or a pair of network and tokenizer.
+        """Open a folder, a hub id whose files are on this machine, or a pair of network and tokenizer.
 
-        Weights are float32; those of a pair stay as they are. Code that comes with a model is not run.
+        Weights are float32; those of a pair stay as they are. Code that comes with a model is not run. An open model is
+        returned as it is.
 
         Raises
         ------
         OSError
             There is no such model on this machine.
         ValueError
-            It is no causal language model.
+            It is not a causal language model, or the tokenizer does not belong to it.
         TypeError
             Something else was passed.
         """
@@ -75,35 +76,35 @@ class LanguageModel:
         network.eval()
         if not _is_causal(network):
             raise ValueError(
-                f"Expected a causal language model in {source!r}; found {type(network).__name__}, whose words depend "
-                f"on words that follow. {_ADVICE}"
+                f"Expected a causal language model in {source!r}; found {type(network).__name__}, whose output "
+                f"depends on the words that follow. {_ADVICE}"
             )
         opened = cls(source, network, tokenizer, _fingerprint(network, tokenizer))
         n_words = _n_words(network)
-        if not 0 < max(opened.ids("B cell: a cell."), default=-1) < n_words:  # an empty one has no words, or one beyond
+        if not 0 < max(opened.ids("B cell: a cell."), default=-1) < n_words:  # an empty one gives no ids, or one beyond
             raise ValueError(
                 f"Expected the tokenizer of a causal language model in {source!r}; found none, or that of another one: "
-                f"it does not read words as the {n_words:,} that the network knows. {_ADVICE}"
+                f"its ids are not among the {n_words:,} that the network knows. {_ADVICE}"
             )
         return opened
 
     def ids(self, text: str) -> list[int]:
-        """Tokens of a piece of text, without special ones."""
+        """Token ids of a piece of text, without special ones."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def text(self, ids: list[int]) -> str:
-        """The text of tokens, without special ones."""
+        """The text of token ids, without special ones."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     @property
     def start_ids(self) -> list[int]:
-        """What it expects at the beginning; empty for a model without such a token."""
+        """Id of the token that begins a text; empty for a model without such a token."""
         start = self.tokenizer.bos_token_id
         return [] if start is None else [int(start)]
 
     @property
     def end_ids(self) -> list[int]:
-        """What ends a text: its own sign, or else a new line."""
+        """Id of the token that ends a text: the model's own, or else a newline."""
         end = self.tokenizer.eos_token_id
         return self.ids("\n")[-1:] if end is None else [int(end)]
 
@@ -139,14 +140,14 @@ def _loaded(source: str) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         ) from error
     if found["missing_keys"]:
         raise ValueError(
-            f"Expected a causal language model in {source!r}; found one without weights for what it needs to write "
+            f"Expected a causal language model in {source!r}; found one that lacks weights for writing text "
             f"({sorted(found['missing_keys'])[0]}), such as an encoder of texts. {_ADVICE}"
         )
     return network, tokenizer
 
 
 def _is_causal(network: Any) -> bool:
-    """Whether what a network says of a word does not depend on the word that follows."""
+    """Whether the logits at a token do not depend on the tokens that follow."""
     import torch
 
     if getattr(network.config, "is_encoder_decoder", False):

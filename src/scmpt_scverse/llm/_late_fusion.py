@@ -1,4 +1,4 @@
-"""Late fusion: mix label probabilities of a classifier with those of a language model, over arrays."""
+"""Late fusion: mix the label probabilities of a classifier with those of a language model, as arrays."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
 
 _WEIGHTS = np.linspace(0, 1, 101)
-#: Smallest probability whose logarithm is taken, so that one certain error does not outweigh everything.
+#: Smallest probability whose logarithm is taken, so that one confident error does not outweigh everything.
 _FLOOR = 1e-6
-#: Nats per cell that a larger weight must gain; less is rounding.
+#: Smallest gain, in nats per cell, for which a larger weight is chosen; less is rounding.
 _LEAST_GAIN = 1e-6
 
 
@@ -28,8 +28,8 @@ class Mixture:
     probabilities
         The mixture, shape `(n_obs, n_labels)`.
     held_out
-        The mixture of the labelled cells, shape `(n_labelled, n_labels)`, each by a weight that was fitted without it
-        if the weight was fitted: what metrics may be computed from.
+        The mixture for the labelled cells, shape `(n_labelled, n_labels)`, from which metrics may be computed: if the
+        weight is fitted, each of these cells is mixed with a weight that was fitted without it.
     """
 
     weight: float
@@ -46,20 +46,25 @@ def mix(
     weight: float | None = None,
     seed: int = 0,
 ) -> Mixture:
-    """Mix all cells, by a weight that is given or fitted on the labelled ones.
+    """Mix all cells with a weight that is given, or fitted on the labelled ones.
 
     Parameters
     ----------
     head, llm
         As in :func:`mix_probabilities`.
     labels
-        Columns of the true labels, shape `(n_obs,)`; read for `labelled` cells only.
+        Columns of the true labels, shape `(n_obs,)`; read only for `labelled` cells.
     labelled
-        Rows of cells to fit the weight on, and to judge it by.
+        Rows of the cells on which the weight is fitted and evaluated.
     weight
         Share of the language model; `None` fits it, and gives 0 where there is no labelled cell.
     seed
-        Of the order in which cells are dealt to folds.
+        Seed of the order in which cells are assigned to folds.
+
+    Raises
+    ------
+    ValueError
+        As in :func:`mix_probabilities` and :func:`fit_weight`.
     """
     ours, theirs, truth = head[labelled], llm[labelled], labels[labelled]
     if weight is not None:
@@ -84,8 +89,8 @@ def mix_probabilities(head: "FloatArray", llm: "FloatArray", weight: float) -> "
 
     Returns
     -------
-    Probabilities of the same shape and dtype as `head`. Rows without an answer are those of `head`, and with `weight=0`
-    all rows are, bit for bit.
+    Probabilities of the same shape and dtype as `head`. Rows without an answer equal those of `head`, and with
+    `weight=0` all rows do, bit for bit.
 
     Raises
     ------
@@ -116,14 +121,14 @@ def fit_weight(head: "FloatArray", llm: "FloatArray", labels: "IntArray") -> flo
 
     Returns
     -------
-    Of the weights 0, 0.01, ..., 1 whose accuracy on these cells is not below that of weight 0, the head alone, the one
-    with the lowest negative log-likelihood; the smallest of equal ones. On these cells the mixture is therefore never
-    below the head, neither in accuracy nor in likelihood. On other cells it can be.
+    Among the weights 0, 0.01, ..., 1 whose accuracy on these cells is at least that of weight 0 (the head alone), the
+    one with the lowest negative log-likelihood; of equal ones, the smallest. On these cells, the mixture is therefore
+    never worse than the head in accuracy or likelihood. On other cells it can be.
 
     Raises
     ------
     ValueError
-        The shapes differ, there is no cell, or a label is none of the columns.
+        The shapes differ, there is no cell, or a label is not among the columns.
     """
     labels = np.asarray(labels)
     if len(labels) != len(head) or len(labels) == 0:
@@ -145,18 +150,18 @@ def fit_weight(head: "FloatArray", llm: "FloatArray", labels: "IntArray") -> flo
 def mix_cross_fitted(
     head: "FloatArray", llm: "FloatArray", labels: "IntArray", *, n_folds: int = 5, seed: int = 0
 ) -> "FloatArray":
-    """Cross-fitted mixtures: each fold is mixed by the weight that was fitted on the other folds.
+    """Cross-fitted mixtures: each fold is mixed with the weight that was fitted on the other folds.
 
-    Metrics of these mixtures are not inflated, as those of the cells that a weight was fitted on would be.
+    Metrics of these mixtures are not inflated, unlike those on the cells on which a weight was fitted.
 
     Parameters
     ----------
     head, llm, labels
         As in :func:`fit_weight`.
     n_folds
-        Number of folds; at most as many as cells.
+        Number of folds, at least 2; no more than the number of cells are used.
     seed
-        Of the order in which cells are dealt to folds.
+        Seed of the order in which cells are assigned to folds.
 
     Returns
     -------

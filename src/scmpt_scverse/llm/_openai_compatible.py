@@ -34,7 +34,7 @@ class OpenAICompatibleClient(LLMClient):
     Parameters
     ----------
     model
-        Its name at the server. A dated name (`gpt-4o-2024-08-06`) stays the same model; `gpt-4o` may change.
+        Name of the model on the server. A dated name (`gpt-4o-2024-08-06`) stays the same model; `gpt-4o` may change.
     base_url
         Address of the server's API, such as `http://localhost:11434/v1`; `None` takes the environment variable
         `OPENAI_BASE_URL`, or else OpenAI's.
@@ -44,21 +44,21 @@ class OpenAICompatibleClient(LLMClient):
         Environment variable with the key; `None` is `OPENAI_API_KEY` for OpenAI and no key for a `base_url`, so that
         OpenAI's key is never sent to another server unasked.
     price
-        Amounts per million input and per million output tokens, in any one currency, from the provider's list; `None`
-        where not known; then costs are not reported.
+        Amounts per million input and per million output tokens, in any one currency, from the provider's price list.
+        `None` if unknown; costs are then not reported.
     temperature
-        Sent to the server; `None` sends none, for models without this parameter. 0 is the most reproducible.
+        Sent to the server; `None` sends none, for models without this parameter. 0 gives the most reproducible answers.
     max_output_tokens
-        The most tokens of one answer. Models that reason before they answer need thousands.
+        Maximum number of tokens per answer. Models that reason before they answer need thousands.
     max_attempts
-        How often a request is sent if its answers are malformed; then the model counts as abstaining.
+        How often a request is sent while its answers are malformed; after that, the model counts as abstaining.
     concurrency
-        Requests at a time.
+        Number of requests at a time.
     requests_per_minute
-        The most requests per minute, sent at equal intervals; `None` leaves it to the server to refuse.
+        Maximum number of requests per minute, sent at equal intervals; `None` sets no limit.
     max_retries
         How often the SDK sends a request again after a rate limit (429), a server error (5xx) or a broken connection,
-        with growing pauses, or the one that the server asks for.
+        after increasing pauses, or the pause that the server asks for.
     timeout
         Seconds to wait for an answer. A server may charge for an answer that came too late.
 
@@ -71,11 +71,12 @@ class OpenAICompatibleClient(LLMClient):
 
     Notes
     -----
-    The answer is JSON by a schema whose choice is one of the candidates' keys. If a server refuses schemas, or another
-    optional parameter, the request is sent without it, and the answer records that. The label probabilities are the
-    model's own `confidence` in its choice, with the rest spread equally over the other candidates.
+    The answer is JSON that follows a schema, in which the choice is the key of a candidate or `none`. If a server
+    refuses schemas, or another optional parameter, the request is sent without it, and the answer records that. The
+    chosen label gets the model's own `confidence`, but at least `1 / n_candidates`, as its probability; the rest is
+    spread equally over the other candidates.
 
-    The headers in which the SDK describes machine and Python version are not sent.
+    The headers in which the SDK describes the machine and the Python version are not sent.
     """
 
     instruction = (
@@ -159,7 +160,7 @@ class OpenAICompatibleClient(LLMClient):
             yield from ask_concurrently(lambda request: self._ask(sdk, pace, request), requests, self.concurrency)
 
     def _ask(self, sdk: "openai.OpenAI", pace: Pace, request: Request) -> Answer:
-        """Ask until the answer is valid, or the attempts are used up."""
+        """Ask until the answer is valid or the attempts are used up."""
         import openai
 
         from scmpt_scverse.llm._structured_answer import MalformedAnswer, complaint, read_answer, text_of
@@ -191,7 +192,7 @@ class OpenAICompatibleClient(LLMClient):
         )
 
     def _complete(self, sdk: "openai.OpenAI", pace: Pace, messages: tuple[Message, ...], request: Request) -> Any:
-        """One completion; where the server refuses an optional parameter, without it."""
+        """One completion; optional parameters that the server refuses are left out."""
         import openai
 
         dropped: set[str] = set()
@@ -224,7 +225,7 @@ class OpenAICompatibleClient(LLMClient):
         """Parameters that not every server accepts, without those that this one has refused."""
         from scmpt_scverse.llm._structured_answer import answer_form, response_format
 
-        # OpenAI's newer models accept only the longer name; other servers may ignore it, and then have no limit.
+        # OpenAI's newer models accept only the longer name; other servers may ignore it and then have no limit.
         limit = "max_completion_tokens" if self.base_url is None else "max_tokens"
         limit = _LIMIT_NAMES[limit] if limit in self._refused else limit
         parameters: dict[str, Any] = {
@@ -271,7 +272,7 @@ class OpenAICompatibleClient(LLMClient):
         return plain_text(self._without_key(str(error)), 300)
 
     def _without_key(self, text: str) -> str:
-        """Text of the server, which may repeat what it was sent."""
+        """Text of the server without the key, which it may repeat."""
         key = self._key()
         return text if key == _NO_KEY else text.replace(key, "[key]")
 

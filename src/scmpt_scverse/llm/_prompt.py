@@ -1,4 +1,4 @@
-"""The prompt: a pure function from genes and candidates to messages, in which all content of the user is data."""
+"""The prompt: a pure function from genes and candidates to messages, in which all user content is data."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from scmpt_scverse._checks import list_some
 from scmpt_scverse.llm._base import Message, Request, candidate_keys
 
-#: To be raised when prompts change; recorded with every run.
+#: Raise it when prompts change; it is recorded with every run.
 PROMPT_VERSION = 1
 _OPEN, _CLOSE = "<data>", "</data>"
 
@@ -50,13 +50,13 @@ def build_request(
     probabilities
         Probabilities of the candidates by a classifier, in their order; shown with two decimals. `None` shows none.
     context
-        Tissue, condition, species and the like; sent as it is.
+        Tissue, condition, species and the like; sent unchanged.
     markers
-        Label to genes that are typical of it; only those of the candidates are sent.
+        Label to marker genes; only those of the candidates are sent.
     subject
-        What the genes belong to, for the sentence of the task.
+        What the genes belong to, as the task in the prompt calls it.
     seed
-        Passed to models that draw at random; the order of the candidates is drawn from it.
+        Passed to models that sample at random; it also determines the order of the candidates.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def build_request(
     Raises
     ------
     ValueError
-        Fewer than two candidates, or one twice.
+        There are fewer than two candidates, or a candidate is repeated.
 
     Notes
     -----

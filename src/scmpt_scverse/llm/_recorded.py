@@ -1,4 +1,4 @@
-"""Recorded answers: the same run again, without the model, its key or its price."""
+"""Recorded answers: repeat a run without the model, its key or its price."""
 
 import json
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class RecordedClient(LLMClient):
-    """The answers in a file that was written with another client, and no others.
+    """Gives the answers in a file that was written with another client, and no others.
 
     Parameters
     ----------
     path
         A file of answers (:class:`AnswerCache`).
     model
-        Whose answers, where the file holds those of several models; `None` takes the only one.
+        Model whose answers are given, where the file holds those of several; `None` takes the only one.
 
     Raises
     ------
@@ -33,8 +33,8 @@ class RecordedClient(LLMClient):
 
     Notes
     -----
-    Answers are found by the exact text of the prompt, so ask about the same cells with the same options as the recorded
-    run. A question that was not recorded fails.
+    Answers are found by the exact text of the prompt, so ask about the same cells with the same options as in the
+    recorded run. A question that was not recorded counts as failed.
     """
 
     price = (0.0, 0.0)

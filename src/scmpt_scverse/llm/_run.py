@@ -1,4 +1,4 @@
-"""What a run of questions is given, and what it reports."""
+"""Options of a run of questions, and its report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 #: Genes that a question shows by default: about 400 tokens.
 DEFAULT_N_GENES = 100
-#: Calls of one run by default, so that nobody is surprised by a bill.
+#: Maximum number of calls per run by default, to avoid unexpected costs.
 DEFAULT_MAX_CALLS = 1000
 
 
@@ -27,19 +27,19 @@ class AskOptions:
     n_genes
         Genes per question, most expressed first.
     context
-        Tissue, condition, species and the like; sent as it is.
+        Tissue, condition, species and the like; sent unchanged.
     markers
-        Label to genes that are typical of it; only those of the candidates are sent.
+        Label to marker genes; only those of the candidates are sent.
     max_calls
-        The most requests to send; `None` for no limit.
+        Maximum number of requests to send; `None` for no limit.
     max_cost
-        What they may cost, in the currency of the client's price; `None` for no limit.
+        Maximum cost, in the currency of the client's price; `None` for no limit.
     dry_run
-        Ask nothing, and report what it would take.
+        Send nothing, and report what the run would take.
     cache_path
         File of answers; `None` takes the one in the cache folder.
     seed
-        Passed to the model; the order of the candidates is drawn from it.
+        Passed to the model; it also determines the order of the candidates.
     progress
         Show a progress bar.
 
@@ -67,7 +67,7 @@ class AskOptions:
             raise ValueError(f"`max_cost` must be above 0; found {self.max_cost}.")
 
     def check_client(self, client: "LLMClient") -> None:
-        """Raise what would stop the first request: a limit that this client cannot keep, or a missing key."""
+        """Raise the error that would stop the first request: a limit that this client cannot keep, or a missing key."""
         if self.max_cost is not None and client.price is None:
             raise ValueError(
                 f"`max_cost={self.max_cost}` needs a client whose price is known; found {client!r} without one. Pass "
@@ -78,11 +78,11 @@ class AskOptions:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The options on which the questions depend."""
+        """The options that determine the questions."""
         return {"n_genes": self.n_genes, "context": self.context, "markers": self.markers, "seed": self.seed}
 
 
-@dataclass(frozen=True, eq=False)  # tables have no truth value to compare by
+@dataclass(frozen=True, eq=False)  # comparing tables gives no truth value
 class Report:
     """What a run asked and what it cost, or would ask and cost if it is a dry run.
 
@@ -93,18 +93,18 @@ class Report:
     n_cells
         Cells, or clusters, to ask about.
     n_questions
-        Different questions about them.
+        Distinct questions about them.
     n_cached
-        Of these, answered before.
+        Number of these that were answered before.
     n_calls
         Requests sent; in a dry run, the most that would be sent.
     n_abstained, n_failed, n_left_out
-        Questions on which the model abstained; that got no answer; and that a limit left out.
+        Questions on which the model abstained, that got no answer, and that a limit left out.
     input_tokens, output_tokens
         As the server counted them. In a dry run, an estimate of the input, and the most output that there can be if
         every first answer is valid.
     price
-        Of these tokens, in the currency of the client's `price`; `None` where the price is not known.
+        Price of these tokens, in the currency of the client's `price`; `None` where the price is not known.
     weight
         Weight of the language model in the mixture.
     scores

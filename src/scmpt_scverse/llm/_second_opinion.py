@@ -1,4 +1,4 @@
-"""A second opinion over arrays: what to ask about, between which labels, and what the answers say of each cell."""
+"""A second opinion as arrays: which cells and labels to ask about, and what the answers say about each cell."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ class Subjects:
     Attributes
     ----------
     kind
-        What the prompt calls one.
+        What the prompt calls one of them.
     genes
         The most expressed genes of each.
     of_cell
-        Which of them answers for a cell, shape `(n_obs,)`; -1 for a cell that is not asked about.
+        Index of the subject that each cell belongs to, shape `(n_obs,)`; -1 for a cell that is not asked about.
     """
 
     kind: str
@@ -42,17 +42,18 @@ class SecondOpinion:
     Attributes
     ----------
     labels
-        Shape `(n_labels,)`.
+        All labels, shape `(n_labels,)`.
     abstention
         What is predicted where the model abstained.
     probabilities
-        Shape `(n_obs, n_labels)`, 0 for labels that were no candidates; NaN where there is no answer.
+        Label probabilities, shape `(n_obs, n_labels)`; 0 for labels that were not candidates, NaN where there is no
+        answer.
     prediction
-        Shape `(n_obs,)`; `None` where the model was not asked or failed.
+        Predicted labels, shape `(n_obs,)`; `None` where the model was not asked or failed.
     rationale
-        Shape `(n_obs,)`; empty where there is none.
+        Rationale of each answer, shape `(n_obs,)`; empty where there is none.
     report
-        Counts, tokens and price.
+        Counts, tokens and price of the run.
     provenance
         Client, model, parameters and version of the prompt, as plain values; no secret and no path.
     """
@@ -77,7 +78,7 @@ def subjects_of(kind: str, codes: "IntArray", chosen: "IntArray", sentences: Seq
     Parameters
     ----------
     kind
-        What the prompt calls one.
+        What the prompt calls one of them.
     codes
         Group of each cell, shape `(n_obs,)`; -1 for none. Where each cell is a group of its own, its row number.
     chosen
@@ -136,7 +137,7 @@ def ask_about(
     labels
         All labels, shape `(n_labels,)`.
     options
-        What questions show, and limits.
+        What questions show, and the limits.
     abstention
         What is predicted where the model abstains.
     candidates
@@ -151,7 +152,7 @@ def ask_about(
     Raises
     ------
     ConnectionError, PermissionError, ValueError
-        As :meth:`LLMClient.answer`; answers so far are in the file of answers.
+        As in :func:`ask`; answers so far are in the file of answers.
     """
     requests = [
         build_request(
@@ -179,7 +180,7 @@ def _spread(
     abstention: str,
 ) -> "tuple[FloatArray, StrArray, StrArray]":
     """Probabilities, prediction and rationale of each cell."""
-    # One row more than requests: it stands last, so the code -1 picks it, and it is empty.
+    # One row more than requests: the code -1 picks this last row, which is empty.
     probabilities = np.full((len(requests) + 1, len(labels)), np.nan)
     prediction = np.full(len(requests) + 1, None, dtype=object)
     rationale = np.full(len(requests) + 1, "", dtype=object)

@@ -1,4 +1,4 @@
-"""The form of an answer in JSON: its schema for the server, and the reading of what comes back."""
+"""The form of an answer in JSON: its schema for the server, and how the answer is read."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from scmpt_scverse.llm._base import Answer, Message, Request, plain_text
 
-#: The choice that none of the candidates can be right.
+#: The choice that says that none of the candidates can be right.
 NO_CANDIDATE = "none"
 _THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
 
@@ -20,7 +20,7 @@ class MalformedAnswer(Exception):
 def answer_form(request: Request) -> type[BaseModel]:
     """The form that an answer to this request must have: its choice is a key of a candidate or `none`."""
     choices: Any = Literal[(*request.keys, NO_CANDIDATE)]
-    # The rationale comes first, so that a model which does not think beforehand thinks while it writes.
+    # The rationale comes first, so that a model that does not reason beforehand reasons while it writes.
     return create_model(
         "cell_type",
         __config__=ConfigDict(json_schema_extra={"additionalProperties": False}),
@@ -56,7 +56,7 @@ def text_of(completion: Any, without_key: Callable[[str], str]) -> str | Answer:
 
 
 def complaint(text: str, error: MalformedAnswer) -> tuple[Message, Message]:
-    """An answer that could not be read, and what is wrong with it, to be sent with the question again."""
+    """An answer that could not be read and what is wrong with it, to be sent again with the question."""
     wrong = f"That cannot be read: {error}. Answer with the JSON object alone; choice must be a key or none."
     return Message("assistant", plain_text(text, 1000)), Message("user", wrong)
 
@@ -67,7 +67,7 @@ def read_answer(text: str, request: Request) -> Answer:
     Raises
     ------
     MalformedAnswer
-        The text is not such an answer.
+        The text is not an answer in this form.
     """
     written = _THOUGHTS.sub("", text)
     start, stop = written.find("{"), written.rfind("}")
@@ -89,7 +89,7 @@ def read_answer(text: str, request: Request) -> Answer:
 
 
 def _spread(chosen: int, confidence: float, n_candidates: int) -> tuple[float, ...]:
-    """The confidence for the chosen candidate, never less than for the others, which share the rest equally."""
+    """The confidence for the chosen candidate, at least `1 / n_candidates`; the others share the rest equally."""
     confidence = max(confidence, 1 / n_candidates)
     rest = (1 - confidence) / (n_candidates - 1)
     return tuple(confidence if index == chosen else rest for index in range(n_candidates))

@@ -1,4 +1,4 @@
-"""Language models on this machine, which score how likely each candidate label is to follow the prompt."""
+"""Language models that run locally and score how likely each candidate label is to follow the prompt."""
 
 from collections.abc import Iterable
 from inspect import signature
@@ -25,7 +25,7 @@ _NORMALISATIONS = ("mean", "sum")
 
 
 class TransformersClient(LLMClient):
-    """A causal language model of Hugging Face, read by the log-likelihood of each candidate label.
+    """A causal language model of Hugging Face that scores each candidate label by its log-likelihood.
 
     Parameters
     ----------
@@ -33,14 +33,14 @@ class TransformersClient(LLMClient):
         Folder of a model as transformers saves it, or a hub id.
     normalisation
         How labels are compared: `"mean"`, by log-likelihood per token, which favours long labels whose last tokens
-        follow from the first; or `"sum"`, by that of the whole label, the probability that the model writes it, which
-        favours short ones.
+        follow from the first; or `"sum"`, by the log-likelihood of the whole label, that is, the probability that the
+        model writes it, which favours short ones.
     device
         A torch device, or `"auto"`: the first GPU, else the CPU.
     precision
         `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 where the device multiplies it natively.
     local_files_only
-        Use only files that are on this machine; `False` allows downloads.
+        Whether to use only files that are on this machine; `False` allows downloads.
 
     Raises
     ------
@@ -52,8 +52,8 @@ class TransformersClient(LLMClient):
     Notes
     -----
     The label probabilities are the softmax of the normalised log-likelihoods of the candidates. The prompt is read
-    once, then all candidates in one batch; cells do not share a batch, so no answer depends on other cells. There is no
-    rationale, and the model never abstains. Code that comes with a model is not run.
+    once and then all candidates in one batch; cells do not share a batch, so no answer depends on other cells. There is
+    no rationale, and the model never abstains. Code that comes with a model is not run.
     """
 
     instruction = "Answer with the label of that candidate and nothing else."
@@ -101,7 +101,7 @@ class TransformersClient(LLMClient):
             yield request, Answer("answered", probabilities, input_tokens=len(prompt), served_model=self.model)
 
     def count_tokens(self, request: Request) -> int:
-        """Tokens of the prompt, by the model's own tokenizer."""
+        """Number of tokens in the prompt, by the model's own tokenizer."""
         return len(self._prompt(request))
 
     def _scores(self, prompt: list[int], labels: list[list[int]]) -> "FloatArray":

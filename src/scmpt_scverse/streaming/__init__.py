@@ -1,4 +1,4 @@
-"""Embedding in a stream: chunk by chunk, from the cache where a row is there, here or on workers."""
+"""Streaming embedding: chunk by chunk, from the cache where possible, in this process or on workers."""
 
 from scmpt_scverse.streaming._embed_chunks import embed_chunks as embed_chunks, rows_with_bar as rows_with_bar
 from scmpt_scverse.streaming._executors import (

@@ -1,4 +1,4 @@
-"""From expression to embeddings, chunk by chunk and in order; rows that the cache has are not computed again."""
+"""From expression to embeddings, chunk by chunk and in order; rows in the cache are not computed again."""
 
 import os
 from collections import deque
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders import Encoder
     from scmpt_scverse.pp import ExpressionReader
 
-#: Cells of a chunk: enough to sort by length, few enough to see a slow encoder move and to lose little when killed. A
-#: GPU takes many at once.
+#: Cells per chunk: enough to sort by length, few enough to show progress with a slow encoder and to lose little when
+#: killed. A GPU takes many at once.
 _CPU_CHUNK_SIZE = 256
 _DEVICE_CHUNK_SIZE = 1024
-#: That prepare cells for a GPU; numpy's sorting does not hold Python's lock.
+#: Maximum number of threads that prepare cells for a GPU; NumPy's sorting releases Python's global lock.
 _MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
 class EmbeddedChunk:
-    """Some cells that follow one another.
+    """The embeddings of consecutive cells.
 
     Attributes
     ----------
     rows
-        Their embeddings, shape `(n_cells, embedding_dim)`.
+        The embeddings, shape `(n_cells, embedding_dim)`.
     n_cached
         How many of them came from the cache.
     """
@@ -81,7 +81,7 @@ def rows_with_bar(
 ) -> "Generator[FloatArray]":
     """The rows of chunks, behind a progress bar with cells per second and the time left.
 
-    Cells from the cache cost next to nothing: counted as speed, they would make a resumed run promise an early end.
+    Cells from the cache take almost no time; counted in the speed, they would make the time left look too short.
     """
     n_cached = 0
     # Without smoothing, the speed is that of all cells beyond `initial`.
@@ -97,9 +97,9 @@ def rows_with_bar(
 
 
 def prepared_cells(reader: "ExpressionReader", encoder: "Encoder", device: "torch.device") -> Generator[Any]:
-    """What the encoder reads of each chunk. For a GPU, chunks are prepared ahead in threads, so that it need not wait.
+    """What the encoder reads of each chunk. For a GPU, threads prepare chunks ahead, so that it does not have to wait.
 
-    For a CPU they are not: it would prepare cells at the cost of those that it encodes.
+    For a CPU, chunks are not prepared ahead: that would slow down encoding.
     """
     if device.type == "cpu":
         yield from map(encoder.prepare, reader.chunks(_CPU_CHUNK_SIZE))
@@ -116,10 +116,10 @@ def prepared_cells(reader: "ExpressionReader", encoder: "Encoder", device: "torc
 
 
 class _Chunk:
-    """Cells that are all computed."""
+    """Cells that must all be computed."""
 
     def __init__(self, inputs: Any) -> None:
-        self.missing: Any = inputs  # what is left to compute; `None` for nothing
+        self.missing: Any = inputs  # what is left to compute; `None` if nothing is
 
     def complete(self, computed: "FloatArray | None") -> EmbeddedChunk:
         """All rows, from the computed ones."""
@@ -134,5 +134,5 @@ class _CachedChunk(_Chunk):
         self._rows = rows
 
     def complete(self, computed: "FloatArray | None") -> EmbeddedChunk:
-        """All rows; those that were computed are in the cache from now on."""
+        """All rows; computed ones are added to the cache."""
         return EmbeddedChunk(self._rows.complete(computed), self._rows.n_cached)

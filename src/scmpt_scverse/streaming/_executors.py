@@ -1,4 +1,4 @@
-"""Where chunks of cells are encoded: here, or on workers."""
+"""Where chunks of cells are encoded: in this process or on workers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable
@@ -22,14 +22,14 @@ EXECUTORS = Registry(
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """What is done to every chunk: one encoder with its settings; pickles, so that workers can have it.
+    """The task for every chunk: one encoder with its settings; it can be pickled and sent to workers.
 
     Attributes
     ----------
     encoder
         The frozen network.
     batch_size, device, precision
-        As :meth:`scmpt_scverse.encoders.Encoder.encode` takes them; the precision is a definite one, so that all
+        As :meth:`scmpt_scverse.encoders.Encoder.encode` takes them; the precision is never `"auto"`, so that all
         workers compute in the same.
     """
 
@@ -44,7 +44,7 @@ class EncodingTask:
 
 
 class Executor(ABC):
-    """Does a task to chunk after chunk and gives the results in the order of the chunks."""
+    """Applies a task to one chunk after another and gives the results in the order of the chunks."""
 
     @abstractmethod
     def map(self, task: EncodingTask, chunks: Iterable[Any]) -> "Generator[FloatArray | None]":
@@ -53,13 +53,13 @@ class Executor(ABC):
         Parameters
         ----------
         task
-            What to do.
+            The task for each chunk.
         chunks
             Prepared cells; read no further ahead than keeps the workers busy. `None` stands for a chunk without work.
 
         Returns
         -------
-        The embeddings of every chunk, in order; `None` for `None`. Closing the generator ends what it started.
+        The embeddings of every chunk, in order; `None` for `None`. Closing the generator stops what it started.
         """
 
 
@@ -72,7 +72,7 @@ class SerialExecutor(Executor):
 
 
 def executor_for(executor: "str | Executor") -> Executor:
-    """An executor by its name; one that exists is returned as it is."""
+    """An executor by name; an existing one is returned as it is. `ValueError` for an unknown name."""
     if isinstance(executor, Executor):
         return executor
     made: Executor = EXECUTORS.load(executor)()

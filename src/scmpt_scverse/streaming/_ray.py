@@ -14,7 +14,7 @@ from scmpt_scverse.streaming._executors import EncodingTask, Executor
 if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
 
-#: Pending chunks per worker: one that is encoded, and enough behind it while the first one is slow.
+#: Pending chunks per worker: one that is being encoded, and enough to keep it busy while the oldest chunk is slow.
 _CHUNKS_PER_WORKER = 4
 #: How often a worker that died is restarted, and how often its chunk is retried.
 _MAX_RETRIES = 3
@@ -25,19 +25,21 @@ class RayExecutor(Executor):
 
     The cluster is the one that this process is connected to, else the one that runs on this machine or that the
     environment variable `RAY_ADDRESS` names, else a local one that is started for the time of a call. The package must
-    be installed on all its machines, and an encoder's folder be there under the same path. The chunk of a worker that
-    died is encoded again by the worker that replaces it.
+    be installed on all its machines, and the encoder's folder must have the same path on each. The chunk of a worker
+    that died is encoded again by the worker that replaces it.
 
     Parameters
     ----------
     n_workers
-        How many encoders run; `None` takes the cluster's GPUs if it has any (and `device` is not the CPU), else its
-        cores. Each encoder holds the weights.
+        Number of encoders that run; `None` takes the number of GPUs in the cluster if it has any (and `device` is not
+        the CPU), else that of its cores. Each encoder holds the weights.
 
     Raises
     ------
     ImportError
         Ray is not installed.
+    ValueError
+        `n_workers` is not a positive whole number.
 
     Examples
     --------
@@ -91,7 +93,7 @@ class _Workers:
 
     @property
     def n_chunks(self) -> int:
-        """Chunks that may be pending."""
+        """Number of chunks that may be pending."""
         return _CHUNKS_PER_WORKER * len(self._workers)
 
     def submit(self, chunk: Any) -> Any:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders.pretraining._corpus import Corpus
     from scmpt_scverse.pp import GeneTokens
 
-#: Keeps random numbers of the held-out cells apart from those of training.
+#: Keeps the random numbers of held-out cells separate from those of training.
 _HELDOUT_STREAM = 1
-#: Genes of a study whose expression is asked for in a batch.
+#: Genes of a study whose expression is predicted in a batch.
 _N_ASKED = 256
 
 
@@ -54,7 +54,7 @@ class Batch(NamedTuple):
 
 
 class BatchMaker:
-    """Makes batches from a corpus. A batch depends on its number and the seed alone, so a run can go on anywhere.
+    """Makes batches from a corpus. A batch depends only on its number and the seed, so a run can resume anywhere.
 
     Parameters
     ----------
@@ -63,11 +63,11 @@ class BatchMaker:
     settings
         Bins and padding of the network.
     batch_size
-        Cells of a batch.
+        Cells per batch.
     n_visible
-        Most genes that the network sees; as many are hidden.
+        Maximum number of genes per cell that the network sees; as many others are hidden.
     seed
-        Of the order of cells and the choice of genes.
+        Seed of the order of cells and the choice of genes.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class BatchMaker:
 
 
 def _draw(tokens: "GeneTokens", n_visible: int, rng: np.random.Generator) -> "tuple[BoolArray, BoolArray]":
-    """Two disjoint random sets of each cell's tokens, equally many in both; as masks over all tokens."""
+    """Two disjoint random sets of each cell's tokens, of equal size, as masks over all tokens."""
     lengths = tokens.lengths
     cell = np.repeat(np.arange(len(tokens)), lengths)
     lottery = rng.integers(2**32, size=cell.size, dtype=np.uint64)
@@ -142,7 +142,7 @@ def _draw(tokens: "GeneTokens", n_visible: int, rng: np.random.Generator) -> "tu
 
 
 def _padded(tokens: "GeneTokens", chosen: "BoolArray", pad_id: int) -> "tuple[IntArray, IntArray, BoolArray]":
-    """Ids and bins of the chosen tokens, one row per cell, and where they are no padding."""
+    """Ids and bins of the chosen tokens, one row per cell, and which of them are not padding."""
     cell = np.repeat(np.arange(len(tokens)), tokens.lengths)
     lengths = np.bincount(cell[chosen], minlength=len(tokens))
     is_token = np.arange(lengths.max()) < lengths[:, None]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: A file must share this many genes with the others, or a tenth of its genes if it has few.
 _MIN_SHARED_GENES = 50
-#: Cells with fewer known genes are left out: nothing can be hidden and predicted.
+#: Cells with fewer known genes are left out: too few genes could be hidden and predicted.
 _MIN_CELL_GENES = 20
 #: A smaller standard deviation is rounding error.
 _LEAST_STD = 1e-6
@@ -51,7 +51,7 @@ class Study:
     training_rows, heldout_rows
         Ascending row numbers; cells with too few known genes are in neither.
     summary
-        Statistics of its genes, and of the expression of a cell in this study.
+        Statistics of its genes, and components that summarise a cell's expression within the study.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Study:
     summary: ExpressionSummary
 
     def draw_genes(self, n_genes: int, rng: np.random.Generator) -> "IntArray":
-        """Different known genes of the study at random, as columns of `reader`; more variable ones are more likely."""
+        """Distinct known genes of the study, as columns of `reader`, at random; more variable ones are more likely."""
         likelihood = np.where(self.gene_ids >= 0, self.summary.genes.std, 0)
         n_genes = min(n_genes, int(np.count_nonzero(likelihood)))
         return rng.choice(len(likelihood), n_genes, replace=False, p=likelihood / likelihood.sum())
@@ -84,7 +84,7 @@ class Corpus:
     vocabulary: dict[str, int]
 
     def epoch(self, number: int, *, batch_size: int, seed: int) -> "list[tuple[int, IntArray]]":
-        """The batches of a pass over the training cells: index of a study, and ascending rows of it.
+        """The batches of one pass over the training cells: index of a study, and ascending rows of it.
 
         A batch mixes runs of neighbouring rows; cells left over at the end of a study are used in another epoch.
         """
@@ -125,11 +125,11 @@ def open_corpus(
     Raises
     ------
     FileNotFoundError
-        A file is not there.
+        A file does not exist.
     KeyError
         `layer` or `gene_symbols` is not in a file.
     TypeError
-        `vocabulary` is no list.
+        `vocabulary` is not a list.
     ValueError
         `vocabulary` is empty, or holds identifiers or missing names; a file cannot be read, has no cells or no usable
         values, or shares hardly any gene with the others or with the vocabulary.
@@ -185,7 +185,7 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _check_shared_genes(names: list[str], readers: list[ExpressionReader], known: Collection[str] | None) -> None:
-    """Refuse a file that shares hardly any gene with the known ones or, where there are none, with the other files."""
+    """Raise `ValueError` for a file that shares hardly any gene with `known` or, without it, with the other files."""
     what = "the vocabulary"
     for name, reader in zip(names, readers, strict=True):
         if known is not None:

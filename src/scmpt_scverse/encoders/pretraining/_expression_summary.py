@@ -1,4 +1,4 @@
-"""What a cell's expression amounts to within its study: principal components, computed in a stream."""
+"""A summary of a cell's expression within its study: principal components, computed in a stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.pp import ExpressionReader
 
-#: Components, and the most variable genes that they are made of: what analysts take by habit.
+#: Number of components, and of the most variable genes that they are computed from: the customary numbers.
 _N_COMPONENTS, _N_GENES = 50, 2000
 #: Components are computed from this many cells at most, in chunks spread evenly over the study.
 _MAX_CELLS, _CHUNK_ROWS = 20_000, 1000
-#: Standard deviations are no smaller, and standardised values no larger, so that rare genes do not make components.
+#: Lower limit of standard deviations and upper limit of standardised values, so that rare genes do not dominate.
 _MIN_STD, _MAX_SCORE = 0.1, 5.0
 
 
 @dataclass(frozen=True)
 class GeneStatistics:
-    """What a first pass over a study tells of its genes; arrays of shape `(n_genes,)`.
+    """Statistics of a study's genes from a first pass over it; arrays of shape `(n_genes,)`.
 
     Attributes
     ----------
     normalisation
-        What the study's values need.
+        Normalisation that the study's values need.
     n_cells
-        Cells that express a gene.
+        Number of cells that express each gene.
     mean, std
-        Of log-normalised expression.
+        Mean and standard deviation of log-normalised expression.
     """
 
     normalisation: Normalisation
@@ -41,14 +41,14 @@ class GeneStatistics:
     std: "FloatArray"
 
     def standardised(self, matrix: sparse.csr_matrix, columns: "IntArray") -> "FloatArray":
-        """Log-normalised expression of some genes in standard deviations from their mean, dense float32."""
+        """Log-normalised expression of some genes in standard deviations from their mean, clipped, dense float32."""
         values = self.normalisation(matrix)[:, columns].toarray()
         values = (values - self.mean[columns]) / np.maximum(self.std[columns], _MIN_STD)
         return np.clip(values, -_MAX_SCORE, _MAX_SCORE).astype(np.float32)
 
 
 def scan_genes(reader: "ExpressionReader") -> GeneStatistics:
-    """Read a study once, all its cells."""
+    """Statistics of a study's genes, from one pass over all its cells."""
     normalisation = Normalisation.of(reader.rows(0, min(_CHUNK_ROWS, reader.n_obs)).matrix)
     n_genes = len(reader.genes)
     n_cells, total, squares = np.zeros((3, n_genes))
@@ -73,8 +73,8 @@ class ExpressionSummary:
     columns
         The genes used, shape `(n_used,)`.
     components
-        From standardised expression to scores, scaled so that the first score has variance 1 and each other its share
-        of that; shape `(n_used, n_components)`.
+        Map from standardised expression to scores, scaled so that the first score has variance 1 and the others
+        proportionally less; shape `(n_used, n_components)`.
     """
 
     genes: GeneStatistics
@@ -102,7 +102,7 @@ def summarise(reader: "ExpressionReader", genes: GeneStatistics) -> ExpressionSu
 
 
 def gene_loadings(reader: "ExpressionReader", summary: ExpressionSummary) -> "FloatArray":
-    """How every gene goes with every component: covariance of standardised values, `(n_genes, n_components)`."""
+    """Loading of every gene on every component: covariance of standardised values, `(n_genes, n_components)`."""
     genes = summary.genes
     products = np.zeros((len(genes.mean), summary.components.shape[1]))
     totals, squares = np.zeros((2, summary.components.shape[1]))

@@ -28,24 +28,24 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders.pretraining._recipe import PretrainingRecipe
 
 _CHECKPOINT = "last"
-#: Steps between two looks at held-out cells, after which the run can be resumed; an epoch where that is shorter.
+#: Steps between two evaluations on held-out cells, from each of which a run can resume; an epoch if that is shorter.
 _MAX_ROUND_STEPS = 500
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training gave.
+    """The result of training.
 
     Attributes
     ----------
     encoder_weights, decoder_weights
-        Under official names, on the CPU.
+        Weights under official names, on the CPU.
     history
         One row per round: step, epoch, learning rate, losses.
     is_first_process
-        Of several that train together, whether this one writes.
+        Whether this process, of those that train together, writes the files.
     wait_for_all
-        Returns when every process is there.
+        Returns when every process has called it.
     """
 
     encoder_weights: "dict[str, Tensor]"
@@ -68,7 +68,7 @@ def fit(
     strategy: str,
     progress: bool,
 ) -> Fitted:
-    """Train; the folder keeps the last state."""
+    """Train; the folder keeps the last checkpoint, from which training resumes if there is one."""
     batches = BatchMaker(corpus, settings, batch_size=recipe.batch_size, n_visible=recipe.n_visible, seed=recipe.seed)
     n_processes = _n_processes(accelerator, devices)
     steps_per_epoch = max(1, batches.steps_per_epoch // n_processes)
@@ -102,7 +102,7 @@ def fit(
     if state.is_file():
         step_of_state(state)
     with interruptible(), warnings.catch_warnings():
-        # It holds the run's record, and the state to go on from.
+        # It holds the record of the run, and the checkpoint to resume from.
         warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
         trainer.fit(plan, datamodule=PretrainingData(batches), ckpt_path=str(state) if state.is_file() else None)
     if trainer.global_step < n_steps:

@@ -1,4 +1,4 @@
-"""The network that training begins with: of a checkpoint, or with gene embeddings made of co-expression."""
+"""The network that training begins with: from a checkpoint, or with gene embeddings from co-expression."""
 
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from scmpt_scverse.encoders._scgpt_network import ScGPTNetwork
     from scmpt_scverse.encoders.pretraining._corpus import Corpus
 
-#: Standard deviation of co-expression in the first gene embeddings, and the share of their random part that stays: it
-#: tells genes apart that go together.
+#: Standard deviation of the co-expression part of initial gene embeddings, and the factor on their random part, which
+#: distinguishes co-expressed genes.
 _COEXPRESSION_STD, _RANDOM_SHARE = 0.1, 0.3
 
 
@@ -24,8 +24,8 @@ def initial_network(
 ) -> "ScGPTNetwork":
     """A network for the corpus' vocabulary.
 
-    With a checkpoint all its weights are taken over, and genes that it does not know get random embeddings. Without,
-    genes that are expressed together in the same cells begin with similar embeddings.
+    With a checkpoint, all its weights are used, and genes that it does not know get random embeddings. Without one,
+    genes that are expressed in the same cells start with similar embeddings.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,7 +52,7 @@ def _coexpression(corpus: "Corpus", dim: int, seed: int) -> "FloatArray":
         loadings = gene_loadings(study.reader, study.summary)
         known = study.gene_ids >= 0
         of_tokens = np.zeros((len(corpus.vocabulary), loadings.shape[1]), dtype=np.float32)
-        # More cells make surer components.
+        # Components from more cells are more reliable.
         of_tokens[study.gene_ids[known]] = loadings[known] * np.sqrt(study.reader.n_obs)
         columns.append(of_tokens)
     table = np.concatenate(columns, axis=1)

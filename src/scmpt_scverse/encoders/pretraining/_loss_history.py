@@ -10,7 +10,7 @@ from tqdm import tqdm
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Where nobody watches, progress goes to a log.
+#: Seconds between two updates where progress goes to a log rather than a terminal.
 _LOG_INTERVAL_S = 30.0
 
 
@@ -20,9 +20,9 @@ class LossHistory(pl.Callback):
     Parameters
     ----------
     n_steps
-        Steps in all.
+        Total number of steps.
     steps_per_epoch
-        Of this process.
+        Steps of this process per epoch.
     progress
         Show a bar with loss and held-out loss.
     """
@@ -83,5 +83,5 @@ class LossHistory(pl.Callback):
         return {"rounds": self.rounds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rounds before the interruption."""
+        """Restore the rounds before the interruption."""
         self.rounds = list(state_dict["rounds"])

@@ -1,4 +1,4 @@
-"""What pre-training minimises: hidden values from the other genes, and what `<cls>` should know of its cell."""
+"""What pre-training minimises: errors of hidden values from other genes, and of cell properties from `<cls>`."""
 
 from typing import TYPE_CHECKING
 
@@ -57,22 +57,22 @@ class ExpressionDecoder(nn.Module):
     def forward(self, cells: Tensor, genes: Tensor) -> Tensor:
         """Values `(batch, n_genes)` from cells `(batch, dim)` and gene embeddings `(n_genes, dim)`."""
         queries = torch.sigmoid(self.gene2query(genes))  # (n_genes, dim)
-        # Less their mean, because standardised expression has none; measured to be much better than a plain product.
+        # Centred, because the mean of standardised expression is 0; measured to be much better than a plain product.
         queries = queries - queries.mean(dim=0)
         return self.W(cells) @ queries.T / cells.shape[1] ** 0.5
 
 
 class PretrainingModule(nn.Module):
-    """The network and what reads it during training.
+    """The network and its decoders during training.
 
     Parameters
     ----------
     network
-        What is pre-trained.
+        The network to pre-train.
     settings
         Its architecture.
     n_components
-        Width of each study's expression summary.
+        Number of components of each study's expression summary.
     weights
         Weight of each objective, see :class:`PretrainingRecipe`.
     """
@@ -94,7 +94,7 @@ class PretrainingModule(nn.Module):
         self.decoder = ValueDecoder(dim) if "masked_value" in weights else None
         self.mvc_decoder = CellValueDecoder(dim) if "cell_value" in weights else None
         self.expression_decoder = ExpressionDecoder(dim) if "cell_expression" in weights else None
-        # Statistics of the batch, also for held-out cells: they take away what all cells of a study share.
+        # Batch statistics, also for held-out cells: they remove what all cells of a study share.
         self.norm = nn.BatchNorm1d(dim, track_running_stats=False)
         self.summary_heads = nn.ModuleList(
             nn.Linear(dim, n) for n in (n_components if "cell_summary" in weights else [])
@@ -102,7 +102,7 @@ class PretrainingModule(nn.Module):
         bins = torch.arange(settings.n_bins, dtype=torch.float32)
         bins[0] = settings.pad_value  # bin 0 is the value of `<cls>` and padding
         self.register_buffer("bin_values", bins, persistent=False)
-        # Squared errors of bins are in units of the variance of evenly spread bins: 1 is what their mean would give.
+        # Squared errors of bins are in units of the variance of evenly spread bins: predicting their mean gives 1.
         self._bin_variance = settings.n_bins**2 / 12
 
     def forward(self, batch: "Batch") -> dict[str, Tensor]:
@@ -139,7 +139,7 @@ class PretrainingModule(nn.Module):
         return {"heldout_loss": self.total(losses)} | {f"heldout_{name}": loss for name, loss in losses.items()}
 
     def n_cells(self, batch: "Batch") -> int:
-        """Cells of a batch."""
+        """Number of cells of a batch."""
         return len(batch.bins)
 
     def total(self, losses: "Mapping[str, Tensor]") -> Tensor:

@@ -1,4 +1,4 @@
-"""Pre-train a scGPT encoder, or continue from one; resumable, and written whole or not at all."""
+"""Pre-train a scGPT encoder, or continue from one; resumable, and written completely or not at all."""
 
 import hashlib
 import json
@@ -57,20 +57,21 @@ def pretrain(
         Folder to write, in the official layout: `args.json`, `vocab.json`, `best_model.pt`. It appears when training
         is complete. Until then `<out>.partial` holds what is needed to resume: the same call resumes it exactly.
     init
-        Checkpoint to continue from, by name or folder. Its vocabulary is kept, and the missing genes of `data` are
+        Checkpoint to continue from, by name or folder. Its vocabulary is kept, and genes of `data` that it lacks are
         added. `None` starts from scratch, with embeddings in which genes that are expressed together are alike.
     layer, gene_symbols, organism
         As in :func:`scmpt_scverse.tl.embed`, the same for all files. An encoder of mouse genes themselves is trained,
         and used, with `organism="native"`.
     vocabulary
-        Gene symbols to know, read as those of data are; `None` takes those expressed in at least `min_cells` cells.
+        Gene symbols of the vocabulary, read like those of the data; `None` takes those expressed in at least
+        `min_cells` cells (see :class:`PretrainingRecipe`).
     recipe
         Size of the network, objectives, learning rate and the like; `None` takes the defaults of
         :class:`PretrainingRecipe`.
     compact
-        Write weights as `model.safetensors` in float16, half the size. The official code does not read that.
+        Write the weights as `model.safetensors` in float16, half the size; the official code does not read this file.
     accelerator, devices, strategy
-        As in Lightning; `"auto"` uses the GPUs that are there.
+        As in Lightning; `"auto"` uses all available GPUs.
     progress
         Show a progress bar with loss and held-out loss.
 
@@ -83,17 +84,26 @@ def pretrain(
     FileExistsError
         `out` exists.
     FileNotFoundError
-        A file, or the folder that `out` should be in, is not there.
+        A file, or the folder that `out` should be in, does not exist.
+    OSError
+        The folder that `out` should be in is not writable.
+    KeyError
+        `layer` or `gene_symbols` is not in a file.
+    TypeError
+        `vocabulary` is not a list.
     ValueError
-        A file is damaged or empty, has negative or non-finite values, or shares hardly any gene with the others; an
-        option is out of range; or `<out>.partial` is of a run with other data or options.
+        A file is damaged or empty, has negative or non-finite values, or shares hardly any gene with the others; `init`
+        is not a scGPT checkpoint; an option is out of range; or `<out>.partial` belongs to a run with other data or
+        options.
+    RuntimeError
+        Training was stopped before its end; the same call resumes it.
 
     Notes
     -----
-    By default `<cls>`, given some genes of a cell, is asked for the expression of genes of the file, in standard
-    deviations from their mean in it (`cell_expression`). `masked_value` and `cell_value` are the objectives of scGPT
-    :cite:p:`cui2024scgpt`: bins of hidden genes, from the other genes of the cell and from `<cls>`. `cell_summary` asks
-    `<cls>`, through a linear map of each file, for the cell's principal components within the file.
+    By default, `<cls>`, given some genes of a cell, predicts the expression of genes of the file, in standard
+    deviations from their mean over the file (`cell_expression`). `masked_value` and `cell_value` are the objectives of
+    scGPT :cite:p:`cui2024scgpt`: bins of hidden genes are predicted from the other genes of the cell and from `<cls>`.
+    In `cell_summary`, a linear map for each file predicts the cell's principal components within the file from `<cls>`.
 
     Examples
     --------
@@ -165,7 +175,7 @@ def _check_out(out: Path) -> None:
 def _record(
     corpus: "Corpus", settings: "ScGPTSettings", recipe: PretrainingRecipe, initial: ScGPTEncoder | None
 ) -> dict[str, Any]:
-    """All that decides the result, as plain values: what a run must agree in to be resumed."""
+    """Everything that determines the result, as plain values; a run is resumed only if it has the same."""
     return {
         "version": __version__,
         "init": initial.fingerprint if initial else None,

@@ -1,4 +1,4 @@
-"""What a pre-training run is made of, checked before anything slow."""
+"""Settings of a pre-training run, checked before anything slow."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,23 +15,23 @@ _DEFAULT_SIZES = {"embsize": 128, "nlayers": 2, "nheads": 4, "d_hid": 256}
 
 @dataclass(frozen=True)
 class PretrainingRecipe:
-    """How a network is trained; all that decides the result besides data, vocabulary and initial weights.
+    """How a network is trained: everything that determines the result besides data, vocabulary and initial weights.
 
     Attributes
     ----------
     embsize, nlayers, nheads, d_hid
-        Width, layers, attention heads, and width of the feed-forward part; `None` takes 128, 2, 4 and 256, or what the
-        checkpoint has that is continued.
+        Width, layers, attention heads, and width of the feed-forward part; `None` takes 128, 2, 4 and 256, or the sizes
+        of the checkpoint to continue from.
     objectives
         Weight of `"masked_value"`, `"cell_value"`, `"cell_expression"` and `"cell_summary"`; those left out are
-        not computed. What each asks for is in the user guide.
+        not computed. :func:`pretrain` describes them.
     max_epochs
         Passes over the training cells.
     batch_size
-        Cells of a step, all from one file.
+        Cells per step, all from one file.
     n_visible
-        Expressed genes of a cell that the network sees, drawn anew each time. As many others are hidden, to be
-        predicted.
+        Maximum number of expressed genes of a cell that the network sees, drawn anew each time. As many others are
+        hidden, to be predicted.
     lr
         Highest learning rate, reached after the warm-up; it falls to zero along a cosine.
     warmup
@@ -43,7 +43,12 @@ class PretrainingRecipe:
     min_cells
         Genes expressed in fewer cells of all files together get no token.
     seed
-        Of initial weights, order of cells and choice of genes.
+        Seed of initial weights, order of cells and choice of genes.
+
+    Raises
+    ------
+    ValueError
+        A setting is out of range, or an objective is unknown.
     """
 
     embsize: int | None = None
@@ -94,7 +99,7 @@ class PretrainingRecipe:
         Raises
         ------
         ValueError
-            Width and heads do not fit, or a size was asked for that the checkpoint does not have.
+            The width is not a multiple of the number of heads, or a size differs from that of the checkpoint.
         """
         asked = {name: getattr(self, name) for name in _DEFAULT_SIZES if getattr(self, name) is not None}
         if initial is None:

@@ -15,7 +15,7 @@ class HeldoutStream:
     Parameters
     ----------
     batches
-        Makes them.
+        Makes the batches.
     """
 
     def __init__(self, batches: "BatchMaker") -> None:
@@ -29,16 +29,16 @@ class HeldoutStream:
 
 
 class TrainingStream:
-    """Endless training batches for Lightning, from the step at which training stands; every process takes its share.
+    """Endless training batches for Lightning, from the current training step on; every process takes its share.
 
     Parameters
     ----------
     batches
-        Makes them.
+        Makes the batches.
     step
-        Asked for the number of steps done when iteration begins.
+        Returns the number of steps done; called when iteration begins.
     rank, world_size
-        Which of the processes that train together this is.
+        Index of this process among those that train together, and their number.
     """
 
     def __init__(self, batches: "BatchMaker", step: Callable[[], int], *, rank: int, world_size: int) -> None:
@@ -54,7 +54,7 @@ class TrainingStream:
             step += 1
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the trainer's step tells where to go on. That it exists tells Lightning that this can resume."""
+        """Nothing: the trainer's step says where to continue. The method tells Lightning that the stream can resume."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -62,7 +62,7 @@ class TrainingStream:
 
 
 class PretrainingData(pl.LightningDataModule):
-    """Feeds batches to Lightning; training batches go on where the trainer's steps stand."""
+    """Feeds batches to Lightning; training batches continue from the trainer's current step."""
 
     def __init__(self, batches: "BatchMaker") -> None:
         super().__init__()
