@@ -17,7 +17,7 @@ from scmpt_scverse.metrics import classification_metrics
 from scmpt_scverse.modalities import as_cells
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import FloatArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import GeneEncoder, Modalities
     from scmpt_scverse.model import SCMPT
     from scmpt_scverse.pp import Organism
@@ -105,12 +105,11 @@ def run(
         )
     rows = np.flatnonzero(is_usable)
     if not rows.size:
-        raise ValueError("Expected labelled cells that the model was not trained on; found none. Pass other cells.")
+        which = "" if retrain else " and that it was not trained on"
+        raise ValueError(f"Expected labelled cells whose labels the model knows{which}; found none. Pass other cells.")
     groups = None if group_key is None else cells.obs[group_key].to_numpy()[rows]
-    n_folds = _N_FOLDS if group_key is None else _n_folds(cells.obs[group_key].iloc[rows], group_key)
-    # Fewer than five groups are left out one by one, and another repeat would leave out the same ones.
-    n_repeats = -(-n_replicates // n_folds) if n_folds == _N_FOLDS else 1
-    splits = cell_splits(labels[rows], groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
+    n_groups = None if group_key is None else _n_groups(cells.obs[group_key].iloc[rows], group_key)
+    splits = _splits(labels[rows], groups, n_groups, n_replicates, seed)
     results = []
     for ablation in tqdm([_Intact(), *ablations], desc="Ablations", disable=not progress):
         for replicate, (train, test) in enumerate(splits):
@@ -135,14 +134,26 @@ def run(
     return pd.DataFrame(results, columns=["ablation", "replicate", "metric", "value"])
 
 
-def _n_folds(groups: pd.Series, group_key: str) -> int:
+def _splits(
+    labels: "StrArray", groups: "StrArray | None", n_groups: int | None, n_replicates: int, seed: int
+) -> "list[tuple[IntArray, IntArray]]":
+    """As many splits as asked for, or as few groups allow."""
+    n_folds = _N_FOLDS if n_groups is None else min(_N_FOLDS, n_groups)
+    n_repeats = -(-n_replicates // n_folds)
+    if n_groups is not None and n_groups < 2 * _N_FOLDS:
+        # Some fold is a single group, so another repeat would test on that group alone once more.
+        n_repeats = 1
+    return cell_splits(labels, groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
+
+
+def _n_groups(groups: pd.Series, group_key: str) -> int:
     n_groups = len(distinct_labels(groups))
     if n_groups < 2:
         raise ValueError(
             f"Expected at least two groups in `adata.obs[{group_key!r}]` among these cells; found {n_groups}. Pass "
             "another `group_key=`, or none."
         )
-    return min(_N_FOLDS, n_groups)
+    return n_groups
 
 
 class _Intact(Ablation):
