@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop bench-atlas reference numbers orthologs mutate clean
+.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-lengths bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop bench-atlas reference numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ bench-leak: $(VENV)/.offline ## measure what seeing the cells in pre-training is
 
 bench-encoders: $(VENV)/.offline ## measure what a linear classifier reads from the small encoders; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/encoder_probes.py $(BENCH_ARGS)
+
+bench-lengths: $(VENV)/.offline ## measure what scgpt-mini loses with only the most expressed genes; BENCH_ARGS="--data FOLDER"
+	$(BIN)/python benchmarks/token_lengths.py $(BENCH_ARGS)
 
 bench-zero-shot: $(VENV)/.offline ## measure annotation without a reference on new studies; BENCH_ARGS="--data FOLDER"
 	$(BIN)/python benchmarks/zero_shot.py $(BENCH_ARGS)

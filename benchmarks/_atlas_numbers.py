@@ -1,12 +1,34 @@
-"""What `max_cells_per_label` costs, from `results/label_caps.json`."""
+"""Training on an atlas (`results/atlas.json`), and what `max_cells_per_label` costs (`results/label_caps.json`)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 from _markdown import markdown
 
 _SETS = {"sorted blood cells": "sorted blood cells, other cells", "kang": "kang, other donor"}
+
+
+def atlas_numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Sizes of what was measured, and how much faster a cap makes training."""
+    every, capped = record["rows"][:2]
+    yield "atlas.n_reference", f"{every['n_reference']:,}"
+    yield "atlas.n_query", f"{every['n_query']:,}"
+    yield "atlas.gigabytes", f"{every['file_gb']:.1f}"
+    yield "atlas.cap_gain", f"{every['train']['seconds'] / capped['train']['seconds']:.0f}"
+
+
+def atlas_table(record: Mapping[str, Any]) -> str:
+    """Seconds and peak memory of training and of annotation, and macro F1, by way."""
+    columns = ("trained on", "training", "annotation", "peak memory", "macro F1")
+    table = pd.DataFrame(columns=list(columns))
+    for row in record["rows"]:
+        stages = [row[name] for name in ("train", "annotate", "train and annotate") if name in row]
+        times = [f"{stage['seconds'] / 60:.1f} min" for stage in stages]
+        peak = max(stage["peak_mb"] for stage in stages) / 1000
+        both = times if len(times) == 2 else [f"{times[0]} together", ""]
+        table.loc[row["way"]] = [f"{row['n_train']:,} cells", *both, f"{peak:.1f} GB", f"{row['macro_f1']:.3f}"]
+    return markdown(table, "way")
 
 
 def caps_table(record: Mapping[str, Any]) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from _accuracy_numbers import accuracy_numbers, headline, parts, summary
 from _accuracy_page import predictors, tables as accuracy_tables
-from _atlas_numbers import caps_table
+from _atlas_numbers import atlas_numbers, atlas_table, caps_table
 from _cell_to_text_numbers import cell_to_text_numbers, cell_to_text_table
 from _code_constants import constants
 from _description_numbers import description_numbers, descriptions_sets, descriptions_table, retrieval_table
-from _encoder_numbers import corpus_table, encoder_numbers, mini_table, variants_table
+from _encoder_numbers import corpus_table, encoder_numbers, lengths_table, mini_table, variants_table
 from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
 from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
 from _generation_numbers import generation_numbers, generation_tables
@@ -45,6 +45,7 @@ from _zoo_tables import zoo_tables
 #: Stored results that documents draw on.
 _STORED = (
     "accuracy",
+    "atlas",
     "cell_to_text",
     "demo",
     "descriptions",
@@ -59,6 +60,7 @@ _STORED = (
     "references",
     "spatial",
     "species",
+    "token_lengths",
     "unseen_types",
     "zero_shot",
     *MACHINES.values(),
@@ -78,6 +80,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
     return dict(
         [
             *accuracy_numbers(results["accuracy"]),
+            *atlas_numbers(results["atlas"]),
             *cell_to_text_numbers(results["cell_to_text"]),
             *leak_numbers(results["pretraining_leak"]),
             *encoder_numbers(results["encoder_probes"]),
@@ -106,10 +109,12 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "accuracy.summary": summary(results["accuracy"]),
         "accuracy.predictors": predictors(),
         "accuracy": accuracy_tables(results["accuracy"]),
+        "atlas": atlas_table(results["atlas"]),
         "cell_to_text": cell_to_text_table(results["cell_to_text"]),
         "parts": parts(results["accuracy"]),
         "pretraining_leak": leak_table(results["pretraining_leak"]),
         "scgpt-mini.data": corpus_table(),
+        "encoders.lengths": lengths_table(results["token_lengths"]),
         "encoders.mini": mini_table(results["encoder_probes"]),
         "encoders.sentences": variants_table(results["encoder_probes"], "sentences"),
         "encoders.texts": variants_table(results["encoder_probes"], "texts"),

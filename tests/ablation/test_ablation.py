@@ -100,6 +100,23 @@ def test_refusals(trained: SCMPT, embedded: AnnData) -> None:
         ablation.run(trained, embedded, [ablation.HashNames()], group_key="one")
 
 
+@pytest.mark.parametrize("n_groups", [2, 5, 6, 7])
+def test_few_groups_give_the_splits_that_there_are(trained: SCMPT, embedded: AnnData, n_groups: int) -> None:
+    embedded.obs["donor"] = [f"d{number % n_groups}" for number in range(embedded.n_obs)]
+    table = ablation.run(trained, embedded, [], n_replicates=7, group_key="donor", **_FAST)
+    assert table["replicate"].nunique() == min(n_groups, 5)
+    table = ablation.run(trained, embedded, [], n_replicates=7, **_FAST)
+    assert table["replicate"].nunique() == 7
+
+
+def test_without_known_labels(trained: SCMPT, embedded: AnnData) -> None:
+    embedded.obs[LABELS_KEY] = "another"
+    with pytest.raises(ValueError, match="Expected labelled cells whose labels the model knows; found none"):
+        ablation.run(trained, embedded, [], **_FAST)
+    with pytest.raises(ValueError, match="whose labels the model knows and that it was not trained on; found none"):
+        ablation.run(trained, embedded, [], retrain=False, progress=False)
+
+
 @pytest.mark.parametrize("wrong", [pd.DataFrame({"a": [1]}), np.zeros((2, 2)), "cells.h5ad", None])
 def test_wrong_objects(trained: SCMPT, embedded: AnnData, wrong: Any) -> None:
     changes = [ablation.HashNames()]

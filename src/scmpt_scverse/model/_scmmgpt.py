@@ -14,7 +14,7 @@ from scmpt_scverse._labels import checked_unlabeled
 from scmpt_scverse._slots import Slot
 from scmpt_scverse.generation import TextGenerator
 from scmpt_scverse.modalities import ExpressionSource, register_anndata
-from scmpt_scverse.model._annotation_record import today
+from scmpt_scverse.model._model_record import today
 from scmpt_scverse.model._saving import checked_pretrained, load_text_model, save_data, save_text_model
 from scmpt_scverse.model.text_labels import (
     AnnotatesByTextMixin,

@@ -19,7 +19,7 @@ from scmpt_scverse._folders import check_run_folder
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import capped, label_text
 from scmpt_scverse.modalities import cell_keys, content_keys
-from scmpt_scverse.model._annotation_record import today
+from scmpt_scverse.model._model_record import today
 from scmpt_scverse.module import (
     CellSplit,
     FitOptions,

@@ -11,7 +11,7 @@ from scmpt_scverse._slots import DEFAULT_KEY_ADDED, UNS_KEYS, PredictionKeys, ch
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.modalities import cell_keys
-from scmpt_scverse.model._annotation_record import facts_of_reference_model, write_model_record
+from scmpt_scverse.model._model_record import facts_of_reference_model, write_model_record
 from scmpt_scverse.model._predictions import batched, label_sets, predictions_of, write_predictions
 from scmpt_scverse.model.reference_labels import _evaluation
 from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject

@@ -17,7 +17,7 @@ from scmpt_scverse._slots import (
 )
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
-from scmpt_scverse.model._annotation_record import facts_of_text_model, write_model_record
+from scmpt_scverse.model._model_record import facts_of_text_model, write_model_record
 from scmpt_scverse.model._predictions import text_label_values
 from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
 from scmpt_scverse.model.text_labels._evaluation import evaluate_text_labels

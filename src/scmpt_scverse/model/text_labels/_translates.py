@@ -30,7 +30,7 @@ from scmpt_scverse.generation import TextGenerator, TextReader, generated_cells
 from scmpt_scverse.knowledge import GeneFinder, cell_ontology, merged_programmes
 from scmpt_scverse.llm import GivenLanguageModel, LLMClient
 from scmpt_scverse.modalities import ExpressionSource
-from scmpt_scverse.model._annotation_record import facts_of_text_model, write_model_record
+from scmpt_scverse.model._model_record import facts_of_text_model, write_model_record
 from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.model.text_labels._description_request import check_no_other_table, subjects_of, writer_for
 from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
