@@ -30,6 +30,8 @@ _LARGEST_SHARE_OF_FEATURES = 0.5
 _MANY_CELLS, _N_SAMPLED, _N_SAMPLED_OF_LABEL = 30_000, 10_000, 200
 #: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
+#: Variance that features are taken to have at least; those of a modality in which nothing varies have none.
+_LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class _Search:
         are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
         bent = every.without(left_out, max(fewer)) if fewer and are_axes_noisy else every
         cells = [*(bent.first(n_axes) for n_axes in fewer), every]
-        penalties = [share * every.total / n_obs for share in _PENALTIES]
+        penalties = [share * max(every.total / n_obs, _LEAST_VARIANCE) for share in _PENALTIES]
         return cls(cells, labels, fold_of, judging, cell_weights * ~left_out, penalties)
 
     def candidates(self) -> Iterator[_Candidate]:

@@ -58,7 +58,8 @@ class Standardiser(nn.Module):
             mean = mean + away * share
             n_obs += n_block
         std = (squares / n_obs).sqrt()
-        varies = std > _SMALLEST_STD * std.max()
+        rounding = torch.finfo(torch.float32).eps * mean.abs()
+        varies = std > torch.maximum(_SMALLEST_STD * std.max(), rounding)
         if self.are_genes and varies.any():
             divisor = std + std[varies].median()
             # A feature still has a variance of 1 on average.
