@@ -55,13 +55,11 @@ def mini_table(record: Mapping[str, Any]) -> str:
 
 
 def lengths_table(record: Mapping[str, Any]) -> str:
-    """By number of tokens: speed and macro F1, means over the sets that the encoder has seen and over the others."""
+    """By number of tokens: macro F1, means over the sets that the encoder has seen and over the others."""
     rows = pd.DataFrame(record["rows"])
-    slowest = rows.groupby("set")["cells_per_second"].transform("min")
-    rows["gain"] = rows["cells_per_second"] / slowest
     table = pd.DataFrame()
     for length, of_length in rows.groupby("max_length", sort=False):
-        named = {f"{length:,}": [f"{of_length['share_of_cells_cut'].mean():.0%}", f"{of_length['gain'].mean():.1f}"]}
+        named = {f"{length:,}": [f"{of_length['share_of_cells_cut'].mean():.0%}"]}
         for metric in ("alone", "default"):
             for is_seen in (False, True):
                 named[f"{length:,}"].append(f"{of_length.loc[of_length['is_seen'] == is_seen, metric].mean():.3f}")
@@ -70,7 +68,7 @@ def lengths_table(record: Mapping[str, Any]) -> str:
     n_seen = rows.loc[rows["is_seen"], "set"].nunique()
     sets = (f"{n_others} sets not seen", f"{n_seen} sets seen")
     table.columns = pd.Index(
-        ["cells cut", "times as fast", *(f"{name}, {which}" for name in ("alone", "default model") for which in sets)]
+        ["cells cut", *(f"{name}, {which}" for name in ("alone", "default model") for which in sets)]
     )
     return markdown(table, "tokens")
 

@@ -32,7 +32,7 @@ def trained(cells: AnnData, keys: dict[str, str], fusion: str) -> SCMPT:
 def test_it_spoils_nothing(pbmc: AnnData, fusion: str, value: float) -> None:
     reference, query = pbmc[::2].copy(), pbmc[1::2].copy()
     reference.obsm["X_same"] = constant(reference.n_obs, value)
-    query.obsm["X_same"] = constant(query.n_obs, value + 1)  # no other cells are known to be like
+    query.obsm["X_same"] = constant(query.n_obs, value + 1)  # nothing in the reference says what that would mean
     model = trained(reference, {"expression": "X_pca", "same": "X_same"}, fusion)
     model.annotate(query)
     assert (query.obs["scmpt_prediction"].astype(str) == query.obs[LABELS_KEY].astype(str)).mean() > 0.6

@@ -96,7 +96,7 @@ def test_a_description_and_a_search_say_what_was_asked(pbmc: AnnData, tmp_path: 
     model.describe(query, "louvain", labels=LABELS, back_off=0.7)
     model.search(query, "cells that make antibodies", key_added="antibodies")
     ours = query.uns[UNS_KEYS.root]
-    described, searched = ours[UNS_KEYS.descriptions]["scmmgpt"], ours[UNS_KEYS.searches]["antibodies"]
+    described, searched = ours[UNS_KEYS.descriptions]["scmmgpt_descriptions"], ours[UNS_KEYS.searches]["antibodies"]
     for record in (described, searched):
         assert (record["model"], record["loaded_from"]) == ("SCMMGPT", "scmmgpt-mini")
         assert record["encoders"]["text"]["fingerprint"] == model.text_encoder.fingerprint

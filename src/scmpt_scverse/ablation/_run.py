@@ -56,7 +56,8 @@ def run(
         What to change; the intact model is always measured as well.
     n_replicates
         Number of splits into training and held-out cells, each with its own random changes: folds of a repeated
-        five-fold cross-validation. With fewer than five groups, there is one fold per group and no repeat.
+        five-fold cross-validation. With fewer than five groups, there is one fold per group; with few groups, there are
+        only as many repeats as there are ways to divide them.
     retrain
         Whether to train a new head on the changed cells, which measures the information that is left in them. Otherwise
         the head of `model` predicts the changed cells, which measures its robustness; cells that it was trained on are
@@ -140,10 +141,13 @@ def _splits(
     """As many splits as asked for, or as few groups allow."""
     n_folds = _N_FOLDS if n_groups is None else min(_N_FOLDS, n_groups)
     n_repeats = -(-n_replicates // n_folds)
-    if n_groups is not None and n_groups < 2 * _N_FOLDS:
-        # Some fold is a single group, so another repeat would test on that group alone once more.
-        n_repeats = 1
-    return cell_splits(labels, groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
+    while True:
+        try:
+            return cell_splits(labels, groups, n_splits=n_folds, n_repeats=n_repeats, seed=seed)[:n_replicates]
+        except ValueError:  # few groups can be divided in few ways
+            if n_groups is None or n_repeats == 1:
+                raise
+            n_repeats -= 1
 
 
 def _n_groups(groups: pd.Series, group_key: str) -> int:

@@ -135,7 +135,8 @@ class TranslatesMixin:
         first genes of the profile that are not stated), `share` in the score, `profile` (weight), `observed`
         (difference from the other cells, in units of the spread of the gene), `mean`, `rest_mean` (log-normalised),
         `fraction` and `rest_fraction` (of cells that express it). For cells, `adata.obs["<key_added>_description"]`.
-        `adata.uns["scmpt"]["descriptions"]["<key_added>"]` records which model it was, and what it was asked.
+        `adata.uns["scmpt"]["descriptions"]`, under the name of what was written, records which model it was, and its
+        options.
 
         Raises
         ------
@@ -206,7 +207,7 @@ class TranslatesMixin:
         write_model_record(
             cells,
             UNS_KEYS.descriptions,
-            key_added,
+            slots[0].key,
             slots,
             self._source(cells, layer, gene_symbols, organism),
             **facts_of_text_model(self),
