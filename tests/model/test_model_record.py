@@ -93,7 +93,7 @@ def test_a_text_model(pbmc: AnnData, tmp_path: Path) -> None:
 def test_a_description_and_a_search_say_what_was_asked(pbmc: AnnData, tmp_path: Path) -> None:
     model = SCMMGPT.from_pretrained("scmmgpt-mini")
     query = pbmc[:120].copy()
-    model.describe(query, "louvain", labels=LABELS, back_off=0.7)
+    model.describe(query, "louvain", labels=LABELS, back_off=0.7, programmes={"mine": query.var_names[:6].tolist()})
     model.search(query, "cells that make antibodies", key_added="antibodies")
     ours = query.uns[UNS_KEYS.root]
     described, searched = ours[UNS_KEYS.descriptions]["scmmgpt_descriptions"], ours[UNS_KEYS.searches]["antibodies"]
@@ -102,6 +102,7 @@ def test_a_description_and_a_search_say_what_was_asked(pbmc: AnnData, tmp_path: 
         assert record["encoders"]["text"]["fingerprint"] == model.text_encoder.fingerprint
         assert (record["organism"], record["layer"]) == ("human", "X")
     assert (described["groupby"], described["writer"], described["back_off"]) == ("louvain", "retrieval", 0.7)
+    assert list(described["programmes"]) == ["mine"]
     assert described["written"] == ["adata.uns['scmmgpt_descriptions']", "adata.uns['scmmgpt_evidence']"]
     assert (searched["text"], searched["written"]) == ("cells that make antibodies", ["adata.obs['antibodies']"])
     query.write_h5ad(tmp_path / "query.h5ad")

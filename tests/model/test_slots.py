@@ -14,7 +14,7 @@ from scipy import sparse
 from tests._adata import LABELS_KEY, snapshot
 from tests._llm import ChatServer
 
-from scmpt_scverse import SCMPT, pl, tl
+from scmpt_scverse import SCMMGPT, SCMPT, pl, tl
 
 RANKING = "scmpt_attributions"
 
@@ -151,7 +151,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scmpt_scverse.modalities._modalities.Modalities.read", fail)
 
 
-BAD_KEYS = ["a/b", "", 5, None, "x" * 300]
+BAD_KEYS = ["a/b", "", ".", "_index", 5, None, "x" * 300]
 
 
 @pytest.mark.usefixtures("no_work")
@@ -200,3 +200,17 @@ def test_more_groups_than_a_file_holds_are_refused(trained: SCMPT, embedded: Ann
     embedded.obs["group"] = [f"{number:04}".ljust(800, "x") for number in range(embedded.n_obs)]
     with pytest.raises(ValueError, match=r"found 175 groups that need 1\d\d,\d\d\d.*Pass fewer with `groups=`"):
         trained.rank_attributions(embedded, groupby="group")
+
+
+@pytest.mark.parametrize("key", [".", "_index"])
+def test_keys_that_no_record_can_have_are_refused_by_a_text_model(pbmc: AnnData, key: str) -> None:
+    model, labels = SCMMGPT.from_pretrained("scmmgpt-mini"), ["B cell", "T cell"]
+    before = snapshot(pbmc)
+    for call in (
+        lambda: model.annotate(pbmc, labels, key_added=key),
+        lambda: model.describe(pbmc, "louvain", labels=labels, key_added=key),
+        lambda: model.search(pbmc, "B cell", key_added=key),
+    ):
+        with pytest.raises(ValueError, match="files have another use for this name"):
+            call()
+    assert snapshot(pbmc) == before

@@ -49,6 +49,11 @@ def check_writable(
                 f"Expected to write `{slot}`; found that the index of `adata.obs` has this name, and a file cannot "
                 "hold both. Pass another `key_added=`, or set `adata.obs.index.name = None`."
             )
+    reason = why_no_name(key_added)
+    if reason is not None:  # a prefix that makes good names of slots, such as ".", is the name of a record as well
+        raise ValueError(
+            f"Records of `key_added={key_added!r}` cannot be written to a file: {reason}. Pass another one."
+        )
     new = {slot.key for slot in slots if slot.container == "obs"} - set(adata.obs.columns)
     if new and len(adata.obs.columns) + len(new) > MOST_COLUMNS:
         raise ValueError(

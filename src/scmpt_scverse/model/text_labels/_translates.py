@@ -215,6 +215,7 @@ class TranslatesMixin:
             n_labels=len(candidates.names),
             tissue=tissue,
             writer=name,
+            programmes=sorted(own) or None,
             refine=refine,
             back_off=float(back_off),
             seed=seed,
