@@ -25,7 +25,7 @@ else:
 EMBED = """
 import sys
 from scmpt_scverse import tl
-tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], cache=False, progress=False)
+tl.embed(sys.argv[1], sys.argv[3], output=sys.argv[2], cache=False, progress=False)
 """
 TRAIN = """
 import sys
@@ -62,7 +62,7 @@ def growth(folder: Path) -> list[Line]:
 
 
 def memory(work: Path, folder: Path) -> Line:
-    """By how many MB the peak of `tl.embed_file` grows from 10,000 to 100,000 cells."""
+    """By how many MB the peak of `tl.embed` from file to file grows from 10,000 to 100,000 cells."""
     peaks = []
     for n_cells in (10_000, 100_000):
         pbmc(n_cells).write_h5ad(work / "cells.h5ad")

@@ -50,6 +50,8 @@ CELL_TYPES: dict[str, str | list[str]] = {
     "mesenchymal": ["Pancreatic stellate cells", "Fibroblasts"],
 }
 N_CELLS = 200
+#: The text that GenePT puts before the genes.
+GENEPT_PREFIX = "A cell with genes ranked by expression:"
 
 
 def trained(adata: AnnData, labels_key: str) -> SCMPT:
@@ -94,8 +96,9 @@ def order_and_names(model: SCMPT, adata: AnnData) -> list[dict[str, Any]]:
     text = SCMPT(adata, encoders={"text": ENCODERS["text"]}, fusion="stacked")
     text.train()
     changes = [ablation.Shuffle(), ablation.Shuffle(0.1), ablation.Shuffle(0.1, keep_top=True)]
-    changes += [ablation.Shuffle(within="cell"), ablation.HashNames(), ablation.RandomNames(), ablation.Prefix()]
-    changes += [ablation.Truncate(10), ablation.DropGenes("ribosomal"), ablation.SentenceForm("binned")]
+    changes += [ablation.Shuffle(within="cell"), ablation.ReplaceNames("hash"), ablation.ReplaceNames("random")]
+    changes += [ablation.SentenceForm(prefix=GENEPT_PREFIX), ablation.Truncate(10), ablation.DropGenes("ribosomal")]
+    changes += [ablation.SentenceForm("binned")]
     table = ablation.run(text, adata, changes, n_replicates=5, progress=False)
     macro = table[table["metric"] == "macro_f1"].drop(columns="metric").rename(columns={"value": "macro_f1"})
     return replicate_summary(macro, by="ablation").to_dict("records")

@@ -23,7 +23,7 @@ DESCRIBED_AS = ["B cell", "CD14-positive monocyte", "natural killer cell", "CD4-
 DESCRIBED_AS += ["CD8-positive, alpha-beta T cell", "dendritic cell", "hematopoietic stem cell"]
 GENERATED = ["CD14+ Monocyte", "CD19+ B", "CD56+ NK", "Dendritic"]
 SEARCHED_FOR = "B cells that make antibodies"
-CHANGES = [ablation.Shuffle(), ablation.HashNames(), ablation.RandomNames(), ablation.Truncate(10)]
+CHANGES = [ablation.Shuffle(), ablation.ReplaceNames("hash"), ablation.ReplaceNames("random"), ablation.Truncate(10)]
 CHANGES += [ablation.DropGenes("ribosomal"), ablation.WithoutModality("text"), ablation.WithoutModality("expression")]
 
 
@@ -48,7 +48,7 @@ def draw_explanations(model: SCMPT, fresh: AnnData, markers: str) -> None:
     """Genes that decided, and tests of these explanations."""
     model.rank_attributions(fresh, n_cells_per_group=3)
     save(pl.attributions(fresh, show=False)[0], "attributions")
-    save(pl.attribution_dots(fresh, show=False), "attribution_dots")
+    save(pl.attributions(fresh, kind="dots", show=False)[0], "attribution_dots")
     dots = sc.pl.rank_genes_groups_dotplot(fresh, n_genes=3, key="scmpt_attributions", dendrogram=False, show=False)
     save(dots["mainplot_ax"], "rank_genes_groups_dotplot")
     save(pl.cell_attributions(model.explain_cell(fresh, fresh.obs_names[0]), show=False), "cell_attributions")

@@ -19,7 +19,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PACKAGES = sorted(path.parent.name for path in Path(scmpt_scverse.__file__).parent.glob("[!_]*/__init__.py"))
 EXTENDING = DOCS / "api" / "extending.md"
 #: The classes of models aside; a further name needs a reason.
-MOST_NAMES_FOR_USERS = 49
+MOST_NAMES_FOR_USERS = 45
 #: What whole tasks beside annotation by a reference need, counted apart: types as texts, words for cells, pseudo-cells,
 #: other species, tissues, atlases, reports.
 FOR_FURTHER_TASKS = {

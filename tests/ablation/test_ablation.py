@@ -49,14 +49,35 @@ def test_shuffles(minilm: Encoder, cells: GeneExpression) -> None:
 
 def test_names(minilm: Encoder, cells: GeneExpression) -> None:
     intact = _words(ablation.Ablation(), minilm, cells)
-    hashed = _words(ablation.HashNames(), minilm, cells)
+    hashed = _words(ablation.ReplaceNames("hash"), minilm, cells)
     code = {
         name: word for cell, words in zip(intact, hashed, strict=True) for name, word in zip(cell, words, strict=True)
     }
     assert [[code[name] for name in cell] for cell in intact] == hashed
-    flat = [word for cell in _words(ablation.RandomNames(), minilm, cells) for word in cell]
+    flat = [word for cell in _words(ablation.ReplaceNames("random"), minilm, cells) for word in cell]
     assert len(set(flat)) == len(flat)
-    assert _words(ablation.Prefix("A cell:"), minilm, cells)[0] == ["A cell:", *intact[0]]
+    with pytest.raises(ValueError, match="Unknown `by='hashed'`"):
+        ablation.ReplaceNames("hashed")  # type: ignore[arg-type]
+
+
+def test_a_text_before_the_genes_in_any_form(minilm: Encoder, cells: GeneExpression) -> None:
+    intact = _words(ablation.Ablation(), minilm, cells)
+    with_text = ablation.SentenceForm(prefix="A cell:")
+    assert with_text.name == "prefix"
+    assert _words(with_text, minilm, cells) == [["A cell:", *cell] for cell in intact]
+    binned = ablation.SentenceForm("binned")
+    both = ablation.SentenceForm("binned", prefix="A cell:")
+    assert (binned.name, both.name) == ("form: binned", "form: binned, prefix")
+    assert _words(both, minilm, cells) == [["A cell:", *cell] for cell in _words(binned, minilm, cells)]
+    assert _words(with_text, encoders.get("minilm", max_genes=10, sentence="binned"), cells) == _words(
+        both, minilm, cells
+    )
+    empty = GeneExpression(cells.matrix * 0, cells.genes)
+    empty.matrix.eliminate_zeros()
+    assert _words(with_text, minilm, empty) == [[]] * 6
+    for given in ({}, {"table": "names.tsv"}, {"table": "names.tsv", "prefix": "A cell:"}):
+        with pytest.raises(ValueError, match="Expected a form, .* or a prefix alone; found neither"):
+            ablation.SentenceForm(**given)
 
 
 def test_expression(minilm: Encoder, cells: GeneExpression) -> None:
@@ -72,7 +93,7 @@ def test_expression(minilm: Encoder, cells: GeneExpression) -> None:
 
 
 def test_run(trained: SCMPT, embedded: AnnData) -> None:
-    changes = [ablation.HashNames(), ablation.WithoutModality("text")]
+    changes = [ablation.ReplaceNames("hash"), ablation.WithoutModality("text")]
     table = ablation.run(trained, embedded, changes, n_replicates=2, **_FAST)
     assert list(dict.fromkeys(table["ablation"])) == ["intact", "hash names", "without text"]
     assert set(table["replicate"]) == {0, 1}
@@ -83,21 +104,23 @@ def test_run(trained: SCMPT, embedded: AnnData) -> None:
 
 def test_without_retraining_only_unseen_cells_count(trained: SCMPT, embedded: AnnData, pbmc: AnnData) -> None:
     others = pbmc[1::8].copy()
-    table = ablation.run(trained, others, [ablation.HashNames()], n_replicates=2, retrain=False, progress=False)
+    table = ablation.run(
+        trained, others, [ablation.ReplaceNames("hash")], n_replicates=2, retrain=False, progress=False
+    )
     scores = table[table["metric"] == "accuracy"].groupby("ablation")["value"].mean()
     assert scores["hash names"] <= scores["intact"]
 
 
 def test_refusals(trained: SCMPT, embedded: AnnData) -> None:
     with pytest.raises(ValueError, match="Two ablations are called 'hash names'"):
-        ablation.run(trained, embedded, [ablation.HashNames(), ablation.HashNames()])
+        ablation.run(trained, embedded, [ablation.ReplaceNames("hash"), ablation.ReplaceNames("hash")])
     with pytest.raises(ValueError, match="no modality 'protein'; it has 'text', 'expression'"):
         ablation.run(trained, embedded, [ablation.WithoutModality("protein")])
     with pytest.raises(ValueError, match="`share=1` and no `keep_top`"):
         ablation.Shuffle(0.1, within="cell")
     embedded.obs["one"] = "donor"
     with pytest.raises(ValueError, match=r"at least two groups in `adata.obs\['one'\]` .*found 1"):
-        ablation.run(trained, embedded, [ablation.HashNames()], group_key="one")
+        ablation.run(trained, embedded, [ablation.ReplaceNames("hash")], group_key="one")
 
 
 @pytest.mark.parametrize(("n_groups", "n_splits"), [(2, 2), (5, 5), (6, 5), (8, 7)])
@@ -121,7 +144,7 @@ def test_without_known_labels(trained: SCMPT, embedded: AnnData) -> None:
 
 @pytest.mark.parametrize("wrong", [pd.DataFrame({"a": [1]}), np.zeros((2, 2)), "cells.h5ad", None])
 def test_wrong_objects(trained: SCMPT, embedded: AnnData, wrong: Any) -> None:
-    changes = [ablation.HashNames()]
+    changes = [ablation.ReplaceNames("hash")]
     untrained = embedded.copy()
     SCMPT.setup_anndata(untrained, LABELS_KEY)
     with pytest.raises(TypeError, match="Expected an AnnData or a MuData; found"):
@@ -130,8 +153,8 @@ def test_wrong_objects(trained: SCMPT, embedded: AnnData, wrong: Any) -> None:
         ablation.run(wrong, embedded, changes)
     with pytest.raises(TypeError, match="Expected a list of ablations; found"):
         ablation.run(trained, embedded, wrong)
-    given: list[Any] = [ablation.HashNames]
-    with pytest.raises(TypeError, match="Expected instances of `ablation.Ablation`; found the class HashNames"):
+    given: list[Any] = [ablation.ReplaceNames]
+    with pytest.raises(TypeError, match="Expected instances of `ablation.Ablation`; found the class ReplaceNames"):
         ablation.run(trained, embedded, given)
     with pytest.raises(RuntimeError, match=r"found one that is not trained. Run `model.train\(\)` first"):
         ablation.run(SCMPT(untrained, encoders={"text": "minilm"}), embedded, changes)
@@ -196,7 +219,7 @@ def test_expression_itself_is_changed_and_taken_away(pbmc: AnnData) -> None:
     options: dict[str, Any] = {"n_replicates": 2, "progress": False}
     assert model.modalities.expression is not None
     genes = model.modalities.expression.genes.tolist()
-    changes = [ablation.DropGenes(genes), ablation.HashNames(), ablation.WithoutModality("counts")]
+    changes = [ablation.DropGenes(genes), ablation.ReplaceNames("hash"), ablation.WithoutModality("counts")]
 
     for retrain in (True, False):
         table = ablation.run(model, others, changes, retrain=retrain, **options)

@@ -134,7 +134,7 @@ def test_embeddings_backed_and_from_file_to_file(mouse: AnnData, tmp_path: Path)
     tl.embed(mouse, encoder, **options, **AS_MOUSE)
     backed = anndata.read_h5ad(tmp_path / "mouse.h5ad", backed="r")
     tl.embed(backed, encoder, **options, **AS_MOUSE)
-    tl.embed_file(tmp_path / "mouse.h5ad", tmp_path / "out.h5ad", encoder, **options, **AS_MOUSE)
+    tl.embed(tmp_path / "mouse.h5ad", encoder, output=tmp_path / "out.h5ad", **options, **AS_MOUSE)
     written = anndata.read_h5ad(tmp_path / "out.h5ad")
     for found in (mouse, backed, written):
         assert np.array_equal(found.obsm["X_minilm"], cells.obsm["X_minilm"])

@@ -100,7 +100,8 @@ def test_every_slot_survives_files(written: AnnData, tmp_path: Path, kind: str, 
     group = "T/NK cell"
     table = sc.get.rank_genes_groups_df(back, group, key=RANKING)
     pd.testing.assert_frame_equal(table, sc.get.rank_genes_groups_df(written, group, key=RANKING), check_dtype=False)
-    assert pl.attribution_dots(back, groups=[group], show=False).get_yticklabels()[0].get_text() == group
+    (ax,) = pl.attributions(back, kind="dots", groups=[group], show=False)
+    assert ax.get_yticklabels()[0].get_text() == group
 
 
 def test_a_second_run_leaves_nothing_of_the_first(written: AnnData, slashed: tuple[SCMPT, AnnData]) -> None:

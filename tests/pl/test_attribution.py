@@ -46,9 +46,26 @@ def test_bars_of_labels_stack_modalities() -> None:
     assert expression[0].get_x() == pytest.approx(0.25)
 
 
+def test_dots_compare_the_top_genes_of_labels() -> None:
+    (ax,) = pl.attributions(_ranked(["B", "T"]), kind="dots", n_genes=2, show=False)
+    assert _yticks(ax) == ["B", "T"]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["GENE0", "GENE1", "GENE11"]
+    scores = np.linspace(1, -0.2, 12)
+    expected = [*scores[[0, 1, 11]], *scores[[1, 2, 0]]]
+    np.testing.assert_allclose(np.asarray(ax.collections[0].get_array()), expected, atol=1e-6)
+
+
+def test_each_kind_has_its_number_of_genes() -> None:
+    ranked = _ranked(["B", "T"])
+    assert len(_yticks(pl.attributions(ranked, show=False)[0])) == 10
+    assert len(pl.attributions(ranked, kind="dots", show=False)[0].get_xticks()) == 4  # three of each, two in common
+    with pytest.raises(ValueError, match="Unknown `kind='dot'`. .*Did you mean 'dots'"):
+        pl.attributions(ranked, kind="dot")  # type: ignore[arg-type]
+
+
 def test_thirty_labels_do_not_overlap() -> None:
     groups = [f"CD8+/CD45RA+ naive type {number:02}" for number in range(30)]
-    ax = pl.attribution_dots(_ranked(groups), n_genes=2, show=False)
+    (ax,) = pl.attributions(_ranked(groups), kind="dots", n_genes=2, show=False)
     ax.figure.draw_without_rendering()  # type: ignore[union-attr]
     boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
     assert all(above.y0 >= below.y1 for above, below in pairwise(boxes))
@@ -91,4 +108,4 @@ def test_missing_rankings_are_named() -> None:
     with pytest.raises(KeyError, match=r"No 'scmpt_attributions'.*Run `model.rank_attributions"):
         pl.attributions(AnnData(np.zeros((1, 1), dtype=np.float32)), show=False)
     with pytest.raises(KeyError, match="No 'NK'"):
-        pl.attribution_dots(_ranked(["B"]), groups=["NK"], show=False)
+        pl.attributions(_ranked(["B"]), kind="dots", groups=["NK"], show=False)

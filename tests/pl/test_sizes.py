@@ -72,7 +72,7 @@ PLOTS: dict[str, Callable[[AnnData, list[str]], Axes | list[Axes]]] = {
     "contributions": lambda adata, _: pl.contributions(adata, "label", show=False),
     "novelty": lambda adata, _: pl.novelty(adata, "label", show=False),
     "attributions": lambda adata, _: pl.attributions(adata, n_genes=3, show=False),
-    "attribution_dots": lambda adata, _: pl.attribution_dots(adata, show=False),
+    "attribution_dots": lambda adata, _: pl.attributions(adata, kind="dots", show=False)[0],
     "marker_overlap": lambda _, names: pl.marker_overlap(_markers(names), show=False),
     "evaluation": lambda _, names: pl.evaluation(_summary(names), show=False),
     "ablations": lambda _, names: pl.ablations(
@@ -182,9 +182,8 @@ def test_labels_that_differ_at_the_end_stay_distinct() -> None:
 def test_objects_that_are_no_cells(plot: str, wrong: Any) -> None:
     with pytest.raises(TypeError, match="Expected an AnnData or a MuData; found"):
         getattr(pl, plot)(wrong, "label", show=False)
-    for other in (pl.attributions, pl.attribution_dots):
-        with pytest.raises(TypeError, match=r"Expected an AnnData; found .*(AnnData\(X\)|read_h5ad)"):
-            other(wrong, show=False)
+    with pytest.raises(TypeError, match=r"Expected an AnnData; found .*(AnnData\(X\)|read_h5ad)"):
+        pl.attributions(wrong, show=False)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 2)), "table.csv", None, {"metric": ["macro_f1"]}])

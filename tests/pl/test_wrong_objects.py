@@ -1,6 +1,7 @@
 """What plots are given instead of what they read: errors that say what to do, before anything is drawn."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -109,8 +110,9 @@ def test_keys_that_are_no_text() -> None:
         pl.attributions(cells(), key=3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("draw", [pl.attributions, pl.attribution_dots])
-def test_rankings(draw: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("kind", ["bars", "dots"])
+def test_rankings(kind: Any) -> None:
+    draw: Callable[..., Any] = partial(pl.attributions, kind=kind)
     draw(cells(), groups=["T", "T"])
     draw(cells(), groups="T")
     with pytest.raises(KeyError, match="No '3' in"):
@@ -155,7 +157,6 @@ def test_axes_that_are_none() -> None:
         lambda ax: pl.reliability_diagram(cells(), "label", ax=ax),
         lambda ax: pl.novelty(cells(), ax=ax),
         lambda ax: pl.contributions(cells(), ax=ax),
-        lambda ax: pl.attribution_dots(cells(), ax=ax),
         lambda ax: pl.evaluation(SUMMARY, metric="f1", ax=ax),
         lambda ax: pl.ablations(ABLATIONS, ax=ax),
         lambda ax: pl.deletion_curves(CURVES, ax=ax),

@@ -25,7 +25,7 @@ def source(pbmc: AnnData, tmp_path: Path) -> Path:
 def test_gives_what_embedding_in_memory_gives(source: Path, scgpt_folder: Path) -> None:
     output = source.with_name("out.h5ad")
 
-    assert tl.embed_file(source, output, scgpt_folder, precision="float32", progress=False) == 700
+    tl.embed(source, scgpt_folder, output=output, precision="float32", progress=False)
 
     written, expected = anndata.read_h5ad(output), anndata.read_h5ad(source)
     tl.embed(expected, scgpt_folder, precision="float32", progress=False, cache=False)
@@ -42,9 +42,9 @@ def test_gives_what_embedding_in_memory_gives(source: Path, scgpt_folder: Path) 
 
 
 def test_a_second_encoder_and_the_source_itself_as_output(source: Path, scgpt_folder: Path) -> None:
-    tl.embed_file(source, source, scgpt_folder, key_added="first", progress=False)
-    tl.embed_file(source, source, scgpt_folder, key_added="second", progress=False)
-    tl.embed_file(source, source, scgpt_folder, key_added="first", progress=False)  # written before: replaced
+    tl.embed(source, scgpt_folder, output=source, key_added="first", progress=False)
+    tl.embed(source, scgpt_folder, output=source, key_added="second", progress=False)
+    tl.embed(source, scgpt_folder, output=source, key_added="first", progress=False)  # written before: replaced
 
     written = anndata.read_h5ad(source)
     np.testing.assert_array_equal(written.obsm["first"], written.obsm["second"])
@@ -54,18 +54,18 @@ def test_a_second_encoder_and_the_source_itself_as_output(source: Path, scgpt_fo
 def test_errors_leave_the_files_as_they_were(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, output = source.read_bytes(), source.with_name("out.h5ad")
     with pytest.raises(ValueError, match=r"`adata.obsm\['X_pca'\]` exists and was not written by"):
-        tl.embed_file(source, output, scgpt_folder, key_added="X_pca")
+        tl.embed(source, scgpt_folder, output=output, key_added="X_pca")
     with pytest.raises(KeyError, match="No 'counts' in `adata.layers`"):
-        tl.embed_file(source, output, scgpt_folder, layer="counts")
+        tl.embed(source, scgpt_folder, output=output, layer="counts")
     with pytest.raises(FileNotFoundError, match="Expected an .h5ad file at"):
-        tl.embed_file(source.with_name("absent.h5ad"), output, scgpt_folder)
+        tl.embed(source.with_name("absent.h5ad"), scgpt_folder, output=output)
 
     def no_room(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfile", no_room)
     with pytest.raises(OSError, match="No space left on device"):
-        tl.embed_file(source, output, scgpt_folder, progress=False)
+        tl.embed(source, scgpt_folder, output=output, progress=False)
     assert [path.name for path in source.parent.iterdir()] == [source.name]
     assert source.read_bytes() == before
 
@@ -81,13 +81,13 @@ def test_a_place_where_no_file_can_be_is_refused_first(
         (source / "cells.h5ad", FileNotFoundError, "The folder .* does not exist"),
     ):
         with pytest.raises(error, match=found):
-            tl.embed_file(source, output, scgpt_folder)
+            tl.embed(source, scgpt_folder, output=output)
 
 
 def test_a_full_disk_is_refused_first(source: Path, scgpt_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     with pytest.raises(OSError, match=r"Expected room for 0\.0 GB in .*; found 0\.0 GB. Make room"):
-        tl.embed_file(source, source.with_name("out.h5ad"), scgpt_folder, layer="log", progress=False)
+        tl.embed(source, scgpt_folder, output=source.with_name("out.h5ad"), layer="log", progress=False)
     assert [path.name for path in source.parent.iterdir()] == [source.name]
 
 
@@ -99,7 +99,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write beyond the limit then f
 size = Path(sys.argv[1]).stat().st_size + 50_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 try:
-    tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], cache=False, progress=False)
+    tl.embed(sys.argv[1], sys.argv[3], output=sys.argv[2], cache=False, progress=False)
 except OSError as error:
     print("OSError", error)
 """
@@ -123,7 +123,7 @@ encode = encoders.ScGPTEncoder.encode
 def slow(self, inputs, **options):
     print(len(inputs), flush=True); rows = encode(self, inputs, **options); time.sleep(0.3); return rows
 encoders.ScGPTEncoder.encode = slow
-tl.embed_file(sys.argv[1], sys.argv[2], sys.argv[3], precision="float32", progress=False)
+tl.embed(sys.argv[1], sys.argv[3], output=sys.argv[2], precision="float32", progress=False)
 """
 
 

@@ -12,7 +12,6 @@ from mudata import MuData
 from scmpt_scverse import tl
 
 CALLS: dict[str, Any] = {
-    "embed": lambda cells: tl.embed(cells, "minilm"),
     "back_off": lambda cells: tl.back_off(cells),
     "annotate_with_llm": lambda cells: tl.annotate_with_llm(cells, "openai", ["T", "B"]),
     "linear_probe": lambda cells: tl.linear_probe(cells, "minilm", "label"),
@@ -38,11 +37,22 @@ def test_objects_that_are_no_cells(name: str) -> None:
             CALLS[name](given)
 
 
-def test_objects_that_are_no_files_and_no_curves(tmp_path: Path) -> None:
+def test_an_output_belongs_to_the_path_of_a_file(tmp_path: Path) -> None:
     cells: Any = AnnData(np.ones((2, 2), dtype=np.float32))
-    with pytest.raises(TypeError, match="Expected the path of a file as `source`; found anndata.*For cells in memory"):
-        tl.embed_file(cells, tmp_path / "new.h5ad", "minilm")
-    with pytest.raises(TypeError, match="Expected the path of a file as `output`; found NoneType"):
-        tl.embed_file(tmp_path / "cells.h5ad", None, "minilm")  # type: ignore[arg-type]
+    wrongs: list[Any] = [None, np.zeros((2, 2)), pd.DataFrame({"a": [1]}), MuData({"rna": cells})]
+    for wrong in wrongs:
+        with pytest.raises(TypeError, match="Expected an AnnData; found .* P(ut|ass)"):
+            tl.embed(wrong, "minilm")
+    with pytest.raises(ValueError, match="Expected `output=` .* only; found an AnnData.* Leave `output=` out"):
+        tl.embed(cells, "minilm", output=tmp_path / "new.h5ad")
+    for path in ("cells.h5ad", tmp_path / "cells.h5ad"):
+        with pytest.raises(ValueError, match="Expected `output=`, the file to write, .*cells.h5ad' alone. Pass"):
+            tl.embed(path, "minilm")
+    with pytest.raises(TypeError, match="Expected the path of a file as `output`; found int"):
+        tl.embed(tmp_path / "cells.h5ad", "minilm", output=3)  # type: ignore[arg-type]
+
+
+def test_objects_that_are_no_curves() -> None:
+    cells: Any = AnnData(np.ones((2, 2), dtype=np.float32))
     with pytest.raises(TypeError, match=r"Expected a DataFrame as `curves`; found anndata.* Pass what"):
         tl.faithfulness(cells)

@@ -2,7 +2,7 @@
 
 from scmpt_scverse._slots._checks import (
     check_column_is_ours as check_column_is_ours,
-    check_key_is_ours as check_key_is_ours,
+    check_embedding_slot as check_embedding_slot,
     check_ranking_is_ours as check_ranking_is_ours,
     check_records as check_records,
     check_writable as check_writable,

@@ -84,8 +84,10 @@ def check_records(adata: "AnnData") -> None:
             )
 
 
-def check_key_is_ours(adata: "AnnData", key: str) -> None:
-    """Refuse to overwrite an embedding that this package did not write."""
+def check_embedding_slot(adata: "AnnData", key: str) -> None:
+    """Refuse, before any work, an embedding that cannot be written, or would overwrite one that is not ours."""
+    check_writable(adata, key, [Slot("obsm", key)])
+    check_records(adata)
     if key in adata.obsm and provenance(adata, key) is None:
         raise ValueError(
             f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "

@@ -4,14 +4,12 @@ from scmpt_scverse.ablation._base import Ablation as Ablation
 from scmpt_scverse.ablation._expression import DropGenes, LowDepth, Truncate
 from scmpt_scverse.ablation._modality import WithoutModality
 from scmpt_scverse.ablation._run import run
-from scmpt_scverse.ablation._sentence import HashNames, Prefix, RandomNames, SentenceForm, Shuffle
+from scmpt_scverse.ablation._sentence import ReplaceNames, SentenceForm, Shuffle
 
 __all__ = [
     "DropGenes",
-    "HashNames",
     "LowDepth",
-    "Prefix",
-    "RandomNames",
+    "ReplaceNames",
     "SentenceForm",
     "Shuffle",
     "Truncate",

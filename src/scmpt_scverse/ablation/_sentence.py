@@ -84,81 +84,86 @@ class Shuffle(_SentenceAblation):
         return CellSentences(sentences.indptr, ranked, sentences.genes)
 
 
-class HashNames(_SentenceAblation):
-    """Replaces every gene symbol by a meaningless string, the same one wherever it occurs."""
-
-    name = "hash names"
-
-    def _change(
-        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
-    ) -> CellSentences:
-        sentences = encoder.prepare(expression)
-        return CellSentences(sentences.indptr, sentences.ranked, np.array(list(map(_hashed, sentences.genes)), object))
-
-
-class RandomNames(_SentenceAblation):
-    """Replaces every occurrence of a symbol by a new meaningless string, so that only the number of genes is left."""
-
-    name = "random names"
-
-    def _change(
-        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
-    ) -> CellSentences:
-        sentences = encoder.prepare(expression)
-        words = [_hashed(str(number)) for number in generator.integers(2**63, size=len(sentences.ranked))]
-        return CellSentences(sentences.indptr, np.arange(len(words)), np.array(words, dtype=object))
-
-
-class Prefix(_SentenceAblation):
-    """Puts a text before the genes.
+class ReplaceNames(_SentenceAblation):
+    """Replaces gene symbols by meaningless strings.
 
     Parameters
     ----------
-    text
-        The text; the default is that of GenePT :cite:p:`chen2025genept`.
-    """
-
-    name = "prefix"
-
-    def __init__(self, text: str = "A cell with genes ranked by expression:") -> None:
-        self.text = text
-
-    def _change(
-        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
-    ) -> CellSentences:
-        sentences = encoder.prepare(expression)
-        is_empty = np.diff(sentences.indptr) == 0
-        starts = sentences.indptr[:-1][~is_empty]
-        ranked = np.insert(sentences.ranked, starts, len(sentences.genes))
-        indptr = sentences.indptr + np.concatenate([[0], np.cumsum(~is_empty)])
-        return CellSentences(indptr, ranked, np.append(sentences.genes, self.text))
-
-
-class SentenceForm(_SentenceAblation):
-    """Writes sentences in another form.
-
-    Parameters
-    ----------
-    form, table
-        `sentence` and `sentence_table` of :class:`scmpt_scverse.encoders.SentenceTransformerEncoder`.
+    by
+        `"hash"` replaces a symbol by the same string wherever it occurs: genes can still be told apart, but their names
+        say nothing. `"random"` makes a new string for every occurrence, so that only the number of genes is left.
 
     Raises
     ------
     ValueError
-        `form` is unknown, or its table is missing or has other content.
-    FileNotFoundError
-        The file of the table does not exist.
+        `by` is something else.
     """
 
-    def __init__(self, form: str, table: "StrPath | None" = None) -> None:
-        check_form(form, table)
-        self.name, self.form = f"form: {form}", form
-        self._table = None if table is None else read_table(table, form)
+    def __init__(self, by: Literal["hash", "random"]) -> None:
+        check_choice(by, ("hash", "random"), "by")
+        self.by, self.name = by, f"{by} names"
 
     def _change(
         self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
     ) -> CellSentences:
-        return sentences_in_form(self.form, expression, encoder.max_genes, self._table)
+        sentences = encoder.prepare(expression)
+        if self.by == "hash":
+            ranked, names = sentences.ranked, list(sentences.genes)
+        else:
+            ranked = np.arange(len(sentences.ranked))
+            names = [str(number) for number in generator.integers(2**63, size=len(ranked))]
+        return CellSentences(sentences.indptr, ranked, np.array(list(map(_hashed, names)), dtype=object))
+
+
+class SentenceForm(_SentenceAblation):
+    """Writes sentences in another form, puts a text before the genes, or both.
+
+    Parameters
+    ----------
+    form, table
+        `sentence` and `sentence_table` of :class:`scmpt_scverse.encoders.SentenceTransformerEncoder`; `None` keeps the
+        form of the encoder.
+    prefix
+        Text before the genes, such as that of GenePT :cite:p:`chen2025genept`, `"A cell with genes ranked by
+        expression:"`.
+
+    Raises
+    ------
+    ValueError
+        `form` is unknown, or its table is missing or has other content; or there is neither a form nor a prefix.
+    FileNotFoundError
+        The file of the table does not exist.
+    """
+
+    def __init__(self, form: str | None = None, table: "StrPath | None" = None, *, prefix: str = "") -> None:
+        if form is not None:
+            check_form(form, table)
+        elif table is not None or not prefix:
+            raise ValueError(
+                "Expected a form, with the table that it needs, or a prefix alone; found neither. Pass a form, such as "
+                "`SentenceForm('binned')`, or a text as `prefix=`."
+            )
+        self.form, self.prefix = form, prefix
+        self.name = ", ".join(filter(None, [form and f"form: {form}", prefix and "prefix"]))
+        self._table = None if form is None or table is None else read_table(table, form)
+
+    def _change(
+        self, encoder: SentenceTransformerEncoder, expression: "GeneExpression", generator: np.random.Generator
+    ) -> CellSentences:
+        if self.form is None:
+            sentences = encoder.prepare(expression)
+        else:
+            sentences = sentences_in_form(self.form, expression, encoder.max_genes, self._table)
+        return _with_prefix(sentences, self.prefix) if self.prefix else sentences
+
+
+def _with_prefix(sentences: CellSentences, prefix: str) -> CellSentences:
+    """The sentences with a text as their first word; those without any gene stay empty."""
+    is_empty = np.diff(sentences.indptr) == 0
+    starts = sentences.indptr[:-1][~is_empty]
+    ranked = np.insert(sentences.ranked, starts, len(sentences.genes))
+    indptr = sentences.indptr + np.concatenate([[0], np.cumsum(~is_empty)])
+    return CellSentences(indptr, ranked, np.append(sentences.genes, prefix))
 
 
 def _hashed(name: str) -> str:

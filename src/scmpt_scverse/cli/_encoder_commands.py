@@ -55,10 +55,10 @@ def embed(
     species = chosen_organism(organism, orthologs)
     from scmpt_scverse import tl
 
-    n_cells = tl.embed_file(
+    tl.embed(
         source,
-        output,
         encoder,
+        output=output,
         layer=layer,
         gene_symbols=gene_symbols,
         organism=species or "human",
@@ -69,7 +69,9 @@ def embed(
         executor=cast("Literal['serial', 'ray']", executor),
         progress=is_interactive(),
     )
-    typer.echo(f"Embedded {n_cells} cells with {encoder}: {output}")
+    cells = read_cells(output, backed=True)
+    typer.echo(f"Embedded {cells.n_obs} cells with {encoder}: {output}")
+    cells.file.close()
 
 
 def pretrain(

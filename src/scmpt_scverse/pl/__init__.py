@@ -1,7 +1,7 @@
 """Plots of annotated cells and of training; they read results and compute none. The report is a page of its own."""
 
 from scmpt_scverse.pl._ablation import ablations, deletion_curves
-from scmpt_scverse.pl._attribution import attribution_dots, attributions, cell_attributions, marker_overlap
+from scmpt_scverse.pl._attribution import attributions, cell_attributions, marker_overlap
 from scmpt_scverse.pl._descriptions import descriptions, profiles
 from scmpt_scverse.pl._evaluation import evaluation
 from scmpt_scverse.pl._generation import generation
@@ -14,7 +14,6 @@ from scmpt_scverse.report import report
 
 __all__ = [
     "ablations",
-    "attribution_dots",
     "attributions",
     "cell_attributions",
     "confusion_matrix",

@@ -1,13 +1,21 @@
 """Which genes decided, per label and per cell, and how they compare with known markers."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_cells, check_key, check_positive, check_table, list_some, type_name
+from scmpt_scverse._checks import (
+    check_cells,
+    check_choice,
+    check_key,
+    check_positive,
+    check_table,
+    list_some,
+    type_name,
+)
 from scmpt_scverse._labels import given_labels, label_text
 from scmpt_scverse._slots import BY_MODALITY, DEFAULT_ATTRIBUTIONS_KEY, is_ranking
 from scmpt_scverse.pl._figure import (
@@ -29,26 +37,32 @@ if TYPE_CHECKING:
 _INCHES_PER_ROW = 0.2
 _PANEL_WIDTH = 2.6
 _MAX_COLUMNS = 5
+#: Genes per label if the user gives no number.
+_N_GENES = {"bars": 10, "dots": 3}
 
 
 def attributions(
     adata: "AnnData",
     *,
+    kind: Literal["bars", "dots"] = "bars",
     groups: Sequence[str] | None = None,
-    n_genes: int = 10,
+    n_genes: int | None = None,
     key: str = DEFAULT_ATTRIBUTIONS_KEY,
     show: bool | None = None,
 ) -> "list[Axes]":
-    """Bars of the genes that contribute most to each label, one panel per label, by modality.
+    """The genes that contribute most to each label: as bars by modality, or as dots that compare the labels.
 
     Parameters
     ----------
     adata
         After :meth:`scmpt_scverse.SCMPT.rank_attributions` or :meth:`scmpt_scverse.SCMMGPT.rank_attributions`.
+    kind
+        `"bars"` draws one panel per label. `"dots"` draws one panel with the top genes of each label in every label;
+        colour and size show the contribution, for and against.
     groups
         Which labels; `None` takes all.
     n_genes
-        Genes per label.
+        Genes per label; `None` takes 10 as bars and 3 as dots.
     key
         Key of `.uns`.
     show
@@ -56,27 +70,18 @@ def attributions(
 
     Returns
     -------
-    The axes, one per label. Bars of modalities are stacked; for a method whose scores do not add up, such as
-    occlusion, a dot marks the score of all together.
+    The axes, one per label as bars and a single one as dots.
+
+    Bars of modalities are stacked; for a method whose scores do not add up, such as occlusion, a black point marks the
+    score of all together. Rows of dots are labels, columns genes, in the order of the labels that they are best for.
     """
+    check_choice(kind, tuple(_N_GENES), "kind")
+    n_genes = _N_GENES[kind] if n_genes is None else n_genes
     check_positive(n_genes, "n_genes")
     record, names = _record(adata, key, groups)
-    n_columns = min(_MAX_COLUMNS, len(names))
-    n_rows = -(-len(names) // n_columns)
-    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.8) + 0.6)
-    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
-    for ax in panels.flat[len(names) :]:
-        ax.set_axis_off()
-    for ax, group, title in zip(panels.flat, names, shortened(names), strict=False):
-        genes = record["names"][group][:n_genes]
-        parts = {name: scores[group][:n_genes] for name, scores in record.get(BY_MODALITY, {}).items()}
-        _stacked_bars(ax, list(genes), parts, record["scores"][group][:n_genes])
-        ax.set_title(title, fontsize="small")
-    figure.supxlabel("mean contribution to the logit", fontsize="small")
-    handles, labels = distinct_handles(panels.flat[: len(names)])
-    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize="small")
+    axes = _bars(record, names, n_genes) if kind == "bars" else [_dots(record, names, n_genes, key)]
     show_if_asked(show)
-    return list(panels.flat[: len(names)])
+    return axes
 
 
 def cell_attributions(
@@ -111,59 +116,6 @@ def cell_attributions(
     ax.set_xlabel("contribution to the logit")
     ax.set_title(shortened([str(table.attrs.get("label", ""))])[0])
     ax.legend(frameon=False, fontsize="small")
-    show_if_asked(show)
-    return ax
-
-
-def attribution_dots(
-    adata: "AnnData",
-    *,
-    groups: Sequence[str] | None = None,
-    n_genes: int = 3,
-    key: str = DEFAULT_ATTRIBUTIONS_KEY,
-    ax: "Axes | None" = None,
-    show: bool | None = None,
-) -> "Axes":
-    """Dots of the top genes of each label in every label: colour and size show the contribution, for and against.
-
-    Parameters
-    ----------
-    adata, groups, key
-        As for :func:`attributions`.
-    n_genes
-        Genes per label.
-    ax
-        Axes to draw on; `None` makes a figure whose size fits.
-    show
-        Show the figure; `None` follows `scanpy.settings.autoshow`.
-
-    Returns
-    -------
-    The axes; rows are labels, columns genes, in the order of the labels that they are best for.
-    """
-    check_positive(n_genes, "n_genes")
-    record, names = _record(adata, key, groups)
-    genes = list(dict.fromkeys(gene for group in names for gene in record["names"][group][:n_genes]))
-    scores = np.stack([_scores_of(record, group, genes) for group in names])
-    labels = shortened(names)
-    width = len(genes) * _INCHES_PER_ROW + INCHES_PER_LETTER * max(map(len, labels)) + 1.5
-    ax = axes_or_new(ax, (width, len(names) * _INCHES_PER_ROW + 1.4))
-    if np.isnan(scores).all():
-        raise ValueError(f"Expected scores of genes in `adata.uns[{key!r}]`; found none but NaN. Rank them again.")
-    limit = float(np.nanmax(np.abs(scores))) or 1.0
-    rows, columns = np.indices(scores.shape)
-    dots = ax.scatter(
-        columns.ravel(),
-        rows.ravel(),
-        c=scores.ravel(),
-        s=120 * np.abs(scores.ravel()) / limit,
-        cmap="RdBu_r",
-        vmin=-limit,
-        vmax=limit,
-    )
-    ax.figure.colorbar(dots, ax=ax, shrink=0.6, label="mean contribution")
-    ax.set_xticks(range(len(genes)), genes, rotation=90, fontsize="small")
-    name_rows(ax, labels, fontsize="small")
     show_if_asked(show)
     return ax
 
@@ -226,6 +178,49 @@ def _record(adata: "AnnData", key: str, groups: Sequence[str] | None) -> tuple[M
     if not wanted:
         raise ValueError(f"Expected at least one group; found `groups=[]`. Choose from {list_some(present)}.")
     return record, wanted
+
+
+def _bars(record: Mapping[str, Any], names: list[str], n_genes: int) -> "list[Axes]":
+    n_columns = min(_MAX_COLUMNS, len(names))
+    n_rows = -(-len(names) // n_columns)
+    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.8) + 0.6)
+    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in panels.flat[len(names) :]:
+        ax.set_axis_off()
+    for ax, group, title in zip(panels.flat, names, shortened(names), strict=False):
+        genes = record["names"][group][:n_genes]
+        parts = {name: scores[group][:n_genes] for name, scores in record.get(BY_MODALITY, {}).items()}
+        _stacked_bars(ax, list(genes), parts, record["scores"][group][:n_genes])
+        ax.set_title(title, fontsize="small")
+    figure.supxlabel("mean contribution to the logit", fontsize="small")
+    handles, labels = distinct_handles(panels.flat[: len(names)])
+    figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize="small")
+    return list(panels.flat[: len(names)])
+
+
+def _dots(record: Mapping[str, Any], names: list[str], n_genes: int, key: str) -> "Axes":
+    genes = list(dict.fromkeys(gene for group in names for gene in record["names"][group][:n_genes]))
+    scores = np.stack([_scores_of(record, group, genes) for group in names])
+    if np.isnan(scores).all():
+        raise ValueError(f"Expected scores of genes in `adata.uns[{key!r}]`; found none but NaN. Rank them again.")
+    labels = shortened(names)
+    width = len(genes) * _INCHES_PER_ROW + INCHES_PER_LETTER * max(map(len, labels)) + 1.5
+    ax = axes_or_new(None, (width, len(names) * _INCHES_PER_ROW + 1.4))
+    limit = float(np.nanmax(np.abs(scores))) or 1.0
+    rows, columns = np.indices(scores.shape)
+    dots = ax.scatter(
+        columns.ravel(),
+        rows.ravel(),
+        c=scores.ravel(),
+        s=120 * np.abs(scores.ravel()) / limit,
+        cmap="RdBu_r",
+        vmin=-limit,
+        vmax=limit,
+    )
+    ax.figure.colorbar(dots, ax=ax, shrink=0.6, label="mean contribution")
+    ax.set_xticks(range(len(genes)), genes, rotation=90, fontsize="small")
+    name_rows(ax, labels, fontsize="small")
+    return ax
 
 
 def _scores_of(record: Mapping[str, Any], group: str, genes: Sequence[str]) -> "FloatArray":

@@ -4,7 +4,6 @@ from scmpt_scverse.attribution import faithfulness
 from scmpt_scverse.tl._annotate_with_llm import annotate_with_llm
 from scmpt_scverse.tl._back_off import back_off
 from scmpt_scverse.tl._embed import embed
-from scmpt_scverse.tl._embed_file import embed_file
 from scmpt_scverse.tl._late_fusion import (
     Judged as Judged,
     Question as Question,
@@ -20,7 +19,6 @@ __all__ = [
     "back_off",
     "compare_attributions",
     "embed",
-    "embed_file",
     "embed_niche",
     "faithfulness",
     "linear_probe",

@@ -1,19 +1,15 @@
 """Write the embeddings of a frozen encoder, and where they come from, into AnnData."""
 
-from typing import TYPE_CHECKING, Literal
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from scmpt_scverse import encoders
-from scmpt_scverse._checks import check_cells
-from scmpt_scverse._slots import (
-    Slot,
-    check_key_is_ours,
-    check_records,
-    check_writable,
-    embedding_key,
-    write_embedding,
-)
+from scmpt_scverse._checks import check_cells, type_name
+from scmpt_scverse._slots import check_embedding_slot, embedding_key, write_embedding
 from scmpt_scverse.modalities import compute_embedding
 from scmpt_scverse.pp import HUMAN, Organism
+from scmpt_scverse.tl._embed_file import embed_file
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -24,9 +20,10 @@ if TYPE_CHECKING:
 
 
 def embed(
-    adata: "AnnData",
+    adata: "AnnData | StrPath",
     encoder: "StrPath | Encoder | type[Encoder]",
     *,
+    output: "StrPath | None" = None,
     layer: str | None = None,
     gene_symbols: str | None = None,
     organism: Organism = HUMAN,
@@ -43,9 +40,13 @@ def embed(
     Parameters
     ----------
     adata
-        Cells, in memory or backed. Expression is read in chunks and never densified.
+        Cells, in memory or backed, or the path of an `.h5ad` file. Expression is read in chunks and never densified.
     encoder
         Registered name, hub id, folder, or an encoder (see :func:`scmpt_scverse.encoders.get`).
+    output
+        The file to write if `adata` is the path of one: a copy of it with the embedding. It may be the same path,
+        replaces a file that exists, and appears when it is complete. Neither the expression nor the embedding of all
+        cells is held in memory. With the cache, an interrupted run goes on where it was.
     layer
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
@@ -73,7 +74,7 @@ def embed(
 
     Returns
     -------
-    Nothing; writes
+    Nothing; writes to `adata`, or to the file `output`
 
     `adata.obsm["X_<encoder>"]`
         float32, shape `(n_obs, embedding_dim)`. Cells without expression in any gene that the encoder knows are NaN,
@@ -84,6 +85,10 @@ def embed(
 
     Raises
     ------
+    TypeError
+        `adata` is neither an AnnData nor the path of a file, or `output` is no path.
+    FileNotFoundError
+        The file of the cells, or the folder of `output`, is not there.
     KeyError
         `layer` or `gene_symbols` is not there.
     ImportError
@@ -91,7 +96,10 @@ def embed(
     ValueError
         Negative or non-finite expression, fractions for an encoder that needs counts, gene names that the encoder does
         not know, genes of another species than `organism` or of two, a slot of that name that this function did not
-        write, or data that cannot be written to (a view of a backed file).
+        write, or data that cannot be written to (a view of a backed file); the path of a file that is not an AnnData
+        file, or comes without `output`; or `output` with an AnnData.
+    OSError
+        `output` cannot be written, for instance because the disk is full.
 
     Examples
     --------
@@ -101,23 +109,41 @@ def embed(
     >>> adata.obsm["X_minilm"].shape
     (700, 384)
     """
-    check_cells(adata)
+    _check(adata, output)
     encoder = encoders.get(encoder)
     key = key_added if key_added is not None else embedding_key(encoder.name)
-    check_writable(adata, key, [Slot("obsm", key)])
-    check_records(adata)
-    check_key_is_ours(adata, key)
-    embedding, record = compute_embedding(
-        adata,
-        encoder,
-        layer=layer,
-        gene_symbols=gene_symbols,
-        organism=organism,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        cache=cache,
-        executor=executor,
-        progress=progress,
-    )
+    options: dict[str, Any] = {
+        "layer": layer,
+        "gene_symbols": gene_symbols,
+        "organism": organism,
+        "batch_size": batch_size,
+        "device": device,
+        "precision": precision,
+        "cache": cache,
+        "executor": executor,
+        "progress": progress,
+    }
+    if isinstance(adata, str | os.PathLike):
+        assert output is not None  # see `_check`
+        embed_file(Path(adata), Path(output), encoder, key, **options)
+        return
+    check_embedding_slot(adata, key)
+    embedding, record = compute_embedding(adata, encoder, **options)
     write_embedding(adata, key, embedding, record)
+
+
+def _check(adata: object, output: object) -> None:
+    if not isinstance(adata, str | os.PathLike):
+        check_cells(adata)
+        if output is not None:
+            raise ValueError(
+                "Expected `output=` with the path of a file only; found an AnnData, into which the embedding is "
+                "written. Leave `output=` out, and save the cells with `adata.write_h5ad(path)`."
+            )
+    elif output is None:
+        raise ValueError(
+            f"Expected `output=`, the file to write, with the path of a file; found {os.fspath(adata)!r} alone. Pass "
+            "`output=`, which may be the same file, or read the cells first: `anndata.read_h5ad(path)`."
+        )
+    elif not isinstance(output, str | os.PathLike):
+        raise TypeError(f"Expected the path of a file as `output`; found {type_name(output)}.")

@@ -5,52 +5,24 @@ import os
 import shutil
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import h5py
 from anndata.io import read_elem, write_elem
 
-from scmpt_scverse import encoders
-from scmpt_scverse._checks import type_name
 from scmpt_scverse._folders import check_file
 from scmpt_scverse._h5ad import read_cells, written_whole
-from scmpt_scverse._slots import (
-    UNS_KEYS,
-    Slot,
-    check_key_is_ours,
-    check_records,
-    check_writable,
-    embedding_key,
-    with_record,
-)
+from scmpt_scverse._slots import UNS_KEYS, check_embedding_slot, with_record
 from scmpt_scverse.modalities import stream_embedding
-from scmpt_scverse.pp import HUMAN, Organism
 
 if TYPE_CHECKING:
-    from scmpt_scverse._types import Precision, StrPath
     from scmpt_scverse.encoders import Encoder
-    from scmpt_scverse.streaming import Executor
 
 #: Room for what is written beside the embedding: its provenance, and what HDF5 itself needs.
 _RECORDS_BYTES = 1_000_000
 
 
-def embed_file(
-    source: "StrPath",
-    output: "StrPath",
-    encoder: "StrPath | Encoder | type[Encoder]",
-    *,
-    layer: str | None = None,
-    gene_symbols: str | None = None,
-    organism: Organism = HUMAN,
-    key_added: str | None = None,
-    batch_size: "int | Literal['auto']" = "auto",
-    device: str = "auto",
-    precision: "Precision" = "auto",
-    cache: bool = True,
-    executor: "Literal['serial', 'ray'] | Executor" = "serial",
-    progress: bool = True,
-) -> int:
+def embed_file(source: Path, output: Path, encoder: "Encoder", key: str, **options: Any) -> None:
     """Copy an `.h5ad` file and add the embedding of every cell, never holding the matrix or the embedding in memory.
 
     Parameters
@@ -58,56 +30,23 @@ def embed_file(
     source
         File with the cells.
     output
-        File to write, over one that exists; may be `source`. It appears when it is complete. With the cache, an
-        interrupted run goes on where it was.
-    encoder, layer, gene_symbols, organism, key_added, batch_size, device, precision, cache, executor, progress
-        As in :func:`embed`.
-
-    Returns
-    -------
-    Number of cells. The file has what :func:`embed` writes.
-
-    Raises
-    ------
-    FileNotFoundError
-        `source` is not there.
-    KeyError, ValueError
-        As :func:`embed`, or `source` is not an AnnData file.
-    OSError
-        `output` cannot be written, for instance because the disk is full.
+        File to write, over one that exists; may be `source`.
+    encoder
+        The encoder.
+    key
+        Key of `.obsm` and of the record of where the embedding comes from.
+    **options
+        As for `stream_embedding`.
     """
-    for argument, path in (("source", source), ("output", output)):
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(
-                f"Expected the path of a file as `{argument}`; found {type_name(path)}. For cells in memory use "
-                "`tl.embed(adata, encoder)`."
-            )
-    source, output = Path(source), Path(output)
-    encoder = encoders.get(encoder)
-    key = key_added if key_added is not None else embedding_key(encoder.name)
     adata = read_cells(source, backed=True)
     try:
-        check_writable(adata, key, [Slot("obsm", key)])
-        check_records(adata)
-        check_key_is_ours(adata, key)
+        check_embedding_slot(adata, key)
         n_bytes = source.stat().st_size + 4 * adata.n_obs * encoder.embedding_dim
         if is_legacy := _has_legacy_obsm(source):
             n_bytes += sum(values.nbytes for values in adata.obsm.values())
         check_file(output)
         _check_room(output.parent, n_bytes)
-        chunks, record = stream_embedding(
-            adata,
-            encoder,
-            layer=layer,
-            gene_symbols=gene_symbols,
-            organism=organism,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            cache=cache,
-            executor=executor,
-            progress=progress,
-        )
+        chunks, record = stream_embedding(adata, encoder, **options)
         with closing(chunks), written_whole(output) as partial:
             shutil.copyfile(source, partial)
             _reserve(partial, n_bytes + _RECORDS_BYTES)
@@ -123,7 +62,6 @@ def embed_file(
                 uns = file.require_group("uns")
                 ours = read_elem(uns[UNS_KEYS.root]) if UNS_KEYS.root in uns else {}
                 write_elem(uns, UNS_KEYS.root, with_record(ours, UNS_KEYS.embeddings, key, record))
-        return int(adata.n_obs)
     finally:
         adata.file.close()
 

@@ -8,14 +8,7 @@ from scipy import sparse
 
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_key, check_positive, warn_user
-from scmpt_scverse._slots import (
-    Slot,
-    check_key_is_ours,
-    check_records,
-    check_writable,
-    provenance,
-    write_embedding,
-)
+from scmpt_scverse._slots import check_embedding_slot, provenance, write_embedding
 from scmpt_scverse.modalities import finite_embedding
 from scmpt_scverse.tl._graph import SPATIAL_GRAPH, stored_graph
 
@@ -86,9 +79,7 @@ def embed_niche(
     weights = stored_graph(adata, graph)
     check_positive(n_hops, "n_hops")
     check_key(embedding, adata.obsm.keys(), "adata.obsm", hint=" Run `tl.embed` first.")
-    check_writable(adata, key_added, [Slot("obsm", key_added)])
-    check_records(adata)
-    check_key_is_ours(adata, key_added)
+    check_embedding_slot(adata, key_added)
     own = finite_embedding(adata, embedding)
     n_alone = int((np.diff(weights.indptr) == 0).sum())
     if n_alone:
