@@ -53,6 +53,9 @@ def embed(
     """
     check_output(output, source=source, force=force)
     species = chosen_organism(organism, orthologs)
+    import h5py
+    from anndata.io import read_elem
+
     from scmpt_scverse import tl
 
     tl.embed(
@@ -69,9 +72,9 @@ def embed(
         executor=cast("Literal['serial', 'ray']", executor),
         progress=is_interactive(),
     )
-    cells = read_cells(output, backed=True)
-    typer.echo(f"Embedded {cells.n_obs} cells with {encoder}: {output}")
-    cells.file.close()
+    with h5py.File(output, "r") as file:
+        n_cells = len(read_elem(file["obs"]))  # without the embeddings, which an AnnData reads even if it is backed
+    typer.echo(f"Embedded {n_cells} cells with {encoder}: {output}")
 
 
 def pretrain(
