@@ -130,7 +130,8 @@ class SentenceForm(_SentenceAblation):
     Raises
     ------
     ValueError
-        `form` is unknown, or its table is missing or has other content; or there is neither a form nor a prefix.
+        `form` is unknown, or its table is missing or has other content; there is a table without a form; or there is
+        neither a form nor a prefix.
     FileNotFoundError
         The file of the table does not exist.
     """

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -24,6 +23,7 @@ from scmpt_scverse.pl._figure import (
     distinct_handles,
     modality_colours,
     name_rows,
+    panels_in_rows,
     shortened,
     show_if_asked,
 )
@@ -181,21 +181,17 @@ def _record(adata: "AnnData", key: str, groups: Sequence[str] | None) -> tuple[M
 
 
 def _bars(record: Mapping[str, Any], names: list[str], n_genes: int) -> "list[Axes]":
-    n_columns = min(_MAX_COLUMNS, len(names))
-    n_rows = -(-len(names) // n_columns)
-    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_ROW + 0.8) + 0.6)
-    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
-    for ax in panels.flat[len(names) :]:
-        ax.set_axis_off()
-    for ax, group, title in zip(panels.flat, names, shortened(names), strict=False):
+    panels = panels_in_rows(len(names), _MAX_COLUMNS, _PANEL_WIDTH, n_genes * _INCHES_PER_ROW + 0.8, 0.6)
+    for ax, group, title in zip(panels, names, shortened(names), strict=True):
         genes = record["names"][group][:n_genes]
         parts = {name: scores[group][:n_genes] for name, scores in record.get(BY_MODALITY, {}).items()}
         _stacked_bars(ax, list(genes), parts, record["scores"][group][:n_genes])
         ax.set_title(title, fontsize="small")
+    figure = panels[0].figure
     figure.supxlabel("mean contribution to the logit", fontsize="small")
-    handles, labels = distinct_handles(panels.flat[: len(names)])
+    handles, labels = distinct_handles(panels)
     figure.legend(handles, labels, loc="outside upper right", ncols=3, frameon=False, fontsize="small")
-    return list(panels.flat[: len(names)])
+    return panels
 
 
 def _dots(record: Mapping[str, Any], names: list[str], n_genes: int, key: str) -> "Axes":

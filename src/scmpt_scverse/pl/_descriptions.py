@@ -12,7 +12,7 @@ import pandas as pd
 from scmpt_scverse._checks import check_cells, check_key, check_positive, check_table, list_some
 from scmpt_scverse._labels import given_labels
 from scmpt_scverse._slots import DEFAULT_TEXT_KEY_ADDED, DescriptionKeys
-from scmpt_scverse.pl._figure import distinct_handles, shortened, show_if_asked
+from scmpt_scverse.pl._figure import distinct_handles, panels_in_rows, shortened, show_if_asked
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -119,13 +119,8 @@ def profiles(
     keys = DescriptionKeys.from_prefix(key)
     table = _table(adata, keys.evidence, ("group", "gene"), ("profile", "observed"))
     names = _chosen(groups, list(dict.fromkeys(table["group"].astype(str))))
-    n_columns = min(_MOST_PANELS, len(names))
-    n_rows = -(-len(names) // n_columns)
-    size = (n_columns * _PANEL_WIDTH, n_rows * (n_genes * _INCHES_PER_GENE + 0.55) + 0.8)
-    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)
-    for ax in panels.flat[len(names) :]:
-        ax.set_axis_off()
-    for ax, name, title in zip(panels.flat, names, shortened(names), strict=False):
+    panels = panels_in_rows(len(names), _MOST_PANELS, _PANEL_WIDTH, n_genes * _INCHES_PER_GENE + 0.55, 0.8)
+    for ax, name, title in zip(panels, names, shortened(names), strict=True):
         rows = table[(table["group"].astype(str) == name) & (table["profile"] > 0)]
         rows = rows.sort_values("profile", ascending=False, kind="stable")[:n_genes]
         places = np.arange(len(rows))
@@ -142,11 +137,12 @@ def profiles(
         ax.set_xlim(min(-0.05, ax.get_xlim()[0]), 1.05)
         ax.tick_params(axis="x", labelsize="small")
         ax.set_title("\n".join(textwrap.wrap(title, 34)), fontsize="medium")
+    figure = panels[0].figure
     figure.supxlabel("share of the largest value")
-    handles, labels = distinct_handles(panels.flat[: len(names)])
+    handles, labels = distinct_handles(panels)
     figure.legend(handles, labels, loc="outside upper left", ncols=2, frameon=False)
     show_if_asked(show)
-    return list(panels.flat[: len(names)])
+    return panels
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,17 @@ def axes_or_new(ax: "Axes | None", figsize: tuple[float, float]) -> "Axes":
     return ax
 
 
+def panels_in_rows(n_panels: int, n_in_row: int, width: float, height: float, margin: float) -> "list[Axes]":
+    """Axes of a new figure, some side by side; inches of a panel, and of what is above and below them all."""
+    n_columns = min(n_in_row, n_panels)
+    n_rows = -(-n_panels // n_columns)
+    size = (n_columns * width, n_rows * height + margin)
+    panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False)[1].flat
+    for ax in panels[n_panels:]:
+        ax.set_axis_off()
+    return list(panels[:n_panels])
+
+
 def shares(adata: "AnnData", key: str, hint: str) -> "FloatArray":
     """Shares, such as probabilities, in `adata.obs[key]`, shape `(n_obs,)`; NaN where there is none."""
     check_key(key, adata.obs.columns, "adata.obs", hint=hint)
