@@ -38,6 +38,10 @@ def measure_branches(n_cells: int) -> list[Line]:
         gflop = transformer_flop(tokens.lengths + 1, 512, 512, 12, cls_only=True) / 1e9
         lines += branch("scGPT 12 x 512", scgpt, cells, "official embed_data", peer, gflop, rates, ">= 12", ">= 3")
         lines += padding_waste(tokens.lengths)
+    mini = encoders.get("scgpt-mini")
+    lengths = mini.prepare(ExpressionReader(cells).rows(0, n_cells)).lengths + 1
+    gflop = transformer_flop(lengths, 128, 256, 2, cls_only=True) / 1e9
+    lines += branch("scgpt-mini", mini, cells, "", None, gflop, rates, "", "")
     for max_genes in (30, 256):
         minilm = encoders.get("minilm", max_genes=max_genes)
         library = SentenceTransformer(str(minilm.folder), device="cpu", local_files_only=True)

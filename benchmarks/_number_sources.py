@@ -16,6 +16,7 @@ from _encoder_numbers import corpus_table, encoder_numbers, lengths_table, mini_
 from _explanation_numbers import explanation_numbers, faithfulness_table, markers_table, order_table
 from _few_shot_numbers import few_shot_gains, few_shot_numbers, few_shot_table
 from _generation_numbers import generation_numbers, generation_tables
+from _laptop_numbers import laptop_numbers, laptop_table
 from _leak_numbers import leak_numbers, leak_table
 from _markdown import markdown, slug
 from _panel_numbers import panel_numbers, sizes_table, tissue_table
@@ -54,6 +55,7 @@ _STORED = (
     "few_shot",
     "generation",
     "label_caps",
+    "laptop",
     "mutation",
     "panels",
     "pretraining_leak",
@@ -82,6 +84,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, str]:
             *accuracy_numbers(results["accuracy"]),
             *atlas_numbers(results["atlas"]),
             *cell_to_text_numbers(results["cell_to_text"]),
+            *laptop_numbers(results["laptop"]),
             *leak_numbers(results["pretraining_leak"]),
             *encoder_numbers(results["encoder_probes"]),
             *_demo(results["demo"]),
@@ -125,6 +128,7 @@ def tables_of(results: Mapping[str, Any]) -> dict[str, str]:
         "descriptions.sets": descriptions_sets(results["descriptions"]),
         "descriptions.retrieval": retrieval_table(results["descriptions"]),
         "label_caps": caps_table(results["label_caps"]),
+        "laptop": laptop_table(results["laptop"]),
         "mutation": _mutation_table(results["mutation"]),
         "explanations.faithfulness": faithfulness_table(explained),
         "explanations.order": order_table(explained),

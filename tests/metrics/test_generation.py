@@ -23,8 +23,8 @@ def cells(seed: int, *, shift: float = 3.0, noise: float = 1.0, labels: np.ndarr
 
 
 def measured(generated: np.ndarray, labels: np.ndarray = LABELS, **options: object) -> pd.DataFrame:
-    given = {"n_permutations": 40, "ks": (5, 10), "fitted_on": cells(9)} | options
-    return generation_metrics(cells(0), generated, (LABELS, labels), **given)  # type: ignore[arg-type]
+    given = {"real": cells(0), "n_permutations": 40, "ks": (5, 10), "fitted_on": cells(9)} | options
+    return generation_metrics(generated=generated, labels=(LABELS, labels), **given)  # type: ignore[arg-type]
 
 
 def test_cells_of_the_same_distribution_are_as_good_as_real_ones() -> None:
@@ -123,6 +123,12 @@ def test_what_too_few_cells_do_not_allow_is_missing() -> None:
     assert table.loc["a", "knn_1"] == 1
 
 
+def test_fewer_genes_than_markers_leave_one_to_compare_with() -> None:
+    some = [0, 1, 30, 31, 60, 61]
+    table = measured(cells(1)[:, some], fitted_on=cells(9)[:, some], real=cells(0)[:, some])
+    assert table["marker_auroc"].between(0, 1).all()
+
+
 def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="Expected the same genes in `real` and `generated`; found 90 and 89"):
         measured(cells(1)[:, 1:])
@@ -130,6 +136,8 @@ def test_wrong_input_is_named() -> None:
         measured(cells(1), np.full(240, "d"))
     with pytest.raises(ValueError, match="Expected a label for each of 240 cells of `generated`; found 3"):
         measured(cells(1), LABELS[:3])
+    with pytest.raises(ValueError, match="labels of `real` and labels of `generated` in `labels`; found 240 things"):
+        generation_metrics(cells(0), cells(1), LABELS)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="NaN or infinite"):
         measured(np.full((240, N_GENES), np.nan))
     with pytest.raises(ValueError, match="found none"):

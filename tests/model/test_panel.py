@@ -14,7 +14,8 @@ from scipy import sparse
 from tests._adata import LABELS_KEY
 from tests.model.test_mudata import MODALITIES, mudata_of
 
-from scmpt_scverse import SCMPT, ablation, encoders, tl
+from scmpt_scverse import SCMPT, ablation, encoders, pp, tl
+from scmpt_scverse.pp._panel import panel_symbols
 
 N_GENES = 155
 ENCODERS: dict[str, Any] = {"text": {"encoder": "minilm", "max_genes": 10}, "counts": "counts"}
@@ -346,6 +347,13 @@ class TestNames:
         mouse = [*(name.capitalize() for name in reference.var_names), "CD3D", "NKG7", "CST3"]
         with pytest.raises(ValueError, match="another species, or symbols in lower case"):
             set_up(reference.copy(), mouse)
+
+
+def test_names_of_a_mouse_panel_are_its_own_or_those_of_human_orthologs() -> None:
+    mouse, symbols = pp.Orthologs.of("mouse"), np.array(["CD3D", "CD8A", "LYZ", "NKG7"], dtype=object)
+    given = ["Cd3d", "CD8A", "ENSMUSG00000069516", "Gm42418"]  # by symbol, as a human gene, by id; without an ortholog
+    with pytest.warns(UserWarning, match="1 of 4 are not, such as 'Gm42418'"):
+        assert panel_symbols(given, None, symbols, mouse).tolist() == ["CD3D", "CD8A", "LYZ"]
 
 
 class TestWhatCannotBeRead:

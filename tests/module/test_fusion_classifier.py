@@ -30,6 +30,15 @@ def test_what_was_constant_in_training_says_nothing() -> None:
     assert query.grad[0, 1] == 0
 
 
+def test_blocks_of_any_size_give_the_mean_and_deviation_of_all_cells() -> None:
+    values = torch.randn(70, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 1, 5, 20]) + 40
+    for sizes in ([70], [1, 69], [40, 10, 20], [7] * 10):
+        standardise = Standardiser(4)
+        standardise.fit(values.split(sizes))
+        torch.testing.assert_close(standardise.mean, values.mean(dim=0))
+        torch.testing.assert_close(standardise.std, values.std(dim=0, correction=0))
+
+
 def test_small_units_are_no_constants() -> None:
     values = torch.randn(50, 3) * 1e-8
     standardise = Standardiser(3)

@@ -224,3 +224,13 @@ def test_genes_attend_to_wordings_cell_and_batch() -> None:
     mixed = decoder.mix(found.transpose(0, 1) + decoder.genes)
     expected = (mixed * decoder.out).sum(dim=2) + decoder.bias + decoder.gain * given.profiles
     torch.testing.assert_close(decoder(latent, BATCHES, summary, given), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_decoder_of_many_genes_begins_with_small_weights() -> None:
+    torch.manual_seed(0)
+    decoder = CrossAttentionDecoder(
+        DecoderSizes(text_dim=4, n_summary=5, n_latent=3, n_batches=2, n_genes=3000, n_hidden=8)
+    )
+    dim = decoder.out.shape[1]
+    assert float(decoder.out.detach().mean()) == pytest.approx(0, abs=0.01)
+    assert float(decoder.out.detach().std()) == pytest.approx(dim**-0.5, rel=0.02)

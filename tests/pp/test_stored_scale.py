@@ -118,6 +118,20 @@ def test_cells_are_told_by_samples_from_everywhere(counts: AnnData) -> None:
     np.testing.assert_allclose(_read(adata)[-60:], _read(counts), rtol=2e-4, atol=1e-4)
 
 
+def test_cells_are_of_a_scale_where_each_has_one_of_its_totals() -> None:
+    scale = StoredScale(float(np.e), totals=(3_000.0, 20_000.0))
+
+    def cells(*totals: float) -> list[sparse.csr_matrix]:
+        shares = np.random.default_rng(0).dirichlet(np.ones(50), size=len(totals))
+        return [sparse.csr_matrix(np.log1p(shares * np.array(totals)[:, None]))]
+
+    assert scale.is_of(cells(3_000, 20_000, 2_990))
+    assert scale.is_of([*cells(3_000), *cells(20_000)])
+    assert not scale.is_of(cells(3_000, 10_000))
+    assert not scale.is_of(cells(10_000))
+    assert not scale.is_of([sparse.csr_matrix((0, 50))])
+
+
 def test_a_total_of_two_cells_in_forty_is_one() -> None:
     """A share of at least 5 % of the cells has it, and 90 % of them have one of those."""
     assert _few_totals(np.array([100.0] * 38 + [500.0] * 2)) == (100.0, 500.0)

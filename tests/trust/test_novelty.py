@@ -84,6 +84,17 @@ def test_cells_like_those_of_training_score_evenly(n_obs: int) -> None:
     assert (np.diff(novelty.usual) >= 0).all()
 
 
+def test_a_rare_label_is_known_wherever_cells_are_left_out() -> None:
+    """Its five cells, far from all others, are each left out with the other four present."""
+    rng = np.random.default_rng(0)
+    values = {"a": rng.normal(size=(105, 4)).astype(np.float32)}
+    values["a"][50:55, 0] += 40
+    codes = np.zeros(105, dtype=int)
+    codes[50:55] = 1
+    usual = Novelty.fit(values, codes).usual
+    assert usual[-1] < 20 * np.median(usual)
+
+
 def test_cells_unlike_all_of_training_score_one() -> None:
     values, codes = cells(90, 0)
     far = {name: 5 * rows for name, rows in values.items()}

@@ -127,11 +127,13 @@ def generation_metrics(
         check_positive(value, name)
     for k in ks:
         check_positive(k, "ks")
-    both = tuple(
-        _cells(values, given, argument)
-        for values, given, argument in zip((real, generated), labels, ("real", "generated"), strict=True)
-    )
-    (real_values, real_labels), (made_values, made_labels) = both
+    if len(labels) != 2:
+        raise ValueError(
+            "Expected labels of `real` and labels of `generated` in `labels`; found "
+            f"{len(labels)} things. Pass a tuple of two."
+        )
+    real_values, real_labels = _cells(real, labels[0], "real")
+    made_values, made_labels = _cells(generated, labels[1], "generated")
     if real_values.shape[1] != made_values.shape[1]:
         raise ValueError(
             f"Expected the same genes in `real` and `generated`; found {real_values.shape[1]} and "
