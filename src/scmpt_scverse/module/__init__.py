@@ -1,4 +1,4 @@
-"""What is trained: classifiers over frozen embeddings. Tensors only; AnnData is not known here."""
+"""Trainable modules: classifiers over frozen embeddings, text models, generators. Tensors and arrays, no AnnData."""
 
 from scmpt_scverse.module._cell_to_text import (
     CellToText as CellToText,

@@ -1,4 +1,4 @@
-"""What brings cells and texts together: contrast without false negatives, and matching of hard pairs."""
+"""Losses that align cells and texts: contrast without false negatives, and matching of hard pairs."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
     from scmpt_scverse.module._token_steps import TokenStep
 
-#: So that a wrong pair can be drawn where the contrast is sure of all others.
+#: Added so that a wrong pair can be drawn even if the contrast is sure that all others are wrong.
 _SMALLEST_PROBABILITY = 1e-6
-#: Share of the cells of a step whose pairs are matched: a pair costs as much as a cell.
+#: Share of the cells of a step that are used for matching: each pair costs as much as a cell.
 _MATCHED_SHARE = 0.25
 
 
 def similarities(cells: "Tensor", texts: "Tensor") -> "Tensor":
-    """Cosine of each text with the nearest query of a cell, `(n_cells, n_texts)`."""
+    """Cosine similarity of each text with the nearest query of a cell, `(n_cells, n_texts)`."""
     return torch.einsum("cqd,td->cqt", cells, texts).amax(dim=1)
 
 
@@ -32,16 +32,15 @@ def contrast(similarity: "Tensor", positives: "Tensor", affinity: "Tensor") -> "
     similarity
         Divided by the temperature, shape `(n_cells, n_texts)`.
     positives
-        The description of each cell, shape `(n_cells,)`.
+        Index of the description of each cell, shape `(n_cells,)`.
     affinity
-        How far two descriptions mean the same, in [0, 1], shape `(n_texts, n_texts)`; 1 on the diagonal. A pair of cell
-        and text weighs 1 minus the affinity among the negatives, so cells of one description are never negatives of
-        each other.
+        How similar in meaning two descriptions are, in [0, 1], shape `(n_texts, n_texts)`; 1 on the diagonal. A
+        negative pair weighs 1 minus the affinity, so cells of the same description are never negatives of each other.
     """
-    weighted = similarity + (1 - affinity)[positives].log()  # minus infinity for what is no negative
+    weighted = similarity + (1 - affinity)[positives].log()  # minus infinity if not a negative
     positive = similarity.gather(1, positives[:, None])  # (n_cells, 1)
     by_cell = torch.cat([positive, weighted], dim=1).logsumexp(dim=1) - positive.squeeze(1)
-    # Of the text of a cell: that cell against the cells of other descriptions.
+    # For the text of a cell: that cell against the cells of other descriptions.
     by_text = torch.cat([positive, weighted.T[positives]], dim=1).logsumexp(dim=1) - positive.squeeze(1)
     return (by_cell.mean() + by_text.mean()) / 2
 
@@ -55,9 +54,9 @@ class WrongPairs(NamedTuple):
 
 
 def wrong_pairs(similarity: "Tensor", positives: "Tensor", affinity: "Tensor", cells: "Tensor") -> WrongPairs:
-    """Draw wrong pairs, the more similar the more often; arguments as for :func:`contrast`, and which cells.
+    """Draw wrong pairs, more similar ones more often; arguments as for :func:`contrast`, and which cells.
 
-    Cells that nothing is a negative of are left out.
+    Cells without any negative are left out.
     """
     weight = (1 - affinity)[positives]  # (n_cells, n_texts)
     cells = cells[weight[cells].any(dim=1)]
@@ -73,12 +72,12 @@ def wrong_pairs(similarity: "Tensor", positives: "Tensor", affinity: "Tensor", c
 
 
 class CellTextLoss(nn.Module):
-    """What a network from cells to texts is trained by; see :class:`scmpt_scverse.module.Trainable`.
+    """Loss of a network from cells to texts; see :class:`scmpt_scverse.module.Trainable`.
 
     Parameters
     ----------
     network
-        What is trained.
+        The network to train.
     texts
         Centred embeddings of several wordings of each type, shape `(n_types, n_wordings, text_dim)`.
     affinity
@@ -122,7 +121,7 @@ class CellTextLoss(nn.Module):
         return loss
 
     def validation_metrics(self, batch: "TokenStep") -> "dict[str, Tensor]":
-        """Nothing: what is held out are whole studies, which are scored as users will."""
+        """Nothing: whole studies are held out, and scored as users do."""
         return {}
 
     def n_cells(self, batch: "TokenStep") -> int:
@@ -136,7 +135,7 @@ class CellTextLoss(nn.Module):
 
 
 def _matching_loss(network: QFormer, batch: "TokenStep", texts: "Tensor", wrong: WrongPairs) -> "Tensor":
-    """Cross-entropy of true pairs, each beside a text that is wrong for the cell and a cell wrong for the text."""
+    """Binary cross-entropy of true pairs, of wrong texts for the same cells and of wrong cells for the same texts."""
     own = batch.positives[wrong.cells]
     cells, pairs = torch.cat([wrong.cells, wrong.cells, wrong.others]), torch.cat([own, wrong.texts, own])
     truth = torch.arange(len(cells), device=cells.device) < len(own)

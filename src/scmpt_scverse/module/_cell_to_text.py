@@ -1,4 +1,4 @@
-"""Cells and texts in one space: trained on labelled studies, then every cell is compared with every text."""
+"""Map cells and texts into one space, trained on labelled studies, and score every cell against every text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.module._cell_tokens import CellTokens
 
-#: What reads tokens: learned queries, or a linear map of the token of the whole cell.
+#: Network that reads tokens: learned queries, or a linear map of the whole-cell token.
 TokenReader: TypeAlias = Literal["qformer", "linear"]
 _READERS: dict[str, type[QFormer] | type[LinearProjector]] = {"qformer": QFormer, "linear": LinearProjector}
-#: Share of the steps in which the learning rate rises.
+#: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.1
-#: How the linear map is trained that a Q-Former begins with: it sees no gene, and needs a higher learning rate.
+#: Training of the linear map that a Q-Former starts from: it uses no genes, and needs a higher learning rate.
 _LINEAR: dict[str, Any] = {"lr": 3e-3, "n_steps": 200, "n_genes": 1, "matching": 0.0}
-#: Cells that are scored at a time.
+#: Cells scored at a time.
 _BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
 class CellToText:
-    """Scores cells against texts in a space that both are mapped to.
+    """Scores cells against texts in a shared space.
 
     Attributes
     ----------
@@ -66,24 +66,24 @@ class CellToText:
         Parameters
         ----------
         texts
-            Embeddings of several wordings of each type, shape `(n_types, n_wordings, text_dim)`. Types of the same
+            Embeddings of several wordings of each type, shape `(n_types, n_wordings, text_dim)`. Types with the same
             wordings are one description.
         studies
             Labelled cells.
         options
-            How; `None` takes the defaults.
+            Size and training; `None` uses the defaults.
         reader
-            What reads the tokens.
+            Network that reads the tokens.
         affinity
-            How far two types mean the same, in [0, 1], shape `(n_types, n_types)`; such cells are pushed apart less.
-            `None`: different types are negatives of each other.
+            How similar in meaning two types are, in [0, 1], shape `(n_types, n_types)`; similar types are pushed apart
+            less. `None`: different types are full negatives of each other.
         run
-            Where; `None` takes the defaults.
+            Where training runs; `None` uses the defaults.
 
         Raises
         ------
         ValueError
-            The labelled cells have fewer than two descriptions.
+            The labelled cells have fewer than two descriptions, or `reader` is unknown.
         """
         check_choice(reader, tuple(_READERS), "reader")
         options, run = options or QFormerOptions(), run or TrainingRun()
@@ -132,16 +132,17 @@ class CellToText:
         Parameters
         ----------
         tokens
-            Of the cells.
+            Tokens of the cells.
         texts
             Mean embedding of the wordings of each label, centred, shape `(n_labels, text_dim)`.
         n_matched
-            The matching head judges only so many labels of a cell, the most similar ones, and shares their
-            probability out among them; 0 takes similarities as they are. Each costs as much as the cell itself.
+            Number of labels per cell, the most similar ones, among which the matching head redistributes their joint
+            probability; 0 or 1 keeps the similarities. Each costs as much as the cell itself.
 
         Returns
         -------
-        Logits, shape `(n_cells, n_labels)`: similarities divided by the temperature; NaN for a cell without tokens.
+        Logits, shape `(n_cells, n_labels)`: similarities divided by the temperature, adjusted by the matching head if
+        there is one; NaN for a cell without tokens.
         """
         scores = np.full((len(tokens), len(texts)), np.nan)
         readable = np.flatnonzero(tokens.has_tokens)
@@ -160,7 +161,7 @@ class CellToText:
 
     @property
     def has_matching(self) -> bool:
-        """Whether it has a matching head that was trained."""
+        """Whether it has a trained matching head."""
         return isinstance(self.network, QFormer) and self.options.matching > 0
 
     def arrays(self) -> "dict[str, FloatArray]":
@@ -193,7 +194,7 @@ class CellToText:
 def _matched(
     network: Any, logits: "Tensor", values: "Tensor", is_token: "Tensor", texts: "Tensor", n_matched: int
 ) -> "Tensor":
-    """Logits in which the matching head has put the best labels in order; their joint probability stays."""
+    """Logits in which the matching head has reordered the best labels; their joint probability is unchanged."""
     best = logits.topk(n_matched, dim=1)  # (n_cells, n_matched)
     cells = torch.arange(len(logits)).repeat_interleave(n_matched)
     judged = network.matches(values[cells], is_token[cells], texts[best.indices.flatten()])
@@ -203,7 +204,7 @@ def _matched(
 
 
 def _affinity(texts: "FloatArray", given: "FloatArray | None") -> "FloatArray":
-    """The affinity of types, 1 for those of the same wordings, float32."""
+    """The affinity of types, 1 for types with the same wordings, float32."""
     same = np.unique(texts.reshape(len(texts), -1), axis=0, return_inverse=True)[1].reshape(-1)
     identical = same[:, None] == same
     return np.maximum(identical, 0 if given is None else given).astype(np.float32)

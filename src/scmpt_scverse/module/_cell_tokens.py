@@ -1,4 +1,4 @@
-"""The tokens of many cells one after another, in memory or on disk: what a Q-Former reads."""
+"""Tokens of many cells, concatenated, in memory or on disk: the input of a Q-Former."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ _VALUES, _INDEX = "tokens.f16", "index.npz"
 
 @dataclass(frozen=True)
 class CellTokens:
-    """Tokens of cells; in each cell, the token of the whole cell comes first.
+    """Tokens of cells; in each cell, the whole-cell token comes first.
 
     Attributes
     ----------
     values
-        float16, shape `(n_tokens, dim)`; may be on disk, from where rows are read as they are needed.
+        float16, shape `(n_tokens, dim)`; may be on disk, with rows read when needed.
     indptr
-        Cell `i` holds the tokens `indptr[i]` to `indptr[i + 1]`, shape `(n_obs + 1,)`.
+        Cell `i` has the tokens `indptr[i]` to `indptr[i + 1] - 1`; shape `(n_obs + 1,)`.
     """
 
     values: "FloatArray"
@@ -33,15 +33,15 @@ class CellTokens:
 
     @classmethod
     def of(cls, chunks: "Iterable[tuple[FloatArray, BoolArray]]") -> Self:
-        """In memory, from padded tokens `(n_obs, n_tokens, dim)` and which are tokens, chunk by chunk."""
+        """In memory, from chunks of padded tokens `(n_obs, n_tokens, dim)` and masks `(n_obs, n_tokens)`."""
         pairs = [(values[is_token].astype(np.float16), is_token.sum(axis=1)) for values, is_token in chunks]
         return cls(np.concatenate([rows for rows, _ in pairs]), _indptr([lengths for _, lengths in pairs]))
 
     @classmethod
     def write(cls, chunks: "Iterable[tuple[FloatArray, BoolArray]]", folder: Path) -> Self:
-        """On disk, from chunks as of :meth:`of`, one in memory at a time."""
+        """On disk, from chunks as for :meth:`of`, with one in memory at a time."""
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / _INDEX).unlink(missing_ok=True)  # written last: a folder without it is not complete
+        (folder / _INDEX).unlink(missing_ok=True)  # written last: without it, the folder is incomplete
         lengths, dim = [], 0
         with open(folder / _VALUES, "wb") as file:
             for values, is_token in chunks:
@@ -53,7 +53,7 @@ class CellTokens:
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """What :meth:`write` wrote; `FileNotFoundError` where it is not, or not complete."""
+        """Open what :meth:`write` wrote; `FileNotFoundError` if it is missing or incomplete."""
         with np.load(folder / _INDEX) as index:
             indptr, dim = index["indptr"], int(index["dim"])
         return cls(np.memmap(folder / _VALUES, dtype=np.float16, mode="r", shape=(int(indptr[-1]), dim)), indptr)
@@ -68,12 +68,12 @@ class CellTokens:
 
     @property
     def has_tokens(self) -> "BoolArray":
-        """Which cells could be read, shape `(n_obs,)`."""
+        """Which cells have tokens, shape `(n_obs,)`."""
         return np.diff(self.indptr) > 0
 
     @property
     def first(self) -> "FloatArray":
-        """The token of the whole cell, float32 of shape `(n_obs, dim)`; NaN for a cell without tokens."""
+        """The whole-cell tokens, float32, shape `(n_obs, dim)`; NaN for a cell without tokens."""
         first = np.full((len(self), self.dim), np.nan, dtype=np.float32)
         first[self.has_tokens] = self.values[self.indptr[:-1][self.has_tokens]]
         return first
@@ -81,20 +81,20 @@ class CellTokens:
     def padded(
         self, rows: "IntArray", n_genes: int | None = None, rng: np.random.Generator | None = None
     ) -> "tuple[Tensor, Tensor]":
-        """Some of the cells as a network reads them.
+        """Some of the cells as padded tensors.
 
         Parameters
         ----------
         rows
-            Cells with tokens, shape `(n_rows,)`.
+            Row numbers of cells with tokens, shape `(n_rows,)`.
         n_genes
-            Genes of a cell at most, drawn by `rng`; `None` takes all.
+            Most genes per cell, drawn by `rng`; `None` uses all.
         rng
-            Draws genes.
+            Draws the genes; `None` uses all genes.
 
         Returns
         -------
-        Tokens, float32 of shape `(n_rows, n_tokens, dim)`, and which are tokens, `(n_rows, n_tokens)`.
+        Tokens, float32, shape `(n_rows, n_tokens, dim)`, and a mask of the tokens, `(n_rows, n_tokens)`.
         """
         chosen = [self._tokens(row, n_genes, rng) for row in rows]
         lengths = np.array([len(tokens) for tokens in chosen])

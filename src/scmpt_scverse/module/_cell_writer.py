@@ -1,4 +1,4 @@
-"""Texts about cells by a language model that reads them as its first words: trained, scored, and written."""
+"""Let a language model describe cells that it reads as a soft prompt: training, scoring and writing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray
 
-#: Share of the steps in which the learning rate rises.
+#: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.1
-#: Pairs that are scored at a time.
+#: Pairs scored at a time.
 _BATCH_SIZE = 32
-#: Where words are drawn, they are drawn among the most probable ones that have so much probability together.
+#: Top-p of nucleus sampling.
 _NUCLEUS = 0.9
 
 
 @dataclass(frozen=True)
 class CellWriter:
-    """Makes a language model describe cells. The language model itself is no part of it.
+    """Makes a language model describe cells. The language model itself is not included.
 
     Attributes
     ----------
     prompt
-        From vectors of cells to words.
+        Maps vectors of cells to soft-prompt tokens.
     adapter
-        Weights of LoRA; empty without.
+        LoRA weights; empty without LoRA.
     frame
-        Tokens around these words.
+        Tokens around the soft prompt.
     options
         How it was built and trained.
     losses
-        Of each step of training, shape `(n_steps,)`.
+        Loss of each training step, shape `(n_steps,)`.
     """
 
     prompt: SoftPrompt
@@ -75,17 +75,24 @@ class CellWriter:
         Parameters
         ----------
         cells
-            With their texts.
+            Cells with their texts.
         network
-            A causal language model of transformers; it is as before afterwards.
+            A causal language model of transformers; it is unchanged afterwards.
         frame
-            Tokens around the words that stand for a cell.
+            Tokens around the soft prompt of a cell.
         options
-            How; `None` takes the defaults.
+            Size and training; `None` uses the defaults.
         fingerprint
-            Of the language model: training is resumed with the same one only.
+            Of the language model: training is resumed only with the same one.
         run
-            Where; `None` takes the defaults.
+            Where training runs; `None` uses the defaults.
+
+        Raises
+        ------
+        ImportError
+            `lora_rank` is above 0 and the extra `generate` is not installed.
+        ValueError
+            The folder of `run` holds a training of other data or options.
         """
         options, run = options or WriterOptions(), run or TrainingRun()
         run.claim(
@@ -117,20 +124,20 @@ class CellWriter:
         return cls(prompt.cpu().eval(), adapter, frame, options, losses)
 
     def losses_of(self, network: Any, vectors: "FloatArray", tokens: Sequence[Sequence[int]]) -> "FloatArray":
-        """Mean cross-entropy of the tokens of the text of each cell.
+        """Mean cross-entropy per token of the text of each cell.
 
         Parameters
         ----------
         network
             The language model it was trained with.
         vectors
-            Of the cells, shape `(n_cells, dim)`.
+            Vectors of the cells, shape `(n_cells, dim)`.
         tokens
-            Of the text of each.
+            Token ids of the text of each cell.
 
         Returns
         -------
-        Natural logarithms, shape `(n_cells,)`.
+        In nats, shape `(n_cells,)`.
         """
         found = []
         with torch.inference_mode(), adapted(network, self.options.lora_rank, self.adapter) as with_adapter:
@@ -144,20 +151,20 @@ class CellWriter:
     def continued(
         self, network: Any, vector: "FloatArray", begun: Sequence[int], end: int, *, seed: int | None = None
     ) -> list[int]:
-        """Tokens that follow those that a text begins with, without its end; no other cell is looked at.
+        """Continue a text about one cell or the mean of several; returns the new tokens without `end`.
 
         Parameters
         ----------
         network
             The language model in the context of :meth:`adapted`.
         vector
-            Of the cells, shape `(dim,)`.
+            Vector of the cell, shape `(dim,)`.
         begun
-            What the text begins with.
+            Tokens that the text begins with.
         end
             The token that ends a text.
         seed
-            `None` takes the most probable token each time; a number draws.
+            `None` takes the most probable token each time; a number samples.
         """
         from transformers import GenerationConfig
 
@@ -183,7 +190,7 @@ class CellWriter:
         return ids[: ids.index(end)] if end in ids else ids
 
     def adapted(self, network: Any) -> Any:
-        """A context in which the language model is as it was trained."""
+        """A context in which the language model has the adapter it was trained with."""
         return adapted(network, self.options.lora_rank, self.adapter)
 
     def _opening(self, network: Any, vectors: "FloatArray") -> "Tensor":
@@ -192,13 +199,13 @@ class CellWriter:
         return opening(network, self.prompt.to(device), given.to(device), self.frame)
 
     def arrays(self) -> "dict[str, FloatArray]":
-        """All that was learned, as named arrays."""
+        """All trained weights and the losses, as named arrays."""
         prompt = {name: values.cpu().numpy() for name, values in self.prompt.state_dict().items()}
         adapter = {name: values.numpy() for name, values in self.adapter.items()}
         return {**named("prompt", prompt), **named("adapter", adapter), "losses": self.losses}
 
     def state(self) -> dict[str, Any]:
-        """All else, as plain values."""
+        """The options and the frame, as plain values."""
         return {"options": asdict(self.options), "before": self.frame.before, "after": self.frame.after}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The contract of what predicts labels, and what fitting it takes and gives; arrays and tensors only."""
+"""The contract of a classifier, and the inputs and results of fitting it; arrays and tensors only."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.module._data_module import CellSplit
 
-#: Cells per forward pass; at 4096 hidden units, 64 MB.
+#: Cells per forward pass; with 4096 hidden units, 64 MB.
 _BATCH_SIZE = 4096
 
 
 class Rows(Protocol):
-    """What was read of one modality: an array of shape `(n_obs, dim)`, or what gives dense rows when indexed."""
+    """Values of one modality: an array of shape `(n_obs, dim)`, or an object that gives dense rows when indexed."""
 
     def __len__(self) -> int: ...
 
@@ -31,20 +31,20 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a classifier is fitted; what a kind of head has no use for, it ignores.
+    """How to fit a classifier; a head ignores options that do not apply to it.
 
     Attributes
     ----------
     seed
         Seeds initialisation, folds, shuffling and dropout.
     class_weight
-        `"balanced"`, or the weight of a cell of each label, shape `(n_labels,)`; `None` weighs all cells the same.
+        `"balanced"`, or the weight of a cell of each label, shape `(n_labels,)`; `None` weights all cells equally.
     device
-        Where it is computed.
+        Where to compute.
     batch_size
         Cells per minibatch.
     max_epochs
-        `None` takes 400 for up to 20,000 cells and fewer for more.
+        `None` uses 400 for up to 20,000 training cells and fewer for more.
     early_stopping
         Stop when the validation loss no longer falls.
     plan
@@ -52,7 +52,7 @@ class FitOptions:
     trainer
         Options of :class:`scvi.train.Trainer` for a head that is trained in epochs.
     folder
-        Where a head keeps what a training that was killed goes on from; `None` keeps nothing.
+        Where a head keeps what it needs to resume an interrupted training; `None` keeps nothing.
     """
 
     seed: int = 0
@@ -72,19 +72,19 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Logits of cells by a head that was not fitted on them; calibration and label sets rest on it.
+    """Logits of cells by a head that was not fitted on them, for calibration and label sets.
 
     Attributes
     ----------
     logits
-        Not calibrated, shape `(n_cells, n_labels)`.
+        Uncalibrated, shape `(n_cells, n_labels)`.
     codes
-        Code of the label of each cell, shape `(n_cells,)`.
+        Label code of each cell, shape `(n_cells,)`.
     folds
-        Which of `fold_states` left each cell out, shape `(n_cells,)`; 0 where there are none.
+        Which of `fold_states` left each cell out, shape `(n_cells,)`; 0 if there are none.
     fold_states
-        Parameters of the heads that each left one fold of the training cells out. Empty where the cells were kept from
-        the head itself.
+        Parameters of the heads that each left out one fold of the training cells. Empty if the cells were held out from
+        the final head itself.
     """
 
     logits: "Tensor"
@@ -95,21 +95,29 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Fit:
-    """What fitting a classifier gives beside its weights: the history, and what to calibrate on."""
+    """Result of fitting a classifier, besides its weights.
+
+    Attributes
+    ----------
+    history
+        Metric, such as `"train_loss"`, to a DataFrame with its values.
+    held_out
+        Logits to calibrate on.
+    """
 
     history: "dict[str, pd.DataFrame]"
     held_out: HeldOut
 
 
 class Classifier(Protocol):
-    """Predicts labels from what was read of cells.
+    """Predicts labels from the modalities of cells.
 
     Attributes
     ----------
     n_labels
         Number of labels.
     default_train_size
-        Share of the labelled cells to fit on where the user does not say; the rest validates.
+        Share of the labelled cells to fit on by default; the rest validates.
     """
 
     n_labels: int
@@ -121,13 +129,13 @@ class Classifier(Protocol):
         Parameters
         ----------
         inputs
-            Modality to its rows of all cells, `{modality: (n_obs, dim)}`.
+            Modality to its values for all cells, `{modality: (n_obs, dim)}`.
         codes
             Label code of each cell, shape `(n_obs,)`.
         split
             Which cells train and validate.
         options
-            How.
+            How to fit.
         """
         ...
 
@@ -137,7 +145,7 @@ class Classifier(Protocol):
 
 
 def in_blocks(values: Rows, rows: "IntArray", device: torch.device) -> "Iterator[Tensor]":
-    """Some rows of a modality in order, a block of them at a time, each of shape `(n_rows, dim)`."""
+    """Some rows of a modality, in order, in blocks of shape `(n_rows, dim)`."""
     for start in range(0, len(rows), BLOCK_SIZE):
         yield torch.from_numpy(values[rows[start : start + BLOCK_SIZE]]).to(device)
 
@@ -148,12 +156,12 @@ def in_batches(
     device: torch.device,
     batch_size: int | None = None,
 ) -> "list[FloatArray]":
-    """Arrays that a function of tensors gives, computed in minibatches without gradients; rows in order."""
+    """Apply a function of tensors in minibatches, without gradients; returns its outputs as arrays, rows in order."""
     n_obs = len(next(iter(inputs.values())))
     size = batch_size or _BATCH_SIZE
     outputs = []
     with torch.inference_mode():
-        # No cell still runs once, and so gives arrays of the right width.
+        # Runs once even without cells, so that the arrays have the right width.
         for start in range(0, max(n_obs, 1), size):
             rows = np.arange(start, min(start + size, n_obs))
             tensors = {name: torch.from_numpy(values[rows]).to(device) for name, values in inputs.items()}
@@ -162,6 +170,6 @@ def in_batches(
 
 
 def balanced_weights(codes: "Tensor", n_labels: int) -> "Tensor":
-    """Weights that give every label that occurs the same sum, and a cell 1 on average; shape `(n_labels,)`."""
+    """Weights with the same sum for every label that occurs and a mean of 1 per cell; shape `(n_labels,)`."""
     counts = torch.bincount(codes, minlength=n_labels).float()
     return len(codes) / ((counts > 0).sum() * counts.clamp(min=1))

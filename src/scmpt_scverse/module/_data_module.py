@@ -1,4 +1,4 @@
-"""Minibatches of embeddings straight from tensors that already sit on the training device."""
+"""Splits of cells, and minibatches of embeddings from tensors that are already on the training device."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import IntArray
 
 
-#: Keeps products such as 0.9 * 10, which are whole numbers on paper, whole.
+#: Tolerance for products such as 0.9 * 10, which should be whole numbers.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class CellSplit:
-    """Which cells train, validate and test; row numbers of the data set, disjoint."""
+    """Row numbers of the cells that train, validate and test; the three sets are disjoint."""
 
     train: "IntArray"
     validation: "IntArray"
@@ -37,7 +37,7 @@ def split_cells(
     shuffle: bool,
     seed: int,
 ) -> CellSplit:
-    """Split labelled cells, as a rule so that every set has every label in proportion.
+    """Split labelled cells into training, validation and test cells.
 
     Parameters
     ----------
@@ -46,16 +46,21 @@ def split_cells(
     candidates
         Row numbers of the cells that may be used.
     train_size, validation_size
-        Shares of `candidates`; `validation_size=None` takes what `train_size` leaves. The rest is for testing.
+        Shares of `candidates`; `validation_size=None` uses what `train_size` leaves. The rest is for testing.
     shuffle
-        Assign at random, every label in proportion. Else the first candidates validate, the next ones train and the
-        last ones test, as in scvi-tools.
+        Assign at random, stratified by label. Otherwise the first candidates validate, the next ones train and the last
+        ones test, as in scvi-tools.
     seed
-        Of the random assignment.
+        Seed of the random assignment.
+
+    Raises
+    ------
+    ValueError
+        `train_size` or `validation_size` is out of range.
 
     Notes
     -----
-    At random, the first cell of every label always trains: a label that only occurs in validation cannot be learned.
+    With `shuffle`, one cell of every label always trains: a label that only occurs in validation cannot be learned.
     """
     validation_size = checked_validation_size(train_size, validation_size)
     if not shuffle:
@@ -81,7 +86,7 @@ def _contiguous(candidates: "IntArray", train_size: float, validation_size: floa
 
 
 def checked_validation_size(train_size: float, validation_size: float | None) -> float:
-    """The share of validation cells; `ValueError` where the shares are impossible."""
+    """The share of validation cells; `ValueError` if the shares are out of range."""
     if not 0 < train_size <= 1:
         raise ValueError(f"`train_size` must be in (0, 1]; found {train_size}.")
     if validation_size is None:
@@ -94,12 +99,12 @@ def checked_validation_size(train_size: float, validation_size: float | None) ->
 
 
 def _evenly_spaced(values: "IntArray", n: int) -> "IntArray":
-    """`n` of the values at even distances, so that sorted by label every label gives its share."""
+    """`n` evenly spaced values: if sorted by label, every label contributes in proportion."""
     return values[((np.arange(n) + 0.5) * len(values) / max(n, 1)).astype(np.int64)]
 
 
 class TensorBatches:
-    """Iterates over rows of tensors in minibatches; shuffled again every epoch.
+    """Iterates over rows of tensors in minibatches, reshuffled every epoch.
 
     Parameters
     ----------
@@ -110,9 +115,9 @@ class TensorBatches:
     batch_size
         Rows per minibatch.
     generator
-        Source of the shuffling; `None` keeps the order.
+        Shuffles the rows; `None` keeps the order.
     rank, world_size
-        Which share of the rows this process takes when several train together.
+        Index of this process and number of processes, which share the rows.
     """
 
     def __init__(
@@ -131,7 +136,7 @@ class TensorBatches:
         self.generator = generator
         self.rank = rank
         self.world_size = world_size
-        # Every process takes equally many rows; otherwise one would wait for gradients that never come.
+        # Every process gets the same number of rows; otherwise one would wait for gradients that never come.
         self._n_rows = len(labels) // world_size
 
     def __len__(self) -> int:
@@ -155,7 +160,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
     Parameters
     ----------
     inputs
-        `{modality: (n_obs, dim)}` of all cells: arrays, or what gives dense rows when indexed.
+        `{modality: (n_obs, dim)}` for all cells: arrays, or objects that give dense rows when indexed.
     labels
         Label codes, shape `(n_obs,)`.
     split
@@ -163,7 +168,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
     batch_size
         Cells per minibatch.
     seed
-        Of the shuffling.
+        Seed of the shuffling.
     """
 
     def __init__(
@@ -183,7 +188,7 @@ class EmbeddingDataModule(pl.LightningDataModule):
         return self._batches(self.split.train, self._generator)
 
     def val_dataloader(self) -> "TensorBatches | list[Any]":
-        """Minibatches of the validation cells; an empty list where there are none, as Lightning wants it."""
+        """Minibatches of the validation cells; an empty list if there are none, as Lightning expects."""
         return self._batches(self.split.validation, None) if len(self.split.validation) else []
 
     def _batches(self, rows: "IntArray", generator: torch.Generator | None) -> TensorBatches:

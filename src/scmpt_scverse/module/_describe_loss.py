@@ -1,4 +1,4 @@
-"""What a soft prompt learns by: the next word of the text of some cells, and how pairs of both are drawn."""
+"""Training of a soft prompt: next-token loss on the texts of cells, and how pairs of cells and texts are drawn."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray
     from scmpt_scverse.module._soft_prompt import SoftPrompt, WriterOptions
 
-#: In this share of pairs a cell stands for itself; in the others, for the mean of up to so many of its text and study,
-#: since clusters are described, too.
+#: In this share of pairs, the vector is that of one cell; in the others, the mean of up to so many cells of the same
+#: text and study, since clusters are described, too.
 _SINGLE_SHARE, _MAX_GROUP = 0.5, 32
 
 
 @dataclass(frozen=True)
 class DescribedCells:
-    """Cells and their texts, as a writer learns from them.
+    """Cells and their texts, to train a writer on.
 
     Attributes
     ----------
     vectors
-        Of the cells, shape `(n_cells, dim)`.
+        Vectors of the cells, shape `(n_cells, dim)`.
     texts
-        Which text each has, shape `(n_cells,)`.
+        Index of each cell's text, shape `(n_cells,)`.
     studies
-        Study of each, shape `(n_cells,)`: means are over cells of one.
+        Study of each cell, shape `(n_cells,)`; cells are averaged within a study only.
     tokens
-        Of each text.
+        Token ids of each text.
     """
 
     vectors: "FloatArray"
@@ -44,7 +44,7 @@ class DescribedCells:
 
 
 class Frame(NamedTuple):
-    """Tokens of the language model before and after the words that stand for a cell; the text follows."""
+    """Token ids before and after the soft prompt of a cell; the text follows."""
 
     before: list[int]
     after: list[int]
@@ -59,7 +59,7 @@ class PairStep(NamedTuple):
 
 
 def padded(tokens: Sequence[Sequence[int]]) -> "tuple[Tensor, Tensor]":
-    """Token ids `(n_texts, n_tokens)`, and where they are no padding."""
+    """Padded token ids `(n_texts, n_tokens)`, and a mask that is false for padding."""
     lengths = torch.tensor([len(each) for each in tokens])
     is_token = torch.arange(int(lengths.max())) < lengths[:, None]
     ids = torch.zeros(is_token.shape, dtype=torch.int64)
@@ -68,7 +68,7 @@ def padded(tokens: Sequence[Sequence[int]]) -> "tuple[Tensor, Tensor]":
 
 
 def opening(network: Any, prompt: "SoftPrompt", vectors: "Tensor", frame: Frame) -> "Tensor":
-    """Embeddings of all that comes before the text, `(n_cells, n_before, width)`."""
+    """Embeddings of everything before the text, `(n_cells, n_before, width)`."""
     embed = network.get_input_embeddings()
     words = prompt(vectors)
 
@@ -80,7 +80,7 @@ def opening(network: Any, prompt: "SoftPrompt", vectors: "Tensor", frame: Frame)
 
 
 def token_losses(network: Any, before: "Tensor", tokens: "Tensor", is_token: "Tensor") -> "Tensor":
-    """Cross-entropy of the tokens of each text, each given those before it; its mean, shape `(n_pairs,)`."""
+    """Mean cross-entropy of the tokens of each text, given the tokens before them, shape `(n_pairs,)`."""
     inputs = torch.cat([before, network.get_input_embeddings()(tokens)], dim=1)
     mask = torch.cat([is_token.new_ones(before.shape[:2]), is_token], dim=1)
     output = network(inputs_embeds=inputs, attention_mask=mask.long(), use_cache=False)
@@ -96,9 +96,9 @@ class DescribeLoss(nn.Module):
     Parameters
     ----------
     prompt
-        What is trained.
+        The soft prompt to train.
     network
-        The language model, of which at most LoRA is trained.
+        The language model; at most LoRA weights are trained.
     frame
         See :class:`Frame`.
     """
@@ -122,7 +122,7 @@ class DescribeLoss(nn.Module):
 
 
 class PairSteps(IterableDataset[PairStep]):
-    """Endless steps, pass after pass over the cells, drawn by a generator of their own."""
+    """Endless steps, pass after pass over the cells, with their own random generator."""
 
     def __init__(self, cells: DescribedCells, options: "WriterOptions") -> None:
         self._cells, self._options = cells, options
@@ -133,7 +133,7 @@ class PairSteps(IterableDataset[PairStep]):
 
     @property
     def n_per_epoch(self) -> int:
-        """Steps of a pass."""
+        """Steps per pass over the cells."""
         return -(-len(self._cells.vectors) // self._options.batch_size)
 
     def __iter__(self) -> Iterator[PairStep]:
@@ -146,7 +146,7 @@ class PairSteps(IterableDataset[PairStep]):
                 yield PairStep(torch.from_numpy(vectors), *padded([cells.tokens[cells.texts[row]] for row in rows]))
 
     def _vector(self, row: int, rng: np.random.Generator) -> "FloatArray":
-        """Of a cell, or the mean of it and of others."""
+        """Vector of a cell, or the mean of it and others."""
         vector: FloatArray = self._cells.vectors[row]
         if rng.random() < _SINGLE_SHARE:
             return vector

@@ -1,4 +1,4 @@
-"""Fusion by attention: modalities as tokens that see one another."""
+"""Fusion by attention between modalities as tokens."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,21 +11,20 @@ from scmpt_scverse.module._fusion_base import FusionHead, HeadOptions, dense_lay
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Width of a token and heads of attention; a handful of tokens needs no more.
+#: Width of a token and number of attention heads; enough for a handful of tokens.
 _TOKEN_DIM, _N_HEADS = 256, 4
 
 
 class AttentionFusion(FusionHead):
-    """One token per modality and one that is learned, through a transformer layer; the learned one is classified.
+    """One token per modality and a learned token, through a transformer layer; the learned token is classified.
 
-    Arguments as in :class:`FusionHead`; the dense layers follow the attention. A modality that is not there has no
-    token.
+    Arguments as in :class:`FusionHead`; the dense layers follow the attention. A missing modality has no token.
     """
 
     def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
         super().__init__(modality_dims, n_labels, options)
         n_hidden, n_layers, dropout_rate = self.options.n_hidden, self.options.n_layers, self.options.dropout_rate
-        # Without bias a modality at its mean would be a token of zeros, whichever it is; with it, it has a name.
+        # The bias identifies the modality: without it, every modality at its mean would be the same token of zeros.
         self.tokens = nn.ModuleList(nn.Linear(dim, _TOKEN_DIM) for dim in self.modality_dims.values())
         self.query = nn.Parameter(torch.randn(_TOKEN_DIM) * _TOKEN_DIM**-0.5)
         self.attend = nn.TransformerEncoderLayer(

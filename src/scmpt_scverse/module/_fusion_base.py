@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """Size of a head. What a head has no use for, it ignores; `extra` holds options of its own.
+    """Size of a head. A head ignores options that do not apply to it; `extra` holds options of its own.
 
     Attributes
     ----------
@@ -33,6 +33,11 @@ class HeadOptions:
         Dropout after each hidden layer, in [0, 1).
     extra
         Options that only this head has, see :attr:`FusionHead.option_names`.
+
+    Raises
+    ------
+    ValueError
+        One is out of range.
     """
 
     n_hidden: int = 4096
@@ -50,9 +55,9 @@ class HeadOptions:
 class FusionHead(nn.Module, ABC):
     """Fuses standardised embeddings and classifies.
 
-    A subclass implements :meth:`fuse` and :meth:`classify`, and is trained by gradient. Inputs may be without some of
-    the modalities: a head then does as if these were at the mean of the training cells. That is how missing modalities
-    are bridged, and how the share of each modality in a decision is measured.
+    A subclass implements :meth:`fuse` and :meth:`classify`, and is trained by gradient descent. Inputs may lack some of
+    the modalities, but not all: a head then sets these to the mean of the training cells, 0, or leaves them out. This
+    is how cells with missing modalities are read, and how the contribution of each modality is measured.
 
     Parameters
     ----------
@@ -66,14 +71,19 @@ class FusionHead(nn.Module, ABC):
     Attributes
     ----------
     fused_dim
-        Width of what :meth:`fuse` returns; `n_hidden` unless a head says otherwise.
+        Width of the output of :meth:`fuse`; `n_hidden` unless a head sets another.
     default_train_size
-        Share of the labelled cells to train on where the user does not say. The rest validates: it stops training and
-        calibrates.
+        Share of the labelled cells to train on by default. The rest validates: it is used for early stopping and for
+        calibration.
     option_names
-        What `options.extra` may hold.
+        Keys that `options.extra` may have.
     can_resume
-        Whether a training that was killed can go on from what is kept in `FitOptions.folder`.
+        Whether an interrupted training can be resumed from `FitOptions.folder`.
+
+    Raises
+    ------
+    TypeError
+        `options.extra` has a key that is not in `option_names`.
     """
 
     fused_dim: int
@@ -115,14 +125,14 @@ class FusionHead(nn.Module, ABC):
         split: "CellSplit",
         options: "FitOptions",
     ) -> "Fit":
-        """Find the weights; here by gradient, in epochs.
+        """Fit the weights; here by gradient descent, in epochs.
 
         Parameters
         ----------
         logits
             Module that standardises inputs and applies this head.
         standardise
-            `{modality: (batch, dim)}` as this head sees it.
+            Standardises inputs `{modality: (batch, dim)}`, as this head sees them.
         inputs, codes, split, options
             As in :meth:`scmpt_scverse.module.Classifier.fit`.
         """
@@ -130,7 +140,7 @@ class FusionHead(nn.Module, ABC):
 
 
 def concatenated(inputs: "Mapping[str, Tensor]", modality_dims: Mapping[str, int]) -> "Tensor":
-    """All modalities side by side, `(batch, sum of dims)`; a missing modality is at its mean, 0."""
+    """All modalities concatenated, `(batch, sum of dims)`; a missing modality is set to its mean, 0."""
     some = next(iter(inputs.values()))
     return torch.cat(
         [inputs[name] if name in inputs else some.new_zeros(len(some), dim) for name, dim in modality_dims.items()],
@@ -139,7 +149,7 @@ def concatenated(inputs: "Mapping[str, Tensor]", modality_dims: Mapping[str, int
 
 
 def dense_layers(n_in: int, n_hidden: int, n_layers: int, dropout_rate: float) -> nn.Sequential:
-    """Hidden layers with ReLU and dropout; none where `n_layers` is 0."""
+    """Hidden layers with ReLU and dropout; none if `n_layers` is 0."""
     layers: list[nn.Module] = []
     for layer in range(n_layers):
         layers += [nn.Linear(n_in if layer == 0 else n_hidden, n_hidden), nn.ReLU(), nn.Dropout(dropout_rate)]

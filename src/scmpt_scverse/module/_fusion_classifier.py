@@ -1,4 +1,4 @@
-"""A classifier that fuses modalities: each is standardised, then a fusion head sees them all."""
+"""A classifier that fuses modalities: each is standardised, then all go through a fusion head."""
 
 import copy
 from collections.abc import Collection, Mapping
@@ -45,9 +45,14 @@ class FusionClassifier(BaseModuleClass):
     fusion
         Registered name of a head, a subclass of :class:`FusionHead`, or a head.
     options
-        Of the head.
+        Options of the head.
     of_genes
         Modalities whose features are genes; see :class:`Standardiser`.
+
+    Raises
+    ------
+    ValueError
+        `fusion` is unknown, or a head for other modalities or labels.
     """
 
     temperature: "Tensor"
@@ -63,9 +68,9 @@ class FusionClassifier(BaseModuleClass):
     ) -> None:
         super().__init__()
         self.n_labels = n_labels
-        # What logits are divided by, so that probabilities are right as often as they say.
+        # Divides the logits, so that probabilities are calibrated.
         self.register_buffer("temperature", torch.ones(()))
-        # Modality names are the users'; a prefix keeps them from shadowing attributes of ModuleDict such as "keys".
+        # Users choose modality names; a prefix keeps them from shadowing attributes of ModuleDict such as "keys".
         scales = balanced_scales(modality_dims)
         self.standardise = nn.ModuleDict(
             {
@@ -77,7 +82,7 @@ class FusionClassifier(BaseModuleClass):
 
     @property
     def default_train_size(self) -> float:
-        """Share of the labelled cells to fit on where the user does not say."""
+        """Share of the labelled cells to fit on by default."""
         return self.head.default_train_size
 
     def fit(
@@ -89,7 +94,7 @@ class FusionClassifier(BaseModuleClass):
         *,
         keeps_scale: bool = False,
     ) -> "Fit":
-        """See :meth:`Classifier.fit`; `keeps_scale` for a further training, whose weights know the scale of before."""
+        """See :meth:`Classifier.fit`; `keeps_scale` keeps the standardisation, to train fitted weights further."""
         if not keeps_scale:
             for name, values in inputs.items():
                 standardiser = self._standardiser(name)
@@ -109,20 +114,20 @@ class FusionClassifier(BaseModuleClass):
         return {modality: self._standardiser(modality)(values) for modality, values in inputs.items()}
 
     def logits_of_standardised(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
-        """Calibrated logits of what :meth:`standardised` gives, shape `(batch, n_labels)`."""
+        """Calibrated logits from the output of :meth:`standardised`, shape `(batch, n_labels)`."""
         logits: Tensor = self.head(inputs) / self.temperature
         return logits
 
     def logits_by_fold(self, inputs: "Mapping[str, Tensor]", states: "list[dict[str, Tensor]]") -> "Tensor":
-        """Calibrated logits by the heads that each left one fold out, shape `(batch, n_folds, n_labels)`."""
+        """Calibrated logits by the heads that each left out one fold, shape `(batch, n_folds, n_labels)`."""
         standardised, device = self.standardised(inputs), self.temperature.device
-        # Without folds, the calibration cells were kept from the head itself, and it compares them with new ones.
+        # Without folds, the calibration cells were held out from the head itself, which counts as the only fold.
         on_device = [{name: values.to(device) for name, values in state.items()} for state in states or [{}]]
         logits = [functional_call(self.head, state, (standardised,)) for state in on_device]
         return torch.stack(logits, dim=1) / self.temperature
 
     def neutral(self, modality: str) -> "Tensor":
-        """The input of a modality that says nothing about a cell: the mean of the training cells, shape `(dim,)`."""
+        """The uninformative input of a modality: the mean of the training cells, shape `(dim,)`."""
         return self._standardiser(modality).mean
 
     @auto_move_data
@@ -141,7 +146,7 @@ class FusionClassifier(BaseModuleClass):
 
 
 def fusion_name(fusion: "str | type[FusionHead] | FusionHead") -> str:
-    """What a head is called in summaries and in saved models."""
+    """Name of a head in summaries and in saved models."""
     if isinstance(fusion, str):
         return fusion
     return (fusion if isinstance(fusion, type) else type(fusion)).__name__
@@ -154,7 +159,7 @@ def _head(fusion: Any, modality_dims: Mapping[str, int], n_labels: int, options:
             f"Expected a head over the modalities {dict(modality_dims)} with {n_labels} labels; found one over "
             f"{head.modality_dims} with {head.n_labels}. Pass its class, which is then built for these."
         )
-    return copy.deepcopy(head)  # every model trains a head of its own, also where another package registers an instance
+    return copy.deepcopy(head)  # every model trains its own head, even if another package registers an instance
 
 
 def _slot(modality: str) -> str:

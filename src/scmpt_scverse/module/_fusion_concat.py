@@ -1,4 +1,4 @@
-"""The head of the scMPT paper: concatenate, dense layers with ReLU, softmax."""
+"""The head of the scMPT paper: concatenation, dense layers with ReLU, softmax."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ConcatFusion(FusionHead):
-    """Concatenates the modalities and classifies by a multilayer perceptron; arguments as in :class:`FusionHead`."""
+    """Concatenates the modalities and classifies with a multilayer perceptron; arguments as in :class:`FusionHead`."""
 
     def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:
         super().__init__(modality_dims, n_labels, options)

@@ -1,4 +1,4 @@
-"""Fusion by gates: each cell weighs its modalities."""
+"""Fusion by gates: modality weights that depend on the cell."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class GatedFusion(FusionHead):
     """A weighted mean of one hidden layer per modality; the weights depend on the cell.
 
-    Arguments as in :class:`FusionHead`. The first of the `n_layers` is the one of the modalities; the others follow
-    their mean.
+    Arguments as in :class:`FusionHead`. The first of the `n_layers` is the one per modality; the others follow the
+    weighted mean.
 
     Notes
     -----
-    The gated multimodal unit :cite:p:`arevalo2017gated` with a softmax over any number of modalities. A modality that
-    is not there has no weight; the others share it.
+    The gated multimodal unit :cite:p:`arevalo2017gated` with a softmax over any number of modalities. A missing
+    modality has no weight; the others share it.
     """
 
     def __init__(self, modality_dims: Mapping[str, int], n_labels: int, options: HeadOptions | None = None) -> None:

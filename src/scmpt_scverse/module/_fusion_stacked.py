@@ -1,4 +1,4 @@
-"""Fusion by stacking: one linear head per modality, mixed by weights that were learned out of fold."""
+"""Fusion by stacking: one linear head per modality, mixed with weights learned out of fold."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from scmpt_scverse.module._data_module import CellSplit
     from scmpt_scverse.module._stacking import LinearHead
 
-#: Bias of a label without a training cell: its probability is 0 in float32.
+#: Bias of a label without a training cell, which makes its probability negligible.
 _NEVER = -100.0
 
 
 class StackedFusion(FusionHead):
     """A weighted sum of the log-probabilities of one logistic regression per modality.
 
-    It has no hidden layer, so `n_hidden`, `n_layers` and `dropout_rate` mean nothing to it. It is not trained in epochs
-    but solved at once, out of fold, and so needs no validation cells. A missing modality is left out, and the others
-    weigh that much more.
+    It has no hidden layer and ignores `n_hidden`, `n_layers` and `dropout_rate`. It is solved directly, not trained in
+    epochs, and calibrated out of fold, so it needs no validation cells. A missing modality is left out, and the weights
+    of the others are scaled up.
     """
 
     default_train_size: ClassVar[float] = 1.0
@@ -46,10 +46,10 @@ class StackedFusion(FusionHead):
         self.fused_dim = len(self.modality_dims) * n_labels
 
     def fuse(self, inputs: "Mapping[str, Tensor]") -> "Tensor":
-        """Weighted log-probabilities of every modality, side by side; shape `(batch, n_modalities * n_labels)`."""
+        """Weighted log-probabilities of every modality, concatenated; shape `(batch, n_modalities * n_labels)`."""
         is_there = torch.tensor([name in inputs for name in self.modality_dims], device=self.weights.device)
         there = self.weights * is_there
-        # A modality of no weight may be the only one that is there; it then has all of it.
+        # If only modalities of weight 0 are present, they get equal weights.
         total = there.sum()
         weights = torch.where(total > 0, there * self.weights.sum() / total.clamp(min=1e-12), is_there / is_there.sum())
         parts = [
@@ -72,7 +72,7 @@ class StackedFusion(FusionHead):
         split: "CellSplit",
         options: "FitOptions",
     ) -> Fit:
-        """See :meth:`FusionHead.fit`; calibration cells are the training cells, each by the head that left it out."""
+        """See :meth:`FusionHead.fit`; held out are the training cells, each predicted by the head that left it out."""
         logits.to(options.device).eval()
         labels = torch.from_numpy(codes)
         of_training = labels[torch.as_tensor(split.train)]
@@ -101,20 +101,20 @@ class StackedFusion(FusionHead):
     def solve(
         self, features: "Mapping[str, FeatureBlocks]", labels: "Tensor", cell_weights: "Tensor", *, seed: int
     ) -> HeldOut:
-        """Find all weights.
+        """Fit all weights.
 
         Parameters
         ----------
         features
             Standardised modalities of the training cells.
         labels
-            Codes, shape `(n_obs,)`.
+            Label codes, shape `(n_obs,)`.
         cell_weights
-            Shape `(n_obs,)`.
+            Weight of each cell, shape `(n_obs,)`.
         seed
-            Of the folds.
+            Seed of the folds.
         """
-        known, codes = torch.unique(labels, return_inverse=True)  # labels of the registry may have no training cell
+        known, codes = torch.unique(labels, return_inverse=True)  # registered labels may have no training cell
         folds = stratified_folds(codes.cpu().numpy(), seed)
         fits = {name: fit_head(features[name], codes, cell_weights, folds) for name in self.modality_dims}
         mixture = mixture_weights(fits, codes, cell_weights)
@@ -131,7 +131,7 @@ class StackedFusion(FusionHead):
         return HeldOut(logits.cpu(), labels.cpu(), folds, on_cpu)
 
     def _state(self, fits: "Mapping[str, LinearHead]", known: "Tensor", number: int) -> "dict[str, Tensor]":
-        """All parameters, with the regressions of one number."""
+        """All parameters, with the regressions of one fold, or the final ones."""
         state = {"weights": self.weights.detach().clone()}
         for modality, fit in enumerate(fits.values()):
             weights = fit.weights.new_zeros(self.n_labels, fit.weights.shape[-1])

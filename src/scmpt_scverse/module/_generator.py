@@ -1,4 +1,4 @@
-"""Counts of cells that a text describes: a generator is trained on labelled cells, and draws without them."""
+"""Generate counts of cells that a text describes: a generator is trained on labelled cells, then draws cells."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray
 
-#: Share of the steps in which the learning rate rises.
+#: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.1
-#: Cells that are drawn at a time. Always as many, since matrix products of other shapes differ in their last digit:
-#: so a cell does not depend on how many others are drawn.
+#: Cells drawn at a time. Always the same number, since matrix products of other shapes differ in their last digits: so
+#: a cell does not depend on how many others are drawn.
 _BLOCK = 64
-#: A type is told by any of its wordings: each is left out of a step so often.
+#: Probability with which each wording is left out for a cell in a step: any one wording should be enough.
 _WORDING_DROPOUT = 0.5
 
 
 @dataclass(frozen=True)
 class CountedCells:
-    """Labelled cells, as a generator learns from them.
+    """Labelled cells to train a generator on.
 
     Attributes
     ----------
     counts
-        Whole numbers, shape `(n_cells, n_genes)`; no cell without counts.
+        Raw counts, shape `(n_cells, n_genes)`; every cell has some.
     types, batches
-        Row of its text, and batch, of each cell, shape `(n_cells,)`.
+        Index of the type and of the batch of each cell, shape `(n_cells,)`.
     texts
         Centred embeddings of the wordings of each type, shape `(n_types, n_wordings, text_dim)`.
     profiles
-        What the text tower writes of each type over these genes, shape `(n_types, n_genes)`.
+        Profile that the text tower predicts for each type, over these genes, shape `(n_types, n_genes)`.
     is_measured
         Which genes each batch has, shape `(n_batches, n_genes)`.
     """
@@ -59,19 +59,19 @@ class CountedCells:
 
 
 class TextCondition(NamedTuple):
-    """What pseudo-cells of one text are drawn from.
+    """The condition from which pseudo-cells of one text are drawn.
 
     Attributes
     ----------
     texts
-        Centred embeddings: of the wordings of the text itself, or of those of several types that stand for it, each of
-        shape `(n_wordings, text_dim)`.
+        Centred embeddings of the wordings of the text itself, or of several types that stand for it: one array of shape
+        `(n_wordings, text_dim)` per part.
     profiles
-        Profile of each, shape `(n_parts, n_genes)`.
+        Profile of each part, shape `(n_parts, n_genes)`.
     weights
-        Share of each in the mean of log shares, shape `(n_parts,)`.
+        Weight of each part in the mean of log shares, shape `(n_parts,)`.
     shift
-        Added to the log shares, shape `(n_genes,)`.
+        Added to the log shares of genes, shape `(n_genes,)`.
     batches
         Probability of each batch, shape `(n_batches,)`.
     """
@@ -97,11 +97,11 @@ class CellGenerator:
     Attributes
     ----------
     network
-        What was trained.
+        The trained network.
     options
         How it was built and trained.
     losses
-        Of each step of training, shape `(n_steps,)`.
+        Loss of each training step, shape `(n_steps,)`.
     """
 
     network: CellNetwork
@@ -123,9 +123,14 @@ class CellGenerator:
         cells
             Labelled cells.
         options
-            How; `None` takes the defaults.
+            Size and training; `None` uses the defaults.
         run
-            Where; `None` takes the defaults.
+            Where training runs; `None` uses the defaults.
+
+        Raises
+        ------
+        ValueError
+            The folder of `run` holds a training of other data or options.
         """
         options, run = options or GeneratorOptions(), run or TrainingRun()
         run.claim(
@@ -161,15 +166,19 @@ class CellGenerator:
         Parameters
         ----------
         condition
-            What they are drawn from.
+            The condition.
         n_cells
-            How many.
+            Number of cells.
         key
-            Names the text: cells of different texts are drawn independently.
+            Name of the text: cells of different texts are drawn independently.
         seed
-            Of all draws. A cell depends on `condition`, `key`, `seed` and its number, not on the other cells.
+            Seed of all draws. The first cells are the same whatever `n_cells` is.
         library_size
-            Expected counts of each cell, shape `(n_cells,)`; `None` draws them from what was learned.
+            Expected total count of each cell, shape `(n_cells,)`; `None` draws it from the learned distribution.
+
+        Returns
+        -------
+        Counts, int32 CSR of shape `(n_cells, n_genes)`, and the batch of each cell.
         """
         streams = _streams(key, seed)
         counts, batches = [], []
@@ -216,7 +225,7 @@ class CellGenerator:
         return np.minimum(counts, np.iinfo(np.int32).max).astype(np.int32), codes
 
     def arrays(self) -> "dict[str, FloatArray]":
-        """Everything but the options, as named arrays."""
+        """Everything except the options, as named arrays."""
         weights = {name: values.cpu().numpy() for name, values in self.network.state_dict().items()}
         return {**named("network", weights), "losses": self.losses}
 
@@ -239,7 +248,7 @@ class CellGenerator:
 
 
 class _Streams(NamedTuple):
-    """Independent draws, so that none depends on how many values of another were needed."""
+    """Independent random streams, so that no draw depends on how many values another needed."""
 
     batch: np.random.Generator
     library: np.random.Generator
@@ -268,7 +277,7 @@ def _mean(values: "list[Tensor]", weights: "FloatArray") -> "Tensor":
 
 
 class _Steps(IterableDataset[CellStep]):
-    """Endless steps, drawn by a generator of their own."""
+    """Endless steps with their own random generator."""
 
     def __init__(self, cells: CountedCells, options: GeneratorOptions) -> None:
         self._cells, self._options = cells, options

@@ -1,4 +1,4 @@
-"""What turns a latent cell and a text into expression: the contract of a decoder, and two of them."""
+"""Decoders from a latent cell and a text to expression: the contract, and two implementations."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scmpt_scverse._registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Learned decoders by name; another package adds its own by an entry point of this group.
+#: Decoders by name; another package adds its own by an entry point of this group.
 DECODERS: Registry = Registry(
     "decoder",
     {
@@ -22,23 +22,23 @@ DECODERS: Registry = Registry(
     },
     group="scmpt_scverse.decoders",
 )
-#: Tokens that a latent cell is split into, beside those of the text.
+#: Number of tokens for a latent cell, besides those of the text.
 _LATENT_TOKENS = 4
-#: Width of a gene token, and heads, of the cross-attention.
+#: Width of a gene token and number of heads in the cross-attention.
 _TOKEN_DIM, _HEADS = 32, 4
 
 
 class Condition(NamedTuple):
-    """What a text says, for each of `n` cells.
+    """The text of each of `n` cells.
 
     Attributes
     ----------
     wordings
         Centred embeddings of its wordings, shape `(n, n_wordings, text_dim)`.
     is_wording
-        Which of them are there, shape `(n, n_wordings)`; at least one of each cell.
+        Which of them are present, shape `(n, n_wordings)`; at least one per cell.
     profiles
-        What the text tower writes, over the genes of the generator, shape `(n, n_genes)`.
+        Profiles from the text tower, over the genes of the generator, shape `(n, n_genes)`.
     """
 
     wordings: "Tensor"
@@ -47,14 +47,14 @@ class Condition(NamedTuple):
 
     @property
     def means(self) -> "Tensor":
-        """Mean of the wordings that are there, shape `(n, text_dim)`."""
+        """Mean of the wordings that are present, shape `(n, text_dim)`."""
         weights = self.is_wording.to(self.wordings.dtype).unsqueeze(-1)
         return (self.wordings * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 @dataclass(frozen=True)
 class DecoderSizes:
-    """Widths that a decoder is built for."""
+    """Sizes of the inputs, the output and the hidden layer of a decoder."""
 
     text_dim: int
     n_summary: int
@@ -83,12 +83,12 @@ class Decoder(nn.Module, ABC):
         summary
             The whole condition as one vector, shape `(n, n_summary)`.
         condition
-            The same in detail.
+            The same, uncompressed.
         """
 
 
 class DenseDecoder(Decoder):
-    """A multilayer perceptron over everything at once, and a linear part for the means of types and batches.
+    """A multilayer perceptron over all inputs, plus a linear part for the means of types and batches.
 
     Parameters
     ----------
@@ -116,10 +116,10 @@ class DenseDecoder(Decoder):
 
 
 class CrossAttentionDecoder(Decoder):
-    """Genes ask: each gene token attends to the wordings of the text, to the latent cell, and to its batch.
+    """Gene tokens attend to the wordings of the text, to the latent cell, and to a summary of text and batch.
 
-    As the decoder of :cite:t:`shi2025scmmgpt`, with two differences. There is more than one key: over a single vector
-    of the text, attention is 1 whatever a gene asks. And nothing of the true cell is among the keys at generation.
+    Like the decoder of :cite:t:`shi2025scmmgpt`, with two differences. There is more than one key: over a single text
+    vector, attention is 1 for any query. And nothing of the true cell is among the keys at generation.
 
     Parameters
     ----------

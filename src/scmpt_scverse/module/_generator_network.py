@@ -1,4 +1,4 @@
-"""A variational autoencoder of counts, conditioned on texts: its network, its options, and its loss."""
+"""A variational autoencoder of counts, conditioned on texts: network, options and loss."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -20,7 +20,7 @@ _N_SUMMARY = 64
 _TARGET_SUM = 1e4
 #: Bounds of the logarithm of a variance, so that no step can leave the range of floats.
 _LOG_VARIANCE = (-8.0, 4.0)
-#: Library sizes beyond so many standard deviations change the scale of a cell, but no longer its composition.
+#: Library sizes beyond this many standard deviations scale a cell, but no longer change its composition.
 _MOST_DEVIATIONS = 3.0
 
 
@@ -31,26 +31,31 @@ class GeneratorOptions:
     Attributes
     ----------
     n_genes
-        Genes that it writes, those that vary most among the training cells.
+        Number of genes to generate, the most variable ones among the training cells.
     decoder
-        `"dense"`, a multilayer perceptron, or `"attention"`, in which genes attend to the wordings of the text; or the
-        name that another package registers.
+        `"dense"`, a multilayer perceptron; `"attention"`, in which genes attend to the wordings of the text; or a name
+        that another package registers.
     likelihood
-        Of counts: `"nb"`, negative binomial, or `"zinb"`, zero-inflated.
+        Likelihood of the counts: `"nb"`, negative binomial, or `"zinb"`, zero-inflated.
     n_latent, n_hidden
         Width of the latent space and of hidden layers.
     kl_weight
-        Of the distance between what the encoder finds and what the text predicts.
+        Weight of the divergence of the encoder's posterior from the prior that the text predicts.
     n_steps
-        Steps of training.
+        Training steps.
     cells_per_step
-        Cells in a step, drawn evenly from the labels.
+        Cells per step, drawn evenly from the labels.
     noise
-        Standard deviation of the noise on text embeddings, in units of their own.
+        Standard deviation of the noise on text embeddings, relative to their own.
     lr
         Highest learning rate.
     seed
-        Of initial weights, noise, and choice of cells and wordings.
+        Seed of initial weights, noise, and choice of cells and wordings.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1, or `likelihood` or `decoder` is unknown.
     """
 
     n_genes: int = 2000
@@ -73,7 +78,7 @@ class GeneratorOptions:
 
 
 class CellStep(NamedTuple):
-    """What one step sees."""
+    """The data of one step."""
 
     counts: "Tensor"  # (n, n_genes)
     types: "Tensor"  # (n,)
@@ -91,7 +96,7 @@ class CellNetwork(nn.Module):
     is_measured
         Which genes each batch has, shape `(n_batches, n_genes)`.
     options
-        Of these, the shape.
+        Only sizes, `likelihood` and `decoder` are used.
     """
 
     is_measured: "Tensor"
@@ -127,24 +132,24 @@ class CellNetwork(nn.Module):
         return center + scale * mean, scale * log_deviation.clamp(-3, 1).exp()
 
     def latent_prior(self, summary: "Tensor", log_library: "Tensor") -> "tuple[Tensor, Tensor]":
-        """Mean and log variance of the latent cells of a text and a library size, each `(n, n_latent)`."""
+        """Mean and log variance of latent cells, given text and library size, each `(n, n_latent)`."""
         return _gaussian(self.prior(torch.cat([summary, self._standardised(log_library)], dim=1)))
 
     def latent_posterior(
         self, counts: "Tensor", summary: "Tensor", batches: "Tensor", log_library: "Tensor"
     ) -> "tuple[Tensor, Tensor]":
-        """The same of cells whose counts are known."""
+        """Mean and log variance of latent cells, given their counts as well."""
         logarithms = torch.log1p(counts * (_TARGET_SUM / log_library.exp().unsqueeze(1)))
         given = torch.cat([logarithms, summary, batches, self._standardised(log_library)], dim=1)
         return _gaussian(self.encoder(given))
 
     def logits(self, latent: "Tensor", batches: "Tensor", summary: "Tensor", condition: Condition) -> "Tensor":
-        """Log shares of genes, shape `(n, n_genes)`; minus infinity for genes that a batch does not have."""
+        """Log shares of genes, shape `(n, n_genes)`; minus infinity for genes that were not measured in the batch."""
         logits: Tensor = self.decoder(latent, batches, summary, condition)
         return functional.log_softmax(logits.masked_fill(batches @ self.is_measured == 0, -torch.inf), dim=1)
 
     def dropout_logits(self, log_means: "Tensor") -> "Tensor":
-        """Logits of a count being left out, zero-inflated models only, `(n, n_genes)` from the logarithm of means."""
+        """Logits of zero inflation, shape `(n, n_genes)`, from the logarithm of means; for `"zinb"` only."""
         base, slope = self.dropout
         return base + slope * log_means.clamp(min=-10)
 
@@ -154,21 +159,21 @@ class CellNetwork(nn.Module):
 
 
 class GeneratorLoss(nn.Module):
-    """What a generator is trained by; see :class:`scmpt_scverse.module.Trainable`.
+    """Loss of a generator; see :class:`scmpt_scverse.module.Trainable`.
 
-    The negative evidence lower bound per cell: likelihood of the counts, distance of the encoder from the conditional
-    prior, and likelihood of the library size.
+    The mean negative evidence lower bound per cell: likelihood of the counts, divergence of the posterior from the
+    conditional prior, and likelihood of the library size.
 
     Parameters
     ----------
     network
-        What is trained.
+        The network to train.
     texts
         Centred embeddings, shape `(n_types, n_wordings, text_dim)`.
     profiles
-        Shape `(n_types, n_genes)`.
+        Profiles of the types, shape `(n_types, n_genes)`.
     options
-        Of these, `noise` and `kl_weight`.
+        Only `noise` and `kl_weight` are used.
     """
 
     texts: "Tensor"
@@ -201,7 +206,7 @@ class GeneratorLoss(nn.Module):
         return (self._kl_weight * _divergence(posterior, prior) - fit - library).mean()
 
     def validation_metrics(self, batch: CellStep) -> "dict[str, Tensor]":
-        """Nothing: pseudo-cells are compared with real ones, not reconstructions."""
+        """Nothing: pseudo-cells are evaluated against real cells, not reconstructions."""
         return {}
 
     def n_cells(self, batch: CellStep) -> int:
@@ -210,8 +215,8 @@ class GeneratorLoss(nn.Module):
 
 
 def _log_likelihood(network: CellNetwork, counts: "Tensor", log_means: "Tensor") -> "Tensor":
-    """Of each count, shape `(n, n_genes)`; 0 where a gene was not measured."""
-    # Seconds of import, which other parts of this package do not need.
+    """Log-likelihood of each count, shape `(n, n_genes)`; 0 if a gene was not measured."""
+    # Takes seconds to import, and other parts of this package do not need it.
     from scvi.distributions import NegativeBinomial, ZeroInflatedNegativeBinomial
 
     is_measured = torch.isfinite(log_means)

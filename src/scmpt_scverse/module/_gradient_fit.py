@@ -1,4 +1,4 @@
-"""Fit a head in epochs: cross-entropy, early stopping on the validation cells, the best weights kept."""
+"""Fit a head in epochs: cross-entropy, early stopping on the validation cells, and the best weights kept."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from scmpt_scverse.module._classifier import FitOptions, Rows
     from scmpt_scverse.module._data_module import CellSplit
 
-#: Epochs, and how much the validation loss must have fallen over them to go on. Where the head knows every cell, the
-#: loss would fall by less and less for as long as one lets it.
+#: Epochs, and how much the validation loss must fall within them to continue. Once the head fits every cell, the loss
+#: would keep falling by less and less.
 _EARLY_STOPPING_PATIENCE, _EARLY_STOPPING_MIN_DELTA = 20, 1e-3
 
 
@@ -56,7 +56,7 @@ def fit_by_gradient(
         "callbacks": [*(options.trainer.get("callbacks") or []), *best],
     }
     data = EmbeddingDataModule(inputs, labels, split, batch_size=options.batch_size, seed=options.seed)
-    logits.train()  # an earlier fit leaves it in evaluation mode
+    logits.train()  # an earlier fit left it in evaluation mode
     with torch.random.fork_rng():  # dropout draws from the global state
         torch.manual_seed(options.seed)
         trainer = Trainer(**settings)

@@ -1,4 +1,4 @@
-"""Tensors on disk that a training which was killed need not compute again."""
+"""Tensors on disk, so that a resumed training need not compute them again."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ _KEY = "key"
 
 
 def digest_of(tensors: "Iterable[Tensor]") -> str:
-    """Hexadecimal sha256 of tensors in their order, and of this version, since another may compute otherwise."""
+    """Hexadecimal SHA-256 of tensors, in order, and of the package version, since another may compute differently."""
     digest = hashlib.sha256(__version__.encode())
     for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode() + tensor.cpu().numpy().tobytes())
@@ -30,29 +30,29 @@ def digest_of(tensors: "Iterable[Tensor]") -> str:
 
 @dataclass(frozen=True)
 class KeptTensors:
-    """Tensors in a file, with a key that says what they were computed from.
+    """Tensors in a file, with a key that identifies their input.
 
     Attributes
     ----------
     file
-        Written whole or not at all.
+        Replaced atomically.
     """
 
     file: Path
 
     def read(self, key: str, device: str) -> "dict[str, Tensor] | None":
-        """What is kept under the key; `None` where nothing, something else, or a damaged file is."""
+        """The tensors with this key; `None` if the file is missing, damaged, or has another key."""
         try:
             with safe_open(self.file, framework="pt", device=device) as kept:
                 if (kept.metadata() or {}).get(_KEY) != key:
                     return None
-                # Copied, since they are parts of the file, whose place in memory changes the last digits of products.
+                # Copied: they are views of the file, whose memory alignment changes the last digits of products.
                 return {name: kept.get_tensor(name).clone() for name in kept.keys()}  # noqa: SIM118 (it is no dict)
         except (FileNotFoundError, SafetensorError):
             return None
 
     def write(self, key: str, tensors: "dict[str, Tensor]") -> None:
-        """Keep tensors under a key, in place of what is there; other processes may do the same at the same time.
+        """Write tensors with a key, replacing an existing file; other processes may do the same at the same time.
 
         Raises
         ------
@@ -63,10 +63,10 @@ class KeptTensors:
         partial = self.file.with_name(f"{self.file.stem}-{uuid.uuid4().hex}.partial")
         try:
             save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, {_KEY: key})
-        except SafetensorError as error:  # what it makes of a full disk
+        except SafetensorError as error:  # raised on a full disk
             partial.unlink(missing_ok=True)
             raise OSError(f"Expected to write {partial}; found that this cannot be done ({error}).") from error
-        with suppress(FileNotFoundError):  # a process that was done before has removed it
+        with suppress(FileNotFoundError):  # a process that finished first has removed it
             os.replace(partial, self.file)
         for left in self.file.parent.glob(f"{self.file.stem}-*.partial"):  # by processes that were killed
             left.unlink(missing_ok=True)

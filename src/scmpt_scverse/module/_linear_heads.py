@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on tensors: many folds at once, on any device, the same every time."""
+"""Multinomial logistic regression on tensors: many folds at once, on any device, deterministic."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from scmpt_scverse.module._principal_axes import PrincipalAxes
 
 _MAX_STEPS = 300
-#: Earlier steps that tell how the loss curves.
+#: Earlier steps from which L-BFGS estimates the curvature.
 _N_REMEMBERED = 10
-#: Share of the loss that the next step promises to win where fits are good enough to compare settings by, and where
-#: they are the solution, which then does not depend on where it was looked for.
+#: Relative decrease of the loss promised by the next step below which fits are good enough to compare settings, and
+#: below which they are the solution, independent of the start.
 ROUGH, FINE = 1e-4, 1e-10
-#: A step is shortened until the loss falls by a share of what its slope promises; so often at most.
+#: Line search: least share of the promised decrease, factor by which a step is shortened, and most shortenings.
 _SUFFICIENT, _SHORTER, _MAX_SHORTER = 1e-4, 0.4, 8
-#: Share of the loss that is rounding.
+#: Share of the loss that counts as rounding.
 _ROUNDING = 1e-6
-#: Least curvature that a label is taken to have; it is that of a label of one cell in a thousand.
+#: Least curvature assumed for a label: that of a label with one cell in a thousand.
 _LEAST_CURVATURE = 1e-3
-#: With more cells than these, a pass over them costs more than to learn how the loss curves from a sample of so many
-#: cells for each axis; it does so again after so many steps.
+#: With more cells than this, a pass over all of them costs more than estimating second derivatives from a sample with
+#: so many cells per axis; the estimate is renewed after so many steps.
 _MANY_CELLS, _SAMPLED_PER_AXIS, _STEPS_BETWEEN = 30_000, 5, 50
-#: Numbers that second derivatives may take, a gigabyte.
+#: Most numbers that second derivatives may take: a gigabyte.
 _MOST_NUMBERS = 2.5e8
-#: In a sample, share of the cells that are drawn whether a fit is sure of them or not; and share of the curvature that
-#: parameters are taken to have at least, of that without a sample.
+#: Share of a sample that is drawn uniformly, however sure the fit is of a cell; and least curvature of a parameter, as
+#: a share of the estimate without a sample.
 _SURE, _FLOOR = 0.05, 3e-3
 
 
@@ -53,11 +53,11 @@ class LinearFits:
     biases: "Tensor"
 
     def log_probabilities(self, coordinates: "Tensor", fit: int) -> "Tensor":
-        """Of some cells by one of the fits, shape `(n_obs, n_labels)`."""
+        """Log-probabilities of some cells by one of the fits, shape `(n_obs, n_labels)`."""
         return (coordinates @ self.weights[fit].T + self.biases[fit]).log_softmax(dim=-1)
 
     def moved(self, origin: "PrincipalAxes", target: "PrincipalAxes") -> Self:
-        """The same regressions on other axes of the same features, as far as these hold what they look at."""
+        """The same regressions on other axes of the same features, as far as these span their weights."""
         return type(self)((self.weights @ origin.axes.mT) @ target.axes, self.biases)
 
 
@@ -70,30 +70,30 @@ def fit_linear(
     *,
     tolerance: float = FINE,
 ) -> LinearFits:
-    r"""Minimise weighted cross-entropy plus `penalty / 2` times the squared weights; biases are free.
+    r"""Minimise weighted cross-entropy plus `penalty / 2` times the squared weights; biases are not penalised.
 
     Parameters
     ----------
     cells
-        Training cells in their principal axes; each fit may have its own.
+        Training cells on their principal axes; each fit may have its own axes.
     labels
         Codes 0 to `n_labels - 1`, shape `(n_obs,)`.
     cell_weights
-        Weight of each cell in each fit, not negative, shape `(n_fits, n_obs)`; 0 leaves a cell out.
+        Weight of each cell in each fit, at least 0, shape `(n_fits, n_obs)`; 0 leaves a cell out.
     penalty
-        Of squared weights; the inverse of `C` in scikit-learn.
+        Penalty on squared weights; the inverse of `C` in scikit-learn.
     start
         Where to start, such as the solution for a stronger penalty.
     tolerance
-        Share of the loss that another step must promise to win.
+        Relative decrease of the loss that another step must promise.
 
     Notes
     -----
-    L-BFGS :cite:p:`liu1989limited`, of every fit for itself but with all of them in the same products. Along principal
-    axes, the curvature is about that of the share of a label times the sum of squares of the coordinate, which is what
-    it starts from. With many cells and a start, second derivatives by the parameters of each label, from a sample of
-    the cells, take their place, and half to a fifth of the passes over all cells. Cells pass by in blocks, so what is
-    held beside the coordinates does not grow with their number.
+    L-BFGS :cite:p:`liu1989limited`, separately for every fit but with all fits in the same matrix products. The initial
+    curvature along a principal axis is about `p * (1 - p)`, for a label with the share `p` of cells, times the sum of
+    squares of the coordinate. With many cells and a start, it is replaced by second derivatives with respect to the
+    parameters of each label, from a sample of the cells; this takes a half to a fifth of the passes over all cells.
+    Cells are read in blocks, so memory beyond the coordinates does not grow with their number.
     """
     n_labels = int(labels.max()) + 1
     loss_at = _penalised_loss(cells, labels, cell_weights, penalty, n_labels)
@@ -119,7 +119,7 @@ def fit_linear(
             if not is_worse.any():
                 break
             length = torch.where(is_worse, _SHORTER * length, length)
-        stays = is_worse[:, None, None]  # a fit that finds no better place has arrived, as far as rounding tells
+        stays = is_worse[:, None, None]  # no better point found: converged up to rounding
         new, new_gradient = torch.where(stays, at, new), torch.where(stays, gradient, new_gradient)
         new_loss = torch.where(is_worse, loss, new_loss)
         steps.remember(new - at, new_gradient - gradient)
@@ -128,12 +128,12 @@ def fit_linear(
 
 
 class _Steps:
-    """The last steps, and the direction to go on by what they tell of the curvature; of several fits side by side.
+    """L-BFGS memory: the last steps, and the next direction given the curvature along them; for several fits at once.
 
     Parameters
     ----------
     uncurved
-        Takes gradients, shape `(n_fits, n_labels, n_axes + 1)`, times the inverse of the curvature to start from.
+        Multiplies gradients, shape `(n_fits, n_labels, n_axes + 1)`, by the inverse of the initial curvature.
     """
 
     def __init__(self, uncurved: "Callable[[Tensor], Tensor]") -> None:
@@ -142,17 +142,17 @@ class _Steps:
         self._steps: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def remember(self, step: "Tensor", change: "Tensor") -> None:
-        """A step, and by how much the gradient changed along it."""
+        """Add a step, and the change of the gradient along it."""
         bend, expected = _dot(step, change), _dot(change, self._uncurved(change))
         is_convex = bend > torch.finfo(bend.dtype).eps * expected
-        # A step that a fit did not take, or along which rounding hides the curvature, has no say.
+        # A step that a fit did not take, or along which rounding hides the curvature, gets weight 0.
         weight = torch.where(is_convex, 1 / torch.where(is_convex, bend, 1.0), 0.0)
         scale = bend / expected.clamp(min=torch.finfo(bend.dtype).tiny)
         self._scale = torch.where(is_convex, scale, 1.0 if self._scale is None else self._scale)
         self._steps = [*self._steps, (step, change, weight)][-_N_REMEMBERED:]
 
     def direction(self, gradient: "Tensor") -> "Tensor":
-        """Uphill, as far as there is to go."""
+        """The step to subtract from the parameters."""
         shares = []
         for step, change, weight in reversed(self._steps):
             shares.append(weight * _dot(step, gradient))
@@ -170,7 +170,7 @@ def _penalised_loss(
 ) -> "Callable[[Tensor], tuple[Tensor, Tensor]]":
     """Loss of each fit, shape `(n_fits,)`, and its gradient, from parameters `(n_fits, n_labels, n_axes + 1)`."""
     n_fits = len(cell_weights)
-    is_shared = cells.coordinates.ndim == 2  # then all fits are one product, which reads the coordinates once
+    is_shared = cells.coordinates.ndim == 2  # then one product serves all fits, and reads the coordinates once
 
     def loss_at(parameters: "Tensor") -> "tuple[Tensor, Tensor]":
         weights, biases = parameters[..., :-1], parameters[..., -1:]
@@ -178,7 +178,7 @@ def _penalised_loss(
         of_weights, of_biases = penalty * weights, torch.zeros_like(biases)
         flat = weights.flatten(0, 1)
         for rows, coordinates in cells.blocks():
-            # Cells come last: a softmax over the few numbers at the end of a row would cost more than the products.
+            # Cells are the last axis: a softmax over a short last axis would cost more than the products.
             products = (
                 (flat @ coordinates.T).unflatten(0, (n_fits, n_labels)) if is_shared else weights @ coordinates.mT
             )
@@ -199,7 +199,7 @@ def _penalised_loss(
 def _inverse_curvature(
     cells: "PrincipalAxes", labels: "Tensor", cell_weights: "Tensor", penalty: float, n_labels: int
 ) -> "Tensor":
-    """About the inverse of the curvature along each parameter, shape `(n_fits, n_labels, n_axes + 1)`."""
+    """Approximate inverse of the curvature along each parameter, shape `(n_fits, n_labels, n_axes + 1)`."""
     tiny = torch.finfo(torch.float32).tiny
     n_cells = cell_weights.sum(dim=1, keepdim=True).clamp(min=tiny)
     shares = torch.stack([labels.bincount(each, minlength=n_labels) for each in cell_weights]) / n_cells
@@ -212,18 +212,18 @@ def _inverse_curvature(
 def _inverse_hessians(
     cells: "PrincipalAxes", cell_weights: "Tensor", penalty: float, at: "Tensor", inverse: "Tensor"
 ) -> "Tensor":
-    """Inverse of the second derivatives of the loss by the parameters of each label, from a sample of the cells.
+    """Inverse second derivatives of the loss with respect to the parameters of each label, from a sample of cells.
 
     Parameters
     ----------
     cells, penalty
-        As of :func:`fit_linear`; all fits have the same axes.
+        As for :func:`fit_linear`; all fits have the same axes.
     cell_weights
-        Shape `(n_obs,)`.
+        Weight of each cell, shape `(n_obs,)`.
     at
-        Parameters of one fit, shape `(n_labels, n_axes + 1)`.
+        Parameters at which to differentiate, shape `(n_labels, n_axes + 1)`.
     inverse
-        Of the curvature without a sample, same shape.
+        Inverse of the curvature estimated without a sample, same shape.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def _inverse_hessians(
     for rows, coordinates in cells.blocks():
         shares = (coordinates @ at[:, :-1].T + at[:, -1]).softmax(dim=1)
         bends[rows] = shares * (1 - shares) * cell_weights[rows, None]
-    # Cells that the fit is sure of bend the loss little, so others are drawn more often, and weigh less.
+    # Cells that the fit is sure of add little curvature, so others are drawn more often, with smaller weights.
     chances = bends.sum(dim=1, dtype=torch.float64)
     chances = chances / chances.sum().clamp(min=torch.finfo(torch.float32).tiny) + _SURE / cells.n_obs
     edges = (chances / chances.sum()).cumsum(dim=0)

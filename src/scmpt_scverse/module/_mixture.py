@@ -1,4 +1,4 @@
-"""How much each modality of a stacked head is trusted, learned out of fold."""
+"""Weights of the modalities of a stacked head, learned out of fold."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray
     from scmpt_scverse.module._stacking import LinearHead
 
-#: How much of the weights of the mixture is given up for the best single modality, where that is better.
+#: Shares of the best single modality to try in the weights of the mixture.
 _MIXTURES = (0.0, 0.5, 1.0)
-#: How much equal weights of the modalities count beside the training cells: as much as the cross-entropy of so many.
-#: A handful of cells says little of which modality is better; from a hundred on, this changes nothing.
+#: Strength of the prior on equal weights, as a number of training cells. A handful of cells does not show which
+#: modality is better; from about a hundred on, the prior hardly matters.
 _PRIOR_CELLS = 1.0
-#: Of the loss and of its gradient.
+#: Tolerance for the loss and its gradient.
 _TOLERANCE = 1e-10
 
 
 def mixture_weights(heads: "Mapping[str, LinearHead]", labels: "Tensor", cell_weights: "Tensor") -> "FloatArray":
-    """How much each modality's log-probabilities count, not negative, shape `(n_modalities,)`.
+    """Weight of each modality's log-probabilities, at least 0, shape `(n_modalities,)`.
 
-    The weights have the least cross-entropy out of fold, plus a small penalty on their distance from equal weights,
-    which decides where cells are few. They also set how sure the mixture is, so its probabilities are calibrated as far
-    as the training cells tell. A label of one cell says nothing: the head that leaves this cell out has never seen its
-    label. Without any other label, weights are equal. Where the best single modality has a higher macro F1 out of fold,
-    the mixture gives way to it. Which modality is best is a matter of cross-entropy as well: macro F1 of few cells
-    hangs on one or two of a rare label.
+    The weights minimise cross-entropy out of fold, plus a small penalty on their distance from equal weights, which
+    matters if there are few cells. They need not sum to 1, so they also calibrate the mixture on the training cells.
+    Labels with a single cell are ignored: the head that leaves this cell out has never seen its label. Without any
+    other label, weights are equal. If the best single modality alone, or its average with the mixture, has a higher
+    macro F1 out of fold, its weights are used instead. The best modality is the one with the lowest cross-entropy: with
+    few cells, macro F1 depends on one or two of a rare label.
     """
     labels, cell_weights = labels.cpu(), cell_weights.double().cpu()
     judged = is_judged(labels, cell_weights)
@@ -55,22 +55,22 @@ def mixture_weights(heads: "Mapping[str, LinearHead]", labels: "Tensor", cell_we
 
 
 def mix(log_probabilities: "Tensor", weights: "Tensor") -> "Tensor":
-    """Log-probabilities of a mixture, up to a constant a cell; sums over the first axis, the modalities."""
+    """Log-probabilities of a mixture, up to a constant per cell; sums over the first axis, the modalities."""
     return torch.einsum("m,m...->...", weights, log_probabilities)
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """Cells that mixtures are judged by, computed in double precision, block by block.
+    """Cells on which mixtures are evaluated, in double precision, block by block.
 
     Attributes
     ----------
     log_probabilities
         Of each modality, shape `(n_obs, n_labels)`.
     labels, cell_weights
-        Shape `(n_obs,)`.
+        Label code and weight of each cell, shape `(n_obs,)`.
     rows
-        Which of the cells.
+        Row numbers of the cells to evaluate on.
     """
 
     log_probabilities: "list[Tensor]"
@@ -79,12 +79,12 @@ class _Judged:
     rows: "Tensor"
 
     def _blocks(self) -> "Iterator[tuple[Tensor, Tensor]]":
-        """Rows, and the log-probabilities of these by all modalities, shape `(n_modalities, n_rows, n_labels)`."""
+        """Row numbers, and log-probabilities by all modalities, shape `(n_modalities, n_rows, n_labels)`."""
         for rows in self.rows.split(BLOCK_SIZE):
             yield rows, torch.stack([each[rows.to(each.device)].cpu() for each in self.log_probabilities]).double()
 
     def loss(self, weights: "FloatArray") -> "tuple[float, FloatArray]":
-        """Mean cross-entropy of a mixture, and its gradient by the weights, shape `(n_modalities,)`."""
+        """Mean cross-entropy of a mixture, and its gradient with respect to the weights, shape `(n_modalities,)`."""
         of_modalities = torch.as_tensor(weights, dtype=torch.float64)
         total, loss = self.cell_weights[self.rows].sum(), torch.zeros((), dtype=torch.float64)
         gradient = torch.zeros_like(of_modalities)
@@ -98,14 +98,14 @@ class _Judged:
         return float(loss), gradient.numpy()
 
     def macro_f1(self, weights: "FloatArray") -> float:
-        """Of the labels that a mixture predicts."""
+        """Macro F1 of the labels that a mixture predicts."""
         predicted = [mix(logs, torch.as_tensor(weights)).argmax(dim=1) for _, logs in self._blocks()]
         truth = self.labels[self.rows].numpy()
         return float(f1_score(truth, torch.cat(predicted).numpy(), average="macro", zero_division=0))
 
 
 def _least_cross_entropy(cells: _Judged) -> "FloatArray":
-    """Weights of the modalities, not negative, shape `(n_modalities,)`."""
+    """Weights of the modalities with the least penalised cross-entropy, at least 0, shape `(n_modalities,)`."""
     equal = np.full(len(cells.log_probabilities), 1 / len(cells.log_probabilities))
     prior = _PRIOR_CELLS / len(cells.rows)
 

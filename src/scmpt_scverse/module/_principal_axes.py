@@ -1,4 +1,4 @@
-"""Principal axes from second moments: cells pass by in blocks, and only their coordinates stay in memory."""
+"""Principal axes from second moments: cells are read in blocks, and only their coordinates stay in memory."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -14,28 +14,28 @@ from scmpt_scverse.module._kept_tensors import KeptTensors, digest_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Cells per block. At 4,000 features, 32 MB.
+#: Cells per block; with 4,000 features, 32 MB.
 BLOCK_SIZE = 2048
-#: Directions of less variance than this share of the largest are rounding: in double precision, and where some of the
-#: axes are found in single precision, which takes less than half the time for the same axes.
+#: Directions with less than this share of the largest variance are rounding: in double precision, and in single
+#: precision, which finds some of the axes in less than half the time.
 _SMALLEST_SHARE, _SMALLEST_SHARE_OF_SINGLE = 1e-7, 1e-6
-#: Bytes that coordinates may take. More are held in half precision, whose rounding is far below what the features of a
-#: cell vary by; where that is too much as well, there are fewer axes.
+#: Bytes that coordinates may take. Larger ones are held in half precision, whose rounding is far below the variation of
+#: features; if that is too much as well, fewer axes are used.
 _MOST_BYTES = 2e9
 
 
 @dataclass(frozen=True)
 class FeatureBlocks:
-    """Standardised features of cells, in blocks of rows, as often as they are asked for.
+    """Standardised features of cells in blocks of rows, which can be read repeatedly.
 
     Attributes
     ----------
     shape
         `(n_obs, n_features)`.
     read
-        Gives the blocks, in order, each of shape `(n_rows, n_features)`.
+        Iterates over the blocks, in order, each of shape `(n_rows, n_features)`.
     kept
-        Where their principal axes are kept for a training that is called again; `None` keeps none.
+        File that keeps their principal axes for a resumed training; `None` keeps none.
     """
 
     shape: tuple[int, int]
@@ -44,7 +44,7 @@ class FeatureBlocks:
 
     @classmethod
     def of(cls, features: "Tensor") -> Self:
-        """Of features in memory, shape `(n_obs, n_features)`."""
+        """From features in memory, shape `(n_obs, n_features)`."""
         return cls((features.shape[0], features.shape[1]), lambda: iter(features.split(BLOCK_SIZE)))
 
 
@@ -52,19 +52,19 @@ class FeatureBlocks:
 class PrincipalAxes:
     """Cells in the coordinates of their principal axes, largest variance first.
 
-    A penalty on squared weights does not care which way the axes point, so weights found here are those of the features
-    themselves; but there are no more axes than cells, and no two of them are correlated.
+    A penalty on squared weights does not depend on the orientation of the axes, so weights found here are those of the
+    features themselves; but there are no more axes than cells, and they are uncorrelated.
 
     Attributes
     ----------
     coordinates
-        Shape `(n_obs, n_axes)`; in half precision where there are many.
+        Shape `(n_obs, n_axes)`, or `(n_sets, n_obs, n_axes)` from :meth:`without`; large ones are in half precision.
     axes
-        Orthonormal, shape `(n_features, n_axes)`.
+        Orthonormal, shape `(n_features, n_axes)`, or with a leading axis, too.
     squares
-        Sum of squares of each coordinate, shape `(n_axes,)`.
+        Sum of squares of each coordinate, shape `(n_axes,)`, or with a leading axis, too.
     total
-        Sum of squares of all features, whether there are axes for them or not.
+        Sum of squares of all features, including what the axes do not span.
     """
 
     coordinates: "Tensor"
@@ -74,10 +74,10 @@ class PrincipalAxes:
 
     @classmethod
     def of(cls, features: FeatureBlocks, n_axes: int | None = None) -> Self:
-        """Of standardised features; at most `n_axes` of largest variance.
+        """From standardised features; at most `n_axes`, those of largest variance.
 
-        With fewer cells than features, these are held in memory; else two passes over the blocks are made. Where axes
-        are kept, one pass shows whether they are those of these features.
+        With fewer cells than features, the features are held in memory; otherwise the blocks are read twice. If
+        `features.kept` is given, one pass checks whether kept axes belong to these features.
         """
         if features.kept is None:
             return cls._found(features, n_axes)
@@ -128,13 +128,13 @@ class PrincipalAxes:
         return self.coordinates[..., rows, :].to(self.axes.dtype)
 
     def blocks(self) -> "Iterator[tuple[slice, Tensor]]":
-        """All cells in order: which these are, and their coordinates in single precision."""
+        """All cells in order, in blocks: their rows, and their coordinates in single precision."""
         for start in range(0, self.n_obs, BLOCK_SIZE):
             rows = slice(start, min(start + BLOCK_SIZE, self.n_obs))
             yield rows, self.rows(rows)
 
     def of_cells(self, rows: "Tensor") -> Self:
-        """Some of the cells on the same axes, whose squares are taken to be those of all in proportion."""
+        """Some of the cells on the same axes; `squares` are scaled to their number, not recomputed."""
         return replace(self, coordinates=self.rows(rows), squares=self.squares * len(rows) / self.n_obs)
 
     def first(self, n_axes: int) -> Self:
@@ -147,22 +147,22 @@ class PrincipalAxes:
         )
 
     def without(self, left_out: "Tensor", n_axes: int) -> Self:
-        """All cells on the first axes of some of them, once for each set of cells that are left out.
+        """All cells on axes computed without some of them, once for each set of cells to leave out.
 
-        Axes bend towards the cells that they are found on. A head that is tried on such cells looks better than it is,
-        and the more so the fewer axes it has: on 50 axes of 144 cells in 4,000 genes, its cross-entropy was 0.6 to 0.8
-        of that on new cells.
+        Axes overfit the cells that they are computed from. A head that is evaluated on such cells looks better than it
+        is, more so with fewer axes: on 50 axes of 144 cells in 4,000 genes, its cross-entropy was 0.6 to 0.8 of that on
+        new cells.
 
         Parameters
         ----------
         left_out
-            Which cells have no say, shape `(n_sets, n_obs)`.
+            Which cells each set leaves out, shape `(n_sets, n_obs)`.
         n_axes
-            How many; with all there are, nothing depends on which way they point, and they stay as they are.
+            Number of axes. If there are no more than that, their orientation does not matter, and they are kept.
 
         Returns
         -------
-        Attributes with a leading axis, `n_sets`, or without it where all sets have the same axes.
+        Attributes with a leading axis, `n_sets`, or unchanged if all axes are kept.
         """
         if n_axes >= len(self.squares):
             return self
@@ -184,13 +184,13 @@ def products_of_pairs(block: "Tensor") -> "Tensor":
     if block.device.type != "cpu":
         return block.T @ block
     values = block.numpy()
-    return torch.from_numpy(values.T @ values)  # numpy computes only half of a symmetric product, torch all of it
+    return torch.from_numpy(values.T @ values)  # unlike torch, numpy computes only half of a symmetric product
 
 
 def _largest(gram: "Tensor", n_axes: int, *, keep_all: bool = False) -> "tuple[Tensor, Tensor]":
     """The at most `n_axes` largest eigenvalues, descending, and their vectors, shape `(size, n_axes)`.
 
-    Without those that are rounding, unless they are asked for.
+    Eigenvalues that are rounding are dropped unless `keep_all`.
     """
     size, smallest = len(gram), _SMALLEST_SHARE
     if n_axes < size and gram.device.type == "cpu":
@@ -203,5 +203,5 @@ def _largest(gram: "Tensor", n_axes: int, *, keep_all: bool = False) -> "tuple[T
         values, vectors = torch.linalg.eigh(gram)
     values, vectors = values[-n_axes:].flip(0), vectors[:, -n_axes:].flip(1)
     kept = values > (-torch.inf if keep_all else smallest * values[0])
-    kept[0] = True  # where nothing varies, there is still an axis
+    kept[0] = True  # at least one axis, even if nothing varies
     return values[kept].clamp(min=torch.finfo(torch.float32).tiny), vectors[:, kept]

@@ -1,4 +1,4 @@
-"""From a text to a gene profile: the tower that is trained, its options, and the ridge that is solved."""
+"""From a text to a gene profile: the trained tower, its options, and kernel ridge regression."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,19 +28,19 @@ class TowerOptions:
     n_hidden
         Width of its hidden layer.
     n_axes
-        Axes of gene space that it writes in; they begin as the singular vectors of the marker profiles.
+        Number of axes of gene space for the output; initialised with singular vectors of the marker profiles.
     n_steps
-        Steps of training.
+        Training steps.
     types_per_step, cells_per_step
-        Types, and cells of each study, in a step; cells are drawn evenly from the labels.
+        Types, and cells of each study, per step; cells are drawn evenly from the labels.
     noise
-        Standard deviation of the noise on text embeddings, in units of their own.
+        Standard deviation of the noise on text embeddings, relative to their own.
     gene_dropout
-        Up to this share of the genes of a study is hidden in a step, so that a smaller panel is nothing new.
+        Up to this share of the genes of a study is hidden in a step, to train for smaller panels.
     lr
         Highest learning rate.
     seed
-        Of initial weights, noise, and choice of types and cells.
+        Seed of initial weights, noise, and choice of types and cells.
 
     Raises
     ------
@@ -68,7 +68,7 @@ class TowerOptions:
 
 
 class ProfileTower(nn.Module):
-    """Writes a gene profile for a text embedding: a small network, plus a linear map, on axes of gene space.
+    """Predicts a gene profile from a text embedding: a small network plus a linear map, on axes of gene space.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class ProfileTower(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the parameters."""
         return self.axes.device
 
     def forward(self, texts: "Tensor") -> "Tensor":
@@ -99,7 +99,7 @@ class ProfileTower(nn.Module):
 
 
 def marker_axes(profiles: "Tensor", n_axes: int) -> "tuple[Tensor, Tensor]":
-    """Axes `(n_genes, n_axes)` and coordinates `(n_types, n_axes)` whose product comes nearest to unit profiles."""
+    """Axes `(n_genes, n_axes)` and coordinates `(n_types, n_axes)` whose product approximates unit profiles best."""
     unit = functional.normalize(profiles, dim=1)
     n_axes = min(n_axes, *unit.shape)
     left, values, right = torch.svd_lowrank(unit, q=n_axes, niter=_POWER_ITERATIONS)
@@ -108,7 +108,7 @@ def marker_axes(profiles: "Tensor", n_axes: int) -> "tuple[Tensor, Tensor]":
 
 
 def ridge_weights(texts: "FloatArray", profiles: "FloatArray", penalty: float = 1.0) -> "FloatArray":
-    """Kernel ridge regression from texts to profiles, as weights `(dim, n_genes)`: what training has to beat.
+    """Kernel ridge regression from texts to profiles, as weights `(dim, n_genes)`: the baseline.
 
     Parameters
     ----------

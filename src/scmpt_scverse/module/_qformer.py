@@ -1,4 +1,4 @@
-"""From the tokens of a cell to a space shared with texts: a Q-Former, and the linear map that it has to beat."""
+"""From the tokens of a cell to a space shared with texts: a Q-Former, and a linear map as its baseline."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +10,9 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Width of the feed-forward layers, in units of the width of the network.
+#: Width of the feed-forward layers, relative to the width of the network.
 _EXPANSION = 2
-#: Standard deviation of the learned queries at the beginning, as in BLIP-2.
+#: Initial standard deviation of the learned queries, as in BLIP-2.
 _INITIAL_SPREAD = 0.02
 
 
@@ -23,29 +23,29 @@ class QFormerOptions:
     Attributes
     ----------
     n_queries
-        Learned queries that attend to the tokens of a cell.
+        Number of learned queries that attend to the tokens of a cell.
     width, n_layers, n_heads
-        Of the transformer; every second layer attends to the tokens.
+        Size of the transformer; every second layer attends to the tokens.
     dim
         Width of the space that cells and texts share.
     dropout
-        Share of activations that are dropped in training, in [0, 1).
+        Dropout rate in training, in [0, 1).
     n_steps
-        Steps of training.
+        Training steps.
     cells_per_step
-        Cells of each study in a step, drawn evenly from its labels.
+        Cells of each study per step, drawn evenly from its labels.
     n_genes
-        Genes of a cell that a step shows, drawn anew each time; prediction shows all.
+        Most genes per cell in a training step, drawn again in each step; prediction uses all.
     noise
-        Standard deviation of the noise on text embeddings, in units of their own.
+        Standard deviation of the noise on text embeddings, relative to their own.
     temperature
-        What cosines are divided by.
+        Divides cosine similarities.
     matching
-        Weight of the matching head in the loss; 0 trains none.
+        Weight of the matching loss; 0 trains no matching head.
     lr
         Highest learning rate.
     seed
-        Of initial weights, noise, and choice of cells and genes.
+        Seed of initial weights, noise, and choice of cells and genes.
     """
 
     n_queries: int = 8
@@ -72,11 +72,11 @@ class QFormer(nn.Module):
     token_dim, text_dim
         Width of a token and of a text embedding.
     options
-        Of these, the shape.
+        Only sizes and `dropout` are used.
     """
 
     def __init__(self, token_dim: int, text_dim: int, options: QFormerOptions) -> None:
-        # Seconds of import, which the other networks of this package do not need.
+        # Takes seconds to import, and other networks of this package do not need it.
         from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
         super().__init__()
@@ -102,28 +102,28 @@ class QFormer(nn.Module):
 
     @torch.no_grad()
     def start_from(self, linear: "LinearProjector") -> None:
-        """Begin where a linear map ended: what the queries find is added to it, and is nothing at first."""
+        """Start from a trained linear map: the output of the queries is added to it, and is 0 at first."""
         self.whole.load_state_dict(linear.whole.state_dict())
         self.text.load_state_dict(linear.text.state_dict())
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
     def cells(self, tokens: "Tensor", is_token: "Tensor") -> "Tensor":
-        """What the queries find in `(n_cells, n_tokens, token_dim)` tokens, `(n_cells, n_queries, dim)`, of length 1.
+        """Unit vectors `(n_cells, n_queries, dim)` from tokens `(n_cells, n_tokens, token_dim)`, one per query.
 
-        As in :class:`ProfileTower`, there is a linear part, of the token of the whole cell.
+        As in :class:`ProfileTower`, a linear part is added, here of the whole-cell token.
         """
         found = self.project(self._found(self.queries.expand(len(tokens), -1, -1), tokens, is_token))
         return functional.normalize(found + self.whole(tokens[:, :1]), dim=-1)
 
     def texts(self, texts: "Tensor") -> "Tensor":
-        """Embeddings `(n_texts, text_dim)` in the shared space, `(n_texts, dim)`, of length 1."""
+        """Unit vectors `(n_texts, dim)` from text embeddings `(n_texts, text_dim)`."""
         return functional.normalize(self.text(texts), dim=-1)
 
     def matches(self, tokens: "Tensor", is_token: "Tensor", texts: "Tensor") -> "Tensor":
-        """Logits of cell and text `(n_pairs, text_dim)` belonging together, shape `(n_pairs,)`.
+        """Logits that cell and text `(n_pairs, text_dim)` match, shape `(n_pairs,)`.
 
-        The text is one more query: it and the others attend to each other, and all to the tokens.
+        The text is an additional query: all queries attend to each other and to the tokens.
         """
         queries = self.queries.expand(len(tokens), -1, -1)
         queries = torch.cat([self.text_token(texts).unsqueeze(1), queries], dim=1)
@@ -140,7 +140,7 @@ class QFormer(nn.Module):
 
 
 class LinearProjector(nn.Module):
-    """The token of the whole cell, mapped linearly: the baseline of :class:`QFormer`.
+    """A linear map of the whole-cell token: the baseline of :class:`QFormer`.
 
     Parameters
     ----------
@@ -154,9 +154,9 @@ class LinearProjector(nn.Module):
         self.text = nn.Linear(text_dim, options.dim, bias=False)
 
     def cells(self, tokens: "Tensor", is_token: "Tensor") -> "Tensor":
-        """As of :class:`QFormer`, with one query."""
+        """As in :class:`QFormer`, with one vector per cell."""
         return functional.normalize(self.whole(tokens[:, :1]), dim=-1)
 
     def texts(self, texts: "Tensor") -> "Tensor":
-        """As of :class:`QFormer`."""
+        """As in :class:`QFormer`."""
         return functional.normalize(self.text(texts), dim=-1)

@@ -1,4 +1,4 @@
-"""Cells as the first words of a language model: a trained map, and how a frozen model is adapted beside it."""
+"""Cells as a soft prompt of a language model: a trained map, and LoRA for the otherwise frozen model."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from scmpt_scverse._optional import import_optional
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: What LoRA adds is multiplied by so much: in the code of the paper, 32 over a rank of 8.
+#: LoRA alpha divided by the rank: in the code of the paper, 32 for rank 8.
 _LORA_SCALE = 4
 
 
@@ -26,21 +26,21 @@ class WriterOptions:
     Attributes
     ----------
     n_tokens
-        Words that a cell is to the language model.
+        Number of soft-prompt tokens per cell.
     lora_rank
-        Rank of what is added to the weights of the language model; 0 leaves it as it is. Needs the extra `generate`.
+        Rank of the LoRA adapter of the language model, which needs the extra `generate`; 0 leaves the model frozen.
     max_epochs
         Passes over the training cells.
     batch_size
-        Pairs of cells and texts in a step.
+        Pairs of cells and texts per step.
     cells_per_text
-        Cells of each text and study that are learned from, at most.
+        Most training cells for each text and study.
     max_tokens
-        Tokens of a text that are learned, or written, at most.
+        Most tokens of a text in training, and to write.
     lr
         Highest learning rate.
     seed
-        Of initial weights, and of the choice and order of cells.
+        Seed of initial weights, and of the choice and order of cells.
 
     Raises
     ------
@@ -68,16 +68,16 @@ class WriterOptions:
 
 
 class SoftPrompt(nn.Module):
-    """Maps vectors of cells to words of a language model, by layer normalisation and a linear map with a bias.
+    """Maps vectors of cells to input embeddings of a language model: layer normalisation, then a linear map.
 
     Parameters
     ----------
     dim
         Width of a vector.
     width
-        Of the embeddings of the language model.
+        Width of the input embeddings of the language model.
     n_tokens
-        Words for each vector.
+        Tokens per vector.
     """
 
     def __init__(self, dim: int, width: int, n_tokens: int) -> None:
@@ -88,19 +88,19 @@ class SoftPrompt(nn.Module):
 
     @torch.no_grad()
     def start_like(self, embeddings: "Tensor") -> None:
-        """Begin with words of the mean and spread of those of the language model, `(n_words, width)`."""
+        """Initialise so that outputs have the mean and spread of the language model's `(n_words, width)`."""
         words = embeddings.detach().float().cpu()
         nn.init.normal_(self.linear.weight, std=float(words.std()) / self.linear.in_features**0.5)
         self.linear.bias.copy_(words.mean(dim=0).repeat(self.linear.out_features // self.width))
 
     def forward(self, vectors: "Tensor") -> "Tensor":
-        """From `(n_cells, dim)`, or several vectors of each cell, to `(n_cells, n_words, width)`."""
+        """From `(n_cells, dim)`, or several vectors per cell, to `(n_cells, n_tokens, width)`."""
         return self.linear(self.norm(vectors)).reshape(len(vectors), -1, self.width)
 
 
 @contextmanager
 def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = None) -> Iterator[Any]:
-    """A language model with frozen weights and, of rank above 0, LoRA; afterwards it is what it was.
+    """A language model with frozen weights and, for a rank above 0, LoRA; it is restored afterwards.
 
     Parameters
     ----------
@@ -109,12 +109,12 @@ def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = No
     rank
         See :class:`WriterOptions`.
     weights
-        Of LoRA, as :func:`adapter_weights` gives them; `None` begins anew.
+        LoRA weights from :func:`adapter_weights`; `None` initialises them.
 
     Raises
     ------
     ImportError
-        The extra is not installed.
+        The rank is above 0 and the extra `generate` is not installed.
     """
     peft: Any = check_adapter(rank)
     learned = [each for each in network.parameters() if each.requires_grad]
@@ -130,9 +130,9 @@ def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = No
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         )
-        with warnings.catch_warnings():  # it turns matrices by itself where a network holds them transposed
+        with warnings.catch_warnings():  # peft transposes matrices by itself where needed
             warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False")
-            warnings.simplefilter("ignore", FutureWarning)  # it reads what transformers has renamed
+            warnings.simplefilter("ignore", FutureWarning)  # peft reads attributes that transformers has renamed
             with_lora = peft.get_peft_model(network, config)
         try:
             if weights is not None:
@@ -146,12 +146,12 @@ def adapted(network: Any, rank: int, weights: "Mapping[str, Tensor] | None" = No
 
 
 def check_adapter(rank: int) -> Any:
-    """What makes adapters, where a rank needs it; `ImportError` where it is not installed."""
+    """The package peft if the rank is above 0; `ImportError` if it is not installed."""
     return import_optional("peft", extra="generate", purpose="LoRA (`lora_rank` above 0)") if rank else None
 
 
 def adapter_weights(network: Any, rank: int) -> "dict[str, Tensor]":
-    """Weights of LoRA of a network from :func:`adapted`, on the CPU; empty for rank 0."""
+    """LoRA weights of a network from :func:`adapted`, on the CPU; empty for rank 0."""
     if not rank:
         return {}
     found = check_adapter(rank).get_peft_model_state_dict(network)

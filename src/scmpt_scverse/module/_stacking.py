@@ -1,4 +1,4 @@
-"""A linear head per modality, whose number of axes and penalty are chosen out of fold."""
+"""A linear head per modality, with the number of axes and the penalty chosen out of fold."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray
 
-#: Heads that leave out a tenth are closest to the final one, so what they say of themselves holds for it; where cells
-#: abound, leaving out a quarter is as good, and cheaper.
+#: Folds for few cells, number of cells that is few, and folds for more. Heads that leave out a tenth resemble the final
+#: one most, so their scores hold for it; with many cells, leaving out a quarter is as good, and cheaper.
 _N_FOLDS_OF_FEW, _FEW_CELLS, _N_FOLDS = 10, 1000, 4
-#: Numbers of principal axes that a head may use. Few of them hold what cells have in common, which is all that there is
-#: to learn in some data sets; rare types need more.
+#: Numbers of principal axes to try. A few capture the main variation, which is all there is to learn in some data sets;
+#: rare types need more.
 _N_AXES = (50, 200, 1000)
-#: Axes of few cells in many features bend towards each of these cells, so every fold needs its own. With fewer features
-#: than this share of the cells, heads that share them say the same of the cells left out.
+#: Axes from few cells in many features overfit these cells, so every fold needs its own. With fewer features than this
+#: share of the cells, shared axes give the same results for held-out cells.
 _LARGEST_SHARE_OF_FEATURES = 0.5
-#: With more cells than these, a sample of so many comes first, of a rare label so many at least; what its heads show is
-#: not tried again on all cells.
+#: With more cells than this, settings are first compared on a sample of so many cells, with at least so many of a rare
+#: label; those that the sample rules out are not tried on all cells.
 _MANY_CELLS, _N_SAMPLED, _N_SAMPLED_OF_LABEL = 30_000, 10_000, 200
-#: In units of the total variance of the features; strong to weak. The search stops where weaker is worse.
+#: Relative to the total variance of the features; strong to weak. The search stops when a weaker one is worse.
 _PENALTIES = (0.3, 0.03, 0.003, 0.0003)
-#: Variance that features are taken to have at least; those of a modality in which nothing varies have none.
+#: Least total variance to assume, for modalities in which nothing varies.
 _LEAST_VARIANCE = 1e-6
 
 
 @dataclass(frozen=True)
 class LinearHead:
-    """One modality's logistic regressions: one for each fold, which leaves that fold out, then the one that predicts.
+    """Logistic regressions of one modality: one for each fold, which leaves it out, then the final one.
 
     Attributes
     ----------
@@ -54,16 +54,16 @@ class LinearHead:
 
 
 def fit_head(features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> LinearHead:
-    """Logistic regression whose number of axes and penalty have the least cross-entropy out of fold.
+    """Logistic regression with the number of axes and the penalty that have the least cross-entropy out of fold.
 
     Parameters
     ----------
     features
-        Standardised, of the training cells.
+        Standardised features of the training cells.
     labels
-        Codes 0 to `n_labels - 1`, each on a cell, shape `(n_obs,)`.
+        Codes 0 to `n_labels - 1`, all of which occur, shape `(n_obs,)`.
     cell_weights
-        Shape `(n_obs,)`.
+        Weight of each cell, shape `(n_obs,)`.
     folds
         From :func:`stratified_folds`.
     """
@@ -74,7 +74,7 @@ def fit_head(features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """Numbers of the axes and of the penalty, of those that there are, and how good heads are with them.
+    """A setting, as indices into the numbers of axes and the penalties, with its fits and its score.
 
     Attributes
     ----------
@@ -90,14 +90,14 @@ class _Candidate:
 
 @dataclass(frozen=True)
 class _Search:
-    """For a number of axes and a penalty.
+    """Search for the number of axes and the penalty.
 
     Attributes
     ----------
     cells
-        On several numbers of axes, ascending.
+        Cells on several numbers of axes, ascending.
     labels, fold_of, judging
-        Code, fold, and weight in judging a head, of each cell, shape `(n_obs,)`.
+        Code, fold, and weight in the out-of-fold loss, of each cell, shape `(n_obs,)`.
     in_folds
         Weight of each cell in each fit, shape `(n_folds + 1, n_obs)`.
     penalties
@@ -113,14 +113,14 @@ class _Search:
 
     @classmethod
     def of(cls, features: FeatureBlocks, labels: "Tensor", cell_weights: "Tensor", folds: "IntArray") -> Self:
-        """From what :func:`fit_head` gets."""
+        """From the arguments of :func:`fit_head`."""
         every = PrincipalAxes.of(features, max(_N_AXES))
         n_obs, n_features = features.shape
         fold_of = torch.as_tensor(folds, device=labels.device)
-        # The last fit leaves no cell out: it is the head that predicts, as far from its optimum as the others are.
+        # The last fit leaves no cell out: it is the final head, solved to the same tolerance as the others.
         left_out = torch.stack([fold_of == fold for fold in range(int(folds.max()) + 2)])
         judging = cell_weights * is_judged(labels, cell_weights)
-        if not judging.any():  # then nothing tells settings apart but how sure they are: the least sure one is taken
+        if not judging.any():  # no label has two cells: this then favours the least confident setting
             judging = cell_weights
         fewer = [n_axes for n_axes in _N_AXES if n_axes < len(every.squares)]
         are_axes_noisy = n_features > _LARGEST_SHARE_OF_FEATURES * n_obs
@@ -130,7 +130,7 @@ class _Search:
         return cls(cells, labels, fold_of, judging, cell_weights * ~left_out, penalties)
 
     def candidates(self) -> Iterator[_Candidate]:
-        """Numbers of axes and penalties that may be the best ones."""
+        """Settings that may be the best."""
         rows, stands_for = _sample(self.labels)
         if len(rows) == len(self.labels):
             yield from self._tried({}, dict.fromkeys(range(len(self.cells)), 0))
@@ -144,16 +144,16 @@ class _Search:
             in_folds=self.in_folds[:, rows] * stands_for,
         )
         found = sorted(sample._tried({}, dict.fromkeys(range(len(self.cells)), 0)), key=attrgetter("loss"))
-        # A head of more cells has use for no fewer axes than that of a sample, and for no stronger penalty.
+        # With more cells than in the sample, a head needs no fewer axes and no stronger penalty.
         first = {each.n_axes: each.penalty for each in reversed(found) if each.n_axes >= found[0].n_axes}
         yield from self._tried({(each.n_axes, each.penalty): each.fits for each in found}, first)
 
     def _tried(
         self, starts: "Mapping[tuple[int, int], LinearFits]", first: "Mapping[int, int]"
     ) -> Iterator[_Candidate]:
-        """Numbers of axes with penalties from the first one on, until a weaker penalty is worse.
+        """For each number of axes, penalties from the first one on, until a weaker penalty is worse.
 
-        Solutions are looked for at `starts`, by number of axes and penalty, or else at those that are neighbours.
+        Fits start from `starts`, by number of axes and penalty, or else from a neighbouring setting.
         """
         found: dict[tuple[int, int], LinearFits] = {}
         for n_axes in sorted(first):
@@ -161,7 +161,7 @@ class _Search:
             for penalty in range(first[n_axes], len(self.penalties)):
                 start = starts.get((n_axes, penalty))
                 if start is None and (n_axes - 1, penalty) in found:
-                    # Fewer axes come nearer to what the same penalty gives than a stronger penalty does.
+                    # Fewer axes with the same penalty are a better start than a stronger penalty.
                     start = found[n_axes - 1, penalty].moved(self.cells[n_axes - 1], cells)
                 if start is None:
                     start = found.get((n_axes, penalty - 1))
@@ -181,9 +181,9 @@ class _Search:
 
 
 def _sample(labels: "Tensor") -> "tuple[Tensor, Tensor]":
-    """A few of many cells, whose heads say where to look for those of all, and how many each of them stands for.
+    """Rows of a sample on which settings are compared first, and the number of cells that each row stands for.
 
-    Every label is there, by all of its cells where they are few. Without many cells, all are taken.
+    Every label is included, with all of its cells if they are few. Without many cells, all are used.
     """
     n_obs = len(labels)
     if n_obs <= _MANY_CELLS:
@@ -210,7 +210,7 @@ def _out_of_fold(cells: PrincipalAxes, fits: LinearFits, fold_of: "Tensor") -> "
 
 
 def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
-    """The fold that each cell is left out in, every label spread over as many folds as it has cells.
+    """The fold in which each cell is left out; every label is spread over as many folds as possible.
 
     Shape `(n_obs,)`.
     """
@@ -223,12 +223,12 @@ def stratified_folds(labels: "IntArray", seed: int) -> "IntArray":
 
 
 def is_judged(labels: "Tensor", cell_weights: "Tensor") -> "Tensor":
-    """Cells whose label other cells have, too, so that heads that leave them out know it; shape `(n_obs,)`."""
+    """Cells whose label other cells have, too, so that heads that leave them out have seen it; shape `(n_obs,)`."""
     counts = labels.bincount((cell_weights > 0).to(cell_weights.dtype))
     return (cell_weights > 0) & (counts[labels] > 1)
 
 
 def _mean_loss(log_probabilities: "Tensor", labels: "Tensor", cell_weights: "Tensor") -> float:
-    """Mean cross-entropy of predicted labels, by weight of the cells."""
+    """Weighted mean cross-entropy."""
     of_truth = log_probabilities.gather(1, labels[:, None])[:, 0]
     return -float((of_truth * cell_weights).sum() / cell_weights.sum())

@@ -1,4 +1,4 @@
-"""Cells against gene profiles: how far each cell is from a mean, in the direction of a profile."""
+"""Score cells against gene profiles: how far each cell is from the mean, in the direction of a profile."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
 
 
-#: A cell at the mean points nowhere.
+#: Avoids division by zero for a cell at the mean, which has no direction.
 _SMALLEST_SQUARE = 1e-12
 
 
@@ -24,8 +24,8 @@ class Standardisation:
     mean
         Shape `(n_genes,)`.
     scale
-        Standard deviation plus the median one, so that a gene in three cells does not outweigh all others
-        :cite:p:`tusher2001sam`; 0 for a gene that does not vary. Shape `(n_genes,)`.
+        Standard deviation plus the median over genes, so that a gene expressed in three cells does not outweigh all
+        others :cite:p:`tusher2001sam`; 0 for a gene that does not vary. Shape `(n_genes,)`.
     """
 
     mean: "FloatArray"
@@ -39,7 +39,7 @@ class Standardisation:
         squares: FloatArray = np.zeros(1)
         for matrix in chunks:
             n_obs += matrix.shape[0]
-            matrix = matrix.astype(np.float64)  # in float32, a gene that is the same everywhere would seem to vary
+            matrix = matrix.astype(np.float64)  # in float32, a constant gene would seem to vary
             sums = sums + np.asarray(matrix.sum(axis=0)).ravel()
             squares = squares + np.asarray(matrix.power(2).sum(axis=0)).ravel()
         mean = sums / n_obs
@@ -50,7 +50,7 @@ class Standardisation:
 
     @classmethod
     def average(cls, parts: Sequence[Self]) -> Self:
-        """Mean over studies, of each gene over those in which it varies."""
+        """Mean over studies; for each gene, over the studies in which it varies."""
         known = np.stack([each.varies for each in parts])
         n_known = np.maximum(known.sum(axis=0), 1)
         mean, scale = (
@@ -60,18 +60,18 @@ class Standardisation:
         return cls(mean, scale)
 
     def toward(self, other: Self, share: float) -> Self:
-        """Moved by a `share` in [0, 1] of the way to another; a gene that varies in one only has that one's values."""
+        """Moved by a `share` in [0, 1] of the way to another; a gene that varies in only one has its values."""
         both = self.varies & other.varies
         part = np.where(both, share, np.where(self.varies, 0.0, 1.0))
         return type(self)((1 - part) * self.mean + part * other.mean, (1 - part) * self.scale + part * other.scale)
 
     def of_genes(self, is_used: "BoolArray") -> Self:
-        """The same of some genes, others being as if they did not vary."""
+        """The same for some genes; others are treated as constant."""
         return type(self)(self.mean, np.where(is_used, self.scale, 0.0))
 
     @property
     def varies(self) -> "BoolArray":
-        """Which genes tell cells apart, shape `(n_genes,)`."""
+        """Which genes vary, shape `(n_genes,)`."""
         return self.scale > 0
 
     def dense(self, matrix: sparse.csr_matrix) -> "FloatArray":
@@ -80,17 +80,18 @@ class Standardisation:
         return values.astype(np.float32)
 
     def scores(self, matrix: sparse.csr_matrix, profiles: "FloatArray") -> "FloatArray":
-        """Products of profiles `(n_profiles, n_genes)` with standardised cells of length 1; no cell becomes dense.
+        """Products of profiles `(n_profiles, n_genes)` with standardised cells scaled to length 1; never densifies.
 
         Returns
         -------
-        Shape `(n_obs, n_profiles)`; the cosine, where a profile has length 1. Linear in the standardised cell but for
-        its length, so a gene's share of a score is its standardised value times its weight in the profile.
+        Shape `(n_obs, n_profiles)`; the cosine similarity if a profile has length 1. Linear in the standardised cell
+        apart from its length, so a gene contributes its standardised value times its weight in the profile, divided by
+        that length.
         """
         return self.scorer(profiles)(matrix)
 
     def scorer(self, profiles: "FloatArray") -> "Callable[[sparse.csr_matrix], FloatArray]":
-        """:meth:`scores` for the same profiles of many cells, in the dtype of the profiles."""
+        """A function that gives :meth:`scores` for these profiles; float32 for float32 profiles, else float64."""
         dtype = np.float32 if profiles.dtype == np.float32 else np.float64
         scaled = np.asarray(profiles, dtype=np.float64) * self._inverse
         offsets = scaled @ self.mean

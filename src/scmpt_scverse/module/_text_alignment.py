@@ -1,4 +1,4 @@
-"""Text and genes aligned: what writes the gene profile of a label, from its text and its markers."""
+"""Align texts and genes: predict the gene profile of a label from its text and its markers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
     from scmpt_scverse.module._tower_training import LabelledStudy
 
-#: Axes on which marker profiles are kept: what types share remains, single odd genes go.
+#: Number of axes for marker profiles, which keep what types share and drop single genes.
 _N_MARKER_AXES = 256
-#: Arrays of a saved alignment beside tower and scale; losses are missing where they were not kept.
+#: Arrays of a saved alignment besides tower and scale; losses may be missing.
 _PARTS, _LOSSES = ("center", "axes", "type_texts", "type_markers"), "losses"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How the parts of a score are put together, learned from studies that were left out.
+    """How the parts of a score are combined, learned from held-out studies.
 
     Attributes
     ----------
     tower, ridge, markers
         Standard deviation of each part over cells and labels. Parts are divided by it before they are added, so that
-        they weigh the same.
+        they have equal weight.
     raw, smoothed, refined
-        Temperature of the sum as it is, after smoothing, and of the logarithm of refined probabilities.
+        Temperature of the sum itself, of the smoothed sum, and of the logarithm of refined probabilities.
     """
 
     tower: float = 0.1
@@ -46,26 +46,26 @@ class Scale:
 
 @dataclass(frozen=True)
 class TextAlignment:
-    """Writes gene profiles of labels.
+    """Predicts gene profiles of labels.
 
     Attributes
     ----------
     center
         Mean text embedding of the registered types, shape `(dim,)`.
     tower
-        Text to profile.
+        Maps texts to profiles.
     axes
-        Of marker profiles, shape `(n_genes, n_axes)`.
+        Axes of marker profiles, shape `(n_genes, n_axes)`.
     type_texts
         Mean embedding of the wordings of each registered type, centred, shape `(n_types, dim)`.
     type_markers
-        Its markers on `axes`, shape `(n_types, n_axes)`; zeros where it has none.
+        Marker profile of each registered type on `axes`, shape `(n_types, n_axes)`; zeros for a type without markers.
     scale
-        How the parts are put together.
+        How the parts are combined.
     background
         Mean and scale of each gene over the training studies.
     losses
-        Of each step of training, shape `(n_steps,)`; empty where it was not kept.
+        Loss of each training step, shape `(n_steps,)`; empty if not kept.
     """
 
     center: "FloatArray"
@@ -87,7 +87,7 @@ class TextAlignment:
         *,
         run: TrainingRun | None = None,
     ) -> Self:
-        """From embeddings of texts `(n_types, n_wordings, dim)`, markers `(n_types, n_genes)` and labelled cells."""
+        """Train on text embeddings `(n_types, n_wordings, dim)`, markers `(n_types, n_genes)` and labelled cells."""
         center = texts.mean(axis=(0, 1))
         centred = texts - center
         tower, losses = fit_tower(centred, markers, studies, options, run=run)
@@ -98,34 +98,34 @@ class TextAlignment:
         return cls(center, tower, axes.numpy(), centred.mean(axis=1), coordinates.numpy(), losses=losses)
 
     def written(self, texts: "FloatArray") -> "FloatArray":
-        """Profiles that the tower writes for centred embeddings `(n_labels, dim)`; shape `(n_labels, n_genes)`."""
+        """Profiles from the tower for centred embeddings `(n_labels, dim)`; shape `(n_labels, n_genes)`."""
         with torch.inference_mode():
             embeddings = torch.from_numpy(np.asarray(texts, dtype=np.float32)).to(self.tower.device)
             profiles: FloatArray = self.tower(embeddings).cpu().numpy()
         return profiles
 
     def guessed(self, texts: "FloatArray") -> "FloatArray":
-        """Marker profiles that the ridge guesses from centred embeddings `(n_labels, dim)`; `(n_labels, n_genes)`."""
+        """Marker profiles from ridge regression on centred embeddings `(n_labels, dim)`; `(n_labels, n_genes)`."""
         profiles: FloatArray = texts @ self._ridge @ self.axes.T
         return profiles
 
     def parts(self, texts: "FloatArray", markers: "FloatArray", is_used: "BoolArray") -> "dict[str, FloatArray]":
-        """What each part adds to the profile of each label; the score is linear in each.
+        """The parts of the profile of each label; the score is linear in each.
 
         Parameters
         ----------
         texts
-            Mean of the wordings, centred, shape `(n_labels, dim)`; a row of zeros where the text says nothing.
+            Mean of the wordings, centred, shape `(n_labels, dim)`; a row of zeros for a label without a text.
         markers
-            Marker profiles, shape `(n_labels, n_genes)`; a row of zeros where nothing is known.
+            Marker profiles, shape `(n_labels, n_genes)`; a row of zeros for a label without markers.
         is_used
-            Genes that the query tells cells apart by, shape `(n_genes,)`.
+            Which genes to use, those that vary in the query, shape `(n_genes,)`.
 
         Returns
         -------
-        `"tower"`, what the network writes; `"ridge"`, the markers that kernel ridge regression guesses from the text;
-        and `"markers"`, those that are known; each of shape `(n_labels, n_genes)`: unit profiles, divided by the scale
-        of the part. A label that lacks a part has the others at the weight of all.
+        `"tower"`, from the network; `"ridge"`, markers predicted from the text by kernel ridge regression; and
+        `"markers"`, the known ones; each of shape `(n_labels, n_genes)`: unit profiles, divided by the scale of the
+        part. If a label lacks parts, the others are scaled up so that the sum keeps its variance.
         """
         has_text = np.asarray(texts).any(axis=1, keepdims=True)
         parts = {
@@ -134,17 +134,17 @@ class TextAlignment:
             "markers": unit_profiles(markers, is_used) / self.scale.markers,
         }
         n_parts = np.sum([part.any(axis=1, keepdims=True) for part in parts.values()], axis=0)
-        # Independent parts of variance 1 add to a variance of their number.
+        # The variance of a sum of independent parts of variance 1 is their number.
         weights = np.sqrt(len(parts) / np.maximum(n_parts, 1))
         return {name: part * weights for name, part in parts.items()}
 
     def profiles(self, texts: "FloatArray", markers: "FloatArray", is_used: "BoolArray") -> "FloatArray":
-        """The profile of each label, from which its score follows: the sum of :meth:`parts`, `(n_labels, n_genes)`."""
+        """The profile to score each label by: the sum of :meth:`parts`, shape `(n_labels, n_genes)`."""
         return sum(self.parts(texts, markers, is_used).values(), np.zeros(1))
 
     @cached_property
     def _ridge(self) -> "FloatArray":
-        """From centred texts to coordinates on `axes` of unit marker profiles, shape `(dim, n_axes)`."""
+        """Maps centred texts to coordinates of unit marker profiles on `axes`, shape `(dim, n_axes)`."""
         lengths = np.linalg.norm(self.type_markers @ self.axes.T, axis=1)
         known = lengths > 0
         return ridge_weights(self.type_texts[known], self.type_markers[known] / lengths[known, None])
@@ -182,7 +182,7 @@ class TextAlignment:
 
 
 def unit_profiles(profiles: "FloatArray", is_used: "BoolArray") -> "FloatArray":
-    """Profiles over some of the genes, of length 1 there; a profile that is empty there stays 0."""
+    """Profiles restricted to some of the genes and scaled to length 1; a profile without any of them is 0."""
     kept = np.asarray(profiles, dtype=np.float64) * is_used
     lengths = np.linalg.norm(kept, axis=1, keepdims=True)
     return np.divide(kept, lengths, out=np.zeros_like(kept), where=lengths > 0)

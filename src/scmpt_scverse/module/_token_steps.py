@@ -1,4 +1,4 @@
-"""What a network from cells to texts sees in a step: cells of every study, some of their genes, and their texts."""
+"""Training steps of a network from cells to texts: cells of every study, some of their genes, and their texts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class TokenStudy:
     Attributes
     ----------
     tokens
-        Of the cells.
+        Tokens of the cells.
     codes
-        Label of each cell, -1 for none, shape `(n_cells,)`.
+        Label code of each cell, -1 for none, shape `(n_cells,)`.
     types
-        Which text each label is, shape `(n_labels,)`.
+        Type of each label, an index of its text, shape `(n_labels,)`.
     """
 
     tokens: "CellTokens"
@@ -37,7 +37,7 @@ class TokenStudy:
 
 
 class TokenStep(NamedTuple):
-    """What one step sees: cells, and distinct texts, each of which describes some of them."""
+    """The data of one step: cells, and distinct texts, each of which describes some of them."""
 
     tokens: "Tensor"  # (n_cells, n_tokens, token_dim)
     is_token: "Tensor"  # (n_cells, n_tokens)
@@ -47,11 +47,11 @@ class TokenStep(NamedTuple):
 
 
 class TokenSteps(IterableDataset[TokenStep]):
-    """Endless steps, drawn by a generator of their own: labels of each study evenly, cells of each, genes of each."""
+    """Endless steps with their own random generator: labels of each study evenly, cells per label, genes per cell."""
 
     def __init__(self, studies: Sequence[TokenStudy], n_wordings: int, options: "QFormerOptions") -> None:
         self._studies, self._n_wordings, self._options = studies, n_wordings, options
-        #: Of each study, its labels with cells: which type, and the rows.
+        #: For each study, its labels that have cells: type and rows.
         self._labels = [
             [(int(type_), rows) for code, type_ in enumerate(study.types) if len(rows := _rows(study, code))]
             for study in studies
@@ -80,7 +80,7 @@ class TokenSteps(IterableDataset[TokenStep]):
 
 
 def _rows(study: TokenStudy, code: int) -> "IntArray":
-    """Cells of a label that have tokens."""
+    """Rows of the cells of a label that have tokens."""
     return np.flatnonzero((study.codes == code) & study.tokens.has_tokens)
 
 

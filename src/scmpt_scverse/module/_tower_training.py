@@ -1,4 +1,4 @@
-"""What a tower learns from, and how: contrast with marker profiles, and labelled cells of many studies."""
+"""Training of a tower: contrast with marker profiles, and labelled cells of many studies."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import FloatArray, IntArray
 
-#: What similarities are divided by: of profiles of types, and of cells with the labels of their study.
+#: Temperatures: of similarities between profiles of types, and between cells and the labels of their study.
 _TYPE_TEMPERATURE, _CELL_TEMPERATURE = 0.07, 1 / 12
-#: Share of the steps in which the learning rate rises.
+#: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.3
 
 
 @dataclass(frozen=True)
 class LabelledStudy:
-    """Labelled cells of one study, as the tower learns from them.
+    """Labelled cells of one study, to train a tower on.
 
     Attributes
     ----------
     values
         Expression, standardised per gene within the study, shape `(n_cells, n_shared)`.
     genes
-        Which genes of the profiles these are, shape `(n_shared,)`.
+        Index of each of these genes in the profiles, shape `(n_shared,)`.
     codes
-        Label of each cell, shape `(n_cells,)`.
+        Label code of each cell, shape `(n_cells,)`.
     types
-        Which text each label is, shape `(n_labels,)`.
+        Type of each label, an index of its text, shape `(n_labels,)`.
     """
 
     values: "FloatArray"
@@ -50,7 +50,7 @@ class LabelledStudy:
 
 
 class _Step(NamedTuple):
-    """What one step sees: types as numbers with a wording each, and cells with the genes that are not hidden."""
+    """The data of one step: types with a wording each, and cells with the genes that are not hidden."""
 
     types: "IntArray"
     wordings: "IntArray"
@@ -58,15 +58,15 @@ class _Step(NamedTuple):
 
 
 class AlignmentLoss(nn.Module):
-    """What a tower is trained by; see :class:`scmpt_scverse.module.Trainable`.
+    """Loss of a tower; see :class:`scmpt_scverse.module.Trainable`.
 
-    Contrast both ways between written profiles and marker profiles of many types, plus their distance; and, of real
-    cells, the cross-entropy of their label among those of their study.
+    Symmetric contrast between predicted profiles and marker profiles of many types, plus their cosine distance; and the
+    cross-entropy of the labels of real cells, among the labels of their study.
 
     Parameters
     ----------
     tower
-        What is trained.
+        The tower to train.
     texts
         Centred embeddings of several wordings of each type, shape `(n_types, n_wordings, dim)`.
     markers
@@ -108,7 +108,7 @@ class AlignmentLoss(nn.Module):
         return loss
 
     def validation_metrics(self, batch: Any) -> "dict[str, Tensor]":
-        """Nothing: what is held out are whole studies and types, which are scored as users will."""
+        """Nothing: whole studies and types are held out, and scored as users do."""
         return {}
 
     def n_cells(self, batch: _Step) -> int:
@@ -136,16 +136,16 @@ def fit_tower(
     *,
     run: TrainingRun | None = None,
 ) -> "tuple[ProfileTower, FloatArray]":
-    """Train a tower, and give it with the loss of each step; the same inputs and seed give the same ones.
+    """Train a tower; returns it with the loss of each step. The same inputs and seed give the same result.
 
     Parameters
     ----------
     texts, markers, studies
         As for :class:`AlignmentLoss`.
     options
-        How; `None` takes the defaults.
+        Size and training; `None` uses the defaults.
     run
-        Where; `None` takes the defaults.
+        Where training runs; `None` uses the defaults.
     """
     options, run = options or TowerOptions(), run or TrainingRun()
     embeddings, profiles = (torch.from_numpy(np.asarray(each, dtype=np.float32)) for each in (texts, markers))
@@ -168,7 +168,7 @@ def fit_tower(
 
 
 class _Steps(IterableDataset[_Step]):
-    """Endless steps, drawn by a generator of their own."""
+    """Endless steps with their own random generator."""
 
     def __init__(
         self, types: "IntArray", n_wordings: int, studies: "Sequence[LabelledStudy]", options: TowerOptions

@@ -1,4 +1,4 @@
-"""How everything that is trained here is trained: a loss, Adam, and the weights of the best epoch kept."""
+"""Training with Adam, shared by all modules: in steps without validation, or in epochs with the best weights kept."""
 
 import math
 from functools import partial
@@ -27,37 +27,36 @@ _MAX_GRADIENT_NORM = 1.0
 
 
 class Trainable(Protocol):
-    """A torch module that knows its loss."""
+    """A torch module that computes its loss."""
 
     def training_loss(self, batch: Any) -> "Tensor":
         """The loss of one minibatch, which is minimised."""
         ...
 
     def validation_metrics(self, batch: Any) -> "Mapping[str, Tensor]":
-        """What is logged of one minibatch of held-out cells, under these names."""
+        """Metrics to log for one minibatch of held-out cells, by name."""
         ...
 
     def n_cells(self, batch: Any) -> int:
-        """How many cells a minibatch has: its weight in the mean over an epoch."""
+        """Size of a minibatch: its weight in the mean over an epoch."""
         ...
 
 
 class TrainingPlan(pl.LightningModule):
-    """Minimises the loss of a module by Adam.
+    """Minimises the loss of a module with Adam.
 
     Parameters
     ----------
     module
-        What is trained, a torch module.
+        The torch module to train.
     lr
         Learning rate; with a schedule, the highest one.
     weight_decay
         L2 penalty of Adam.
     n_steps
-        Steps of the whole training, over which the learning rate falls to zero along a cosine; `None` keeps it
-        constant.
+        Total number of steps, over which the learning rate falls to zero along a cosine; `None` keeps it constant.
     n_warmup
-        Steps in which it first rises.
+        Number of these steps in which it first rises.
     """
 
     def __init__(
@@ -81,14 +80,14 @@ class TrainingPlan(pl.LightningModule):
         return {name for name, each in self.named_parameters(remove_duplicate=False) if not each.requires_grad}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out what is not learned: a language model of gigabytes may be part of the loss."""
+        """Leave out frozen weights: a language model of gigabytes may be part of the loss."""
         frozen = self._frozen
         checkpoint["state_dict"] = {
             name: values for name, values in checkpoint["state_dict"].items() if name not in frozen
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take what was left out as it is."""
+        """Keep the current values of frozen weights."""
         now = self.state_dict()
         checkpoint["state_dict"] |= {name: now[name] for name in self._frozen}
 
@@ -105,7 +104,7 @@ class TrainingPlan(pl.LightningModule):
         self.log_dict(metrics, on_epoch=True, prog_bar=True, batch_size=self.module.n_cells(batch), sync_dist=True)
 
     def configure_optimizers(self) -> "OptimizerLRScheduler":
-        """Adam, with the schedule where there is one."""
+        """Adam, with the learning-rate schedule if there is one."""
         # In mixed precision, Lightning cannot clip the gradients of a fused optimizer.
         fused = not self.trainer.gradient_clip_val
         learned = [each for each in self.parameters() if each.requires_grad]
@@ -138,22 +137,26 @@ def fit_steps(
     warmup: float,
     run: TrainingRun,
 ) -> "FloatArray":
-    """Train a module for a number of steps, without validation; the loss of each, float32 of shape `(n_steps,)`.
+    """Train a module for a number of steps, without validation.
 
     Parameters
     ----------
     module
-        What is trained, in place.
+        The module to train, in place.
     steps
         Endless minibatches, the same ones each time.
     lr
         Highest learning rate.
     n_steps
-        Steps of training.
+        Training steps.
     warmup
         Share of the steps in which the learning rate rises.
     run
-        Where. A state in its folder is gone on from, and gives the weights that training at one go gives.
+        Where training runs. Training resumes from a state in its folder, with the same result as without interruption.
+
+    Returns
+    -------
+    Loss of each step, float32, shape `(n_steps,)`.
 
     Raises
     ------
@@ -187,13 +190,13 @@ def fit_steps(
 
 
 def step_of_state(state: Path) -> int:
-    """The step at which training stood when a state was written; `ValueError` where that is no state of a training.
+    """The training step at which a state was written; `ValueError` if the file is not a training state.
 
-    Nothing in the file is run. Ask this before Lightning opens it, whose older versions would run what is in it.
+    No code in the file is run. Call this before Lightning opens it: older versions would run code in it.
     """
     try:
         return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
-    except Exception as error:  # torch and pickle raise all sorts of things for damaged files
+    except Exception as error:  # torch and pickle raise many kinds of errors for damaged files
         raise ValueError(
             f"Expected the state of a training in {state}; it cannot be read ({type(error).__name__}). Remove "
             f"{state.parent} to restart."
@@ -206,13 +209,13 @@ class HeadTrainingPlan(TrainingPlan):
     Parameters
     ----------
     module
-        From the inputs `{modality: (batch, dim)}` to logits `(batch, n_labels)`.
+        Module from inputs `{modality: (batch, dim)}` to logits `(batch, n_labels)`.
     lr
         Learning rate; the paper's grid runs from 1e-5 to 1e-3.
     weight_decay
         L2 penalty of Adam.
     label_weights
-        Weight of a cell of each label in the training loss, shape `(n_labels,)`; `None` weighs all cells the same.
+        Weight of a cell of each label in the training loss, shape `(n_labels,)`; `None` weights all cells equally.
     """
 
     def __init__(
@@ -247,7 +250,7 @@ class CrossEntropy(nn.Module):
         return functional.cross_entropy(self.module(batch["inputs"]), batch["labels"], weight=self.label_weights)
 
     def validation_metrics(self, batch: dict[str, Any]) -> "dict[str, Tensor]":
-        """Cross-entropy, every cell weighing the same, and accuracy."""
+        """Unweighted cross-entropy, and accuracy."""
         logits, labels = self.module(batch["inputs"]), batch["labels"]
         return {
             "validation_loss": functional.cross_entropy(logits, labels),

@@ -1,4 +1,4 @@
-"""Where a training runs, and how one that was killed goes on exactly where it stood."""
+"""Where training runs, and how an interrupted training resumes exactly where it stopped."""
 
 import hashlib
 import itertools
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
 #: Number formats of training, as in Lightning.
 TrainingPrecision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
 _STATE = "last.ckpt"
-#: Steps between two states: after a kill, so many are repeated at most.
+#: Steps between two saved states: at most this many are repeated after an interruption.
 _STEPS_BETWEEN = 25
-#: Of a list that a record shows; of a longer one it keeps a digest.
+#: Longest list that a record holds in full; of a longer one it holds a digest.
 _LONGEST = 100
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Where training runs; of this, only the precision changes what is learned, in the last digits.
+    """Where training runs. Another device changes rounding and random noise, another precision only rounding.
 
     Attributes
     ----------
     accelerator, precision
         As in Lightning.
     devices
-        As in Lightning, one device: `1`, or the number of one in a list.
+        As in Lightning, for one device: `1`, or a list with its index.
     progress
         Show a progress bar.
     folder
-        Where the state of training is kept, so that the same call goes on from it; `None` keeps none.
+        Folder for the state of training, from which the same call resumes; `None` keeps no state.
     """
 
     accelerator: str = "auto"
@@ -55,16 +55,16 @@ class TrainingRun:
     folder: Path | None = None
 
     def part(self, name: str) -> Self:
-        """The same for one of several trainings, with a folder of its own inside."""
+        """The same for one of several trainings, with its own subfolder."""
         return self if self.folder is None else replace(self, folder=self.folder / name)
 
     def claim(self, **record: Any) -> None:
-        """Make the folder one of a training with this record, or make sure that it is.
+        """Record in the folder what the training depends on, or check that the record there is the same.
 
         Parameters
         ----------
         **record
-            All that decides the result, as plain values or arrays, of which a digest is kept.
+            Everything that determines the result, as plain values or arrays; of arrays, a digest is kept.
 
         Raises
         ------
@@ -77,12 +77,12 @@ class TrainingRun:
 
     @property
     def state(self) -> Path | None:
-        """The file with the state of training, where one is kept."""
+        """The file for the state of training; `None` if none is kept."""
         return None if self.folder is None else self.folder / _STATE
 
 
 class Losses(pl.Callback):
-    """Keeps the loss of each step, where it was computed: reading it would wait for the device."""
+    """Keeps the loss of each step on its device: reading it would wait for the device."""
 
     def __init__(self) -> None:
         self.of_steps: list[Tensor] = []
@@ -90,7 +90,7 @@ class Losses(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note the loss."""
+        """Add the loss."""
         self.of_steps.append(outputs["loss"].detach())
 
     def state_dict(self) -> dict[str, Any]:
@@ -103,23 +103,23 @@ class Losses(pl.Callback):
 
 
 class RandomState(pl.Callback):
-    """Draws go on where they stood, on every device."""
+    """Restores the random state of every device when training resumes."""
 
     def __init__(self) -> None:
         self._before: dict[str, Any] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Where all generators stand."""
+        """The states of all generators."""
         return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if _has_cuda() else []}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Where they stood; what draws before the next step, as loaders do, does not count."""
+        """Remember the states until the next step, so that earlier draws, such as those of loaders, have no effect."""
         self._before = state_dict
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Go back to there."""
+        """Restore the remembered states."""
         if self._before is not None:
             torch.set_rng_state(self._before["cpu"].cpu())
             if self._before["cuda"] and _has_cuda():
@@ -128,7 +128,7 @@ class RandomState(pl.Callback):
 
 
 class KeepState(pl.Callback):
-    """Writes the state of training every few steps, and at the end; whole or not at all."""
+    """Writes the state of training every few steps and at the end, replacing the file atomically."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -136,7 +136,7 @@ class KeepState(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write it, now and then."""
+        """Write the state if it is due."""
         if trainer.global_step % _STEPS_BETWEEN == 0 or trainer.global_step == trainer.max_steps:
             partial = self._file.with_suffix(".partial")
             trainer.save_checkpoint(partial)
@@ -144,12 +144,12 @@ class KeepState(pl.Callback):
 
 
 class StepLoader(DataLoader[Any]):
-    """Endless minibatches; those before the step at which training stands are drawn and left out.
+    """Endless minibatches; those before the current step of training are drawn and skipped.
 
     Parameters
     ----------
     steps
-        Always the same ones.
+        Endless minibatches, the same ones each time.
     """
 
     def __init__(self, steps: "IterableDataset[Any]") -> None:
@@ -157,11 +157,11 @@ class StepLoader(DataLoader[Any]):
         super().__init__(self._steps, batch_size=None)
 
     def begin_at(self, step: int) -> None:
-        """Leave out the minibatches before a step."""
+        """Skip the minibatches before a step."""
         self._steps.start = step
 
     def state_dict(self) -> dict[str, int]:
-        """Nothing: the step of the trainer tells. That it exists tells Lightning that this can go on."""
+        """Nothing: the trainer has the step. Lightning needs this method to see that the loader can resume."""
         return {}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
@@ -169,7 +169,7 @@ class StepLoader(DataLoader[Any]):
 
 
 class _From(IterableDataset[Any]):
-    """Minibatches from a step on."""
+    """Minibatches from a given step on."""
 
     def __init__(self, steps: "IterableDataset[Any]") -> None:
         self._steps, self.start = steps, 0
@@ -180,12 +180,12 @@ class _From(IterableDataset[Any]):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is what it is elsewhere: Lightning makes an exit of it, and leaves the signal ignored."""
+    """Make Ctrl-C raise `KeyboardInterrupt`: Lightning turns it into an exit, and leaves the signal ignored."""
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SIGTERMException:  # somebody ends the process: no Ctrl-C
+    except SIGTERMException:  # the process is being terminated: not Ctrl-C
         raise
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
@@ -199,7 +199,7 @@ def _has_cuda() -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON holds it; an array or a long list as its digest."""
+    """A value that JSON can hold; an array or a long list as its digest."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, torch.Tensor):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import IntArray, StrArray
 
-#: Rows that are ranked at a time, and columns at most, so that row, value and column fit in a number of 64 bits.
+#: Rows ranked at a time, and the most columns for which row, value and column fit into one 64-bit number.
 _BLOCK_ROWS, _MAX_COLUMNS = 1 << 8, 1 << 24
 
 
@@ -30,11 +30,11 @@ class CellSentences:
     Attributes
     ----------
     indptr
-        Cell `i` holds the genes `indptr[i]` to `indptr[i + 1]`, shape `(n_obs + 1,)`.
+        Cell `i` has the genes `ranked[indptr[i]:indptr[i + 1]]`; shape `(n_obs + 1,)`.
     ranked
-        Indices of genes, most expressed first, one cell after another.
+        Indices into `genes`, most expressed first, one cell after another.
     genes
-        Symbols that the indices point to, shape `(n_genes,)`.
+        Text of each index: the symbols, shape `(n_genes,)`; in the form `"binned"` three texts per gene.
     """
 
     indptr: "IntArray"
@@ -75,8 +75,8 @@ def cell_sentences(
 ) -> pd.Series:
     """Write every cell as a sentence of gene symbols, most expressed first.
 
-    Genes without expression are left out; genes of equal expression keep the order of their columns, so that the same
-    data give the same sentence every time. Library-size and log normalisation do not change a sentence.
+    Genes without expression are left out. Genes with equal expression keep the order of their columns, so the same data
+    always give the same sentences. Library-size and log normalisation do not change a sentence.
 
     Parameters
     ----------
@@ -85,13 +85,13 @@ def cell_sentences(
     layer
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`. Prefixes and suffixes of a symbol, as in
+        Column of `.var` with gene symbols; `None` uses `var_names`. Prefixes and suffixes of a symbol, as in
         `GRCh38_CD3D`, are ignored. Columns named by identifiers such as Ensembl ids have no symbol and are left out;
-        columns that share a symbol are summed.
+        columns with the same symbol are summed.
     organism
-        Species of the cells. Of any but `"human"`, a sentence holds the human orthologs of genes, so that text models
-        of human genes read it: `"mouse"`, :class:`Orthologs` of others, or `"auto"`. `"native"` writes the symbols as
-        they are, of whatever species.
+        Species of the cells: `"human"`, `"mouse"`, :class:`Orthologs` for others, or `"auto"`, which infers it from the
+        names and warns. For species other than human, sentences hold human orthologs, so that text models of human
+        genes can read them. `"native"` writes the symbols unchanged, for any species.
     max_genes
         Keep this many of the most expressed genes; `None` keeps all.
 
@@ -103,10 +103,12 @@ def cell_sentences(
     Raises
     ------
     KeyError
-        `layer` or `gene_symbols` is not there.
+        `layer` or `gene_symbols` does not exist.
+    TypeError
+        `organism` is neither a string nor :class:`Orthologs`, or the expression is not a matrix.
     ValueError
-        Negative or non-finite expression, values that are not numbers, hardly any gene symbol, or genes of two species
-        or of another one than `organism`.
+        Negative, non-finite or non-numeric expression, no expression matrix, no cells, hardly any gene symbol, genes of
+        two species or of another one than `organism`, an unknown `organism`, or `max_genes` below 1.
 
     Notes
     -----
@@ -138,7 +140,7 @@ def sentences_of(expression: GeneExpression, max_genes: int | None = None) -> Ce
 def cluster_sentences(
     reader: ExpressionReader, clusters: "IntArray", n_clusters: int, max_genes: int | None = None
 ) -> CellSentences:
-    """One sentence per cluster, from mean log-normalised expression, so that deep cells do not count for more.
+    """One sentence per cluster, from mean log-normalised expression, so that deeply sequenced cells do not dominate.
 
     Parameters
     ----------
@@ -147,13 +149,13 @@ def cluster_sentences(
     clusters
         Cluster of each cell, shape `(n_obs,)`; -1 for none.
     n_clusters
-        Their number.
+        Number of clusters.
     max_genes
         Keep this many of the most expressed genes; `None` keeps all.
 
     Returns
     -------
-    Sentences in the order of the clusters; an empty one for a cluster without cells.
+    One sentence per cluster, in order; empty for a cluster without cells.
     """
     sums = np.zeros((n_clusters, len(reader.genes)))
     normalise: Normalisation | None = None
@@ -196,13 +198,13 @@ def _ranked_block(matrix: sparse.csr_matrix) -> "IntArray":
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     values = matrix.data.astype(np.float32)
     if matrix.shape[1] > _MAX_COLUMNS or not np.array_equal(values, matrix.data):
-        # float32 would make ties of values that differ. Widened before negation: unsigned counts would wrap around.
+        # float32 would tie values that differ. Widened before negation: unsigned counts would wrap around.
         # lexsort is stable and columns are sorted within a row, so ties keep column order.
         order = np.lexsort((-matrix.data.astype(np.float64), row))
         by_value: IntArray = matrix.indices[order]
         return by_value
-    # Row (8 bits), value (the bits of positive floats ascend like the floats) and column (24 bits) as one number, which
-    # numpy sorts several times faster than it finds an order.
+    # Row (8 bits), value (the bits of positive floats ascend like the floats) and column (24 bits) as one number: numpy
+    # sorts values several times faster than it computes an argsort.
     key = (row.astype(np.uint64) << np.uint64(32)) | (~values.view(np.uint32)).astype(np.uint64)
     key = (key << np.uint64(24)) | matrix.indices.astype(np.uint64)
     key.sort()

@@ -1,4 +1,4 @@
-"""Which gene each column of an AnnData is: the symbol in `var_names` or a column of `.var`, or that of its ortholog."""
+"""The gene symbol of each column of an AnnData, from `var_names` or a column of `.var`, or that of its ortholog."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, StrArray
 
-#: Names that common pipelines give to the column of symbols (scanpy, CELLxGENE, 10x, Seurat exports).
+#: Names that common pipelines use for the column of symbols (scanpy, CELLxGENE, 10x, Seurat exports).
 _SYMBOL_COLUMNS = ("feature_name", "gene_symbols", "gene_symbol", "symbol", "gene_name", "gene_names", "hgnc_symbol")
 #: Names of columns of `.var` in which pipelines keep Ensembl ids (10x Genomics, CELLxGENE, scanpy).
 ID_COLUMNS = ("gene_ids", "feature_id", "ensembl_id", "gene_id")
-#: With fewer of its genes in the table, data are of another species, or named otherwise.
+#: With a smaller share of their genes in the table, data are of another species or named in another way.
 _LEAST_SHARE = 0.1
 
 
@@ -36,7 +36,7 @@ class OrthologColumns:
     symbols
         Human symbols, `""` where there is none.
     by_id, by_alias
-        Whether it was found by an Ensembl id, or by a former symbol.
+        Whether the gene was looked up by an Ensembl id, or by a former symbol.
     is_ambiguous
         Whether several human genes are equally good.
     """
@@ -53,12 +53,12 @@ def gene_names_of(
 ) -> GeneNames:
     """The gene names of every column of `adata`; arguments and errors as for :func:`gene_symbols_of`.
 
-    With `ids_are_names`, Ensembl ids stand for symbols where there are none.
+    With `ids_are_names`, Ensembl ids are used as symbols where there are no symbols.
     """
     names, where = _given_names(adata, gene_symbols)
     organism = resolved_organism(names, organism, where)
     if isinstance(organism, Orthologs):
-        # Read as a column of `.var` with them would be.
+        # Parsed like a column of `.var` that holds these symbols.
         return read_gene_names(ortholog_columns(adata, gene_symbols, organism).symbols)
     check_organism(names, organism, where)
     if ids_are_names and (by_ids := names.by_ids()) is not None:
@@ -81,29 +81,29 @@ def gene_symbols_of(adata: "AnnData", gene_symbols: str | None, organism: Organi
 
     Returns
     -------
-    Object array of strings, shape `(n_vars,)`. Identifiers of other systems and missing values give `""`: they have no
-    symbol. A genome, an identifier or a counter attached to a symbol is left out. For another species than the human,
-    the symbol of the human ortholog, found by id or symbol.
+    Object array of strings, shape `(n_vars,)`. Identifiers of other systems and missing values give `""`. A genome, an
+    identifier or a counter attached to a symbol is removed. For species other than human, the symbol of the human
+    ortholog, found by id or symbol.
 
     Raises
     ------
     KeyError
         `gene_symbols` is not a column of `.var`.
     ValueError
-        Hardly any column has a symbol, because names are Ensembl ids, probe names, row numbers and the like; names
-        are of two species, or of another one than `organism`; or hardly any is in the table of its orthologs.
+        Hardly any column has a symbol, because names are Ensembl ids, probe names, row numbers and the like; names are
+        of two species, or of another one than `organism`; or hardly any is in the table of orthologs.
     """
     return gene_names_of(adata, gene_symbols, organism).symbols
 
 
 def organism_of(adata: "AnnData", gene_symbols: str | None, organism: Organism) -> Organism:
-    """The species that cells are read as: a name as its orthologs, and "auto" as what names tell, with a warning."""
+    """The species to read cells as: a named species as its orthologs; "auto" is inferred from names, with a warning."""
     names, where = _given_names(adata, gene_symbols)
     return resolved_organism(names, organism, where)
 
 
 def species_told(adata: "AnnData", gene_symbols: str | None) -> str:
-    """The species that names of genes tell of, two of them joined by "and"; `""` where they tell of none."""
+    """The species inferred from gene names, several joined by "and"; `""` where none can be inferred."""
     votes = species_votes(_given_names(adata, gene_symbols)[0])
     return " and ".join(votes.several) or (votes.main if votes.is_sure else "")
 
@@ -120,15 +120,15 @@ def ortholog_columns(
     gene_symbols
         Column of `.var` with symbols, ids, or both; `None` takes `var_names`.
     orthologs
-        Of the species.
+        Orthologs of the species.
     gene_ids
-        Column of `.var` with Ensembl ids; `None` takes one that pipelines write, such as `gene_ids`, or ids among the
-        names.
+        Column of `.var` with Ensembl ids; `None` looks for one that pipelines write, such as `gene_ids`, or for ids
+        among the names.
 
     Raises
     ------
     KeyError
-        A column is not there.
+        A column does not exist.
     ValueError
         Names are of two species or of another one, or hardly any of them is in the table.
     """
@@ -176,7 +176,7 @@ def _ids(adata: "AnnData", names: GeneNames, gene_ids: str | None, orthologs: Or
         found = read_gene_names(adata.var[column].astype(object))
         check_organism(found, orthologs, f"adata.var[{column!r}]")
         read.append(list(map(_without_version, found.given)))
-    # The column with most known ids: a column of that name may hold others.
+    # The column with the most known ids: a column of that name may hold something else.
     return max(reversed(read), key=lambda values: sum(value in orthologs.by_id for value in values))
 
 
@@ -185,7 +185,7 @@ def _without_version(identifier: str) -> str:
 
 
 def _advice(var: "pd.DataFrame", gene_symbols: str | None, names: GeneNames) -> str:
-    """Which other column to read, or what to do with the identifiers."""
+    """Which column to read instead, or what to do with the identifiers."""
     for column in _SYMBOL_COLUMNS:
         is_other = column in var.columns and column != gene_symbols
         if is_other and read_gene_names(var[column].astype(object)).has_symbols:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.pp._gene_names import GeneNames
 
-#: Cells per chunk: about 15 MB of typical counts, and enough cells to sort by length.
+#: Cells per chunk: about 15 MB for typical counts, and enough cells to sort by length.
 CHUNK_SIZE = 2048
-#: Cells that tell the scale of all: runs of neighbours from everywhere, which a file reads at once.
+#: Cells from which the scale is inferred: runs of consecutive cells, spread over the data, each run read at once.
 _N_RUNS, _CELLS_PER_RUN = 8, 32
 
 
@@ -40,7 +40,7 @@ class GeneExpression:
     genes
         Distinct gene symbols of the columns, shape `(n_genes,)`.
     without_symbol
-        Each cell's expression in columns that have no symbol, shape `(n_obs,)`; `None` where there is no such column.
+        Each cell's expression in columns without a symbol, shape `(n_obs,)`; `None` if there is no such column.
     """
 
     matrix: sparse.csr_matrix
@@ -51,9 +51,9 @@ class GeneExpression:
 class ExpressionReader:
     """Reads the expression matrix of an AnnData in chunks of rows, its columns mapped to distinct gene symbols.
 
-    Columns without a symbol are dropped and columns that share one are summed. Logarithms of counts are read as counts;
-    values of cells that were divided to have one total, with a logarithm or without, as the natural logarithm of 10,000
-    per cell (see :class:`StoredScale`).
+    Columns without a symbol are dropped and columns that share one are summed. Logarithms of counts are converted back
+    to counts. Cells that were scaled to a common total are rescaled: log values to natural logarithms at 10,000 per
+    cell, linear values to a million per cell (see :class:`StoredScale`).
 
     Parameters
     ----------
@@ -62,36 +62,37 @@ class ExpressionReader:
     layer
         Key of `.layers`; `None` reads `.X`. Counts or any transform that keeps zeros and order within a cell.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`.
+        Column of `.var` with gene symbols; `None` uses `var_names`.
     organism
-        Species of the cells. Of any but `"human"`, each gene is read under the name of its human ortholog, as
-        :func:`scmpt_scverse.pp.map_orthologs` finds it. `"mouse"`; `"auto"`, what the names tell, with a warning that
-        says why; :class:`scmpt_scverse.pp.Orthologs` for others; or `"native"`, symbols of any species as they are.
+        Species of the cells: `"human"`; `"mouse"`; `"auto"`, inferred from the names, with a warning that says why;
+        :class:`scmpt_scverse.pp.Orthologs` for others; or `"native"`, symbols of any species unchanged. For species
+        other than human, genes get the symbols of their human orthologs, as :func:`scmpt_scverse.pp.map_orthologs`
+        finds them.
     reference_genes
-        Gene symbols in the order that their columns should take (those of a reference); other columns follow in their
-        order.
+        Gene symbols in the order that their columns should have (those of a reference); other columns follow in their
+        own order.
     only_genes
-        Gene symbols to read, such as those of a panel; other columns are left out, as if the data did not have them.
+        Gene symbols to read, such as those of a panel; other columns are ignored, as if the data did not have them.
         `None` reads all.
     usual_scale
-        How a model's training data are stored, for cells that are too few to tell.
+        Scale of a model's training data, for data with too few cells to infer their own.
     ids_are_names
-        Read Ensembl ids as names of genes where there are no symbols, for whoever needs no symbols.
+        Use Ensembl ids as gene names where there are no symbols.
 
     Raises
     ------
     KeyError
-        `layer` or `gene_symbols` is not there.
+        `layer` or `gene_symbols` does not exist.
     TypeError
-        What should be a matrix is none.
+        The expression is not a matrix, or `organism` is neither a string nor :class:`Orthologs`.
     ValueError
-        There is no matrix, no number in it, no cell, or hardly any gene symbol; genes are of two species, or of another
-        one than `organism`; or none of `only_genes` is there.
+        There is no matrix, it does not hold numbers, there are no cells or hardly any gene symbols; genes are of two
+        species, or of another one than `organism`; `organism` is unknown; or none of `only_genes` is in the data.
 
     Warns
     -----
     UserWarning
-        Something is attached to symbols, as in `GRCh38_CD3D`.
+        Something is attached to symbols, as in `GRCh38_CD3D`; most names are not symbols; or `organism="auto"`.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class ExpressionReader:
         if self.n_obs == 0:
             raise ValueError("Expected at least one cell; found an AnnData with 0 observations.")
         organism = organism_of(adata, gene_symbols, organism)
-        #: What provenance records of the species.
+        #: The species, as provenance records it.
         self.organism = organism_label(organism)
         #: Whether columns stand for the human orthologs of their genes.
         self.is_translated = isinstance(organism, Orthologs)
@@ -131,7 +132,7 @@ class ExpressionReader:
         self.genes, self._column_of = _distinct_columns(symbols, _column_order(symbols, reference_genes))
         n_unread = int(np.sum(symbols == ""))
         self.n_merged = len(symbols) - n_unread - len(self.genes)
-        # Columns that nobody asked for do not count as expression that cannot be read.
+        # Columns outside the panel do not count as expression that cannot be read.
         self.n_without_symbol = n_unread if only_genes is None else 0
         self._is_identity = np.array_equal(self._column_of, np.arange(len(self.genes)))
 
@@ -151,9 +152,9 @@ class ExpressionReader:
         return self._checked(self._matrix[start:stop])
 
     def take(self, rows: "IntArray") -> GeneExpression:
-        """The cells of these ascending row numbers; raises as :meth:`rows`."""
+        """The cells with these row numbers, which must ascend; raises as :meth:`rows`."""
         if is_backed_sparse(self._matrix):
-            # One read for each run of neighbours, where row numbers would be read one by one.
+            # A mask reads each run of consecutive rows at once; row numbers would be read one by one.
             is_taken = np.zeros(self.n_obs, dtype=bool)
             is_taken[rows] = True
             return self._checked(self._matrix[is_taken])
@@ -174,14 +175,14 @@ class ExpressionReader:
 
     @cached_property
     def scale(self) -> StoredScale | None:
-        """How stored values are read; found once, from some cells and all their genes."""
+        """How stored values are converted, inferred once from some cells and all their genes; `None` keeps them."""
         starts = np.linspace(0, max(0, self.n_obs - _CELLS_PER_RUN), _N_RUNS).astype(int)
         stops = np.minimum(starts + _CELLS_PER_RUN, self.n_obs)
         starts = np.maximum(starts, np.concatenate([[0], stops[:-1]]))  # each cell once
         runs = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
         some = []
         for start, stop in runs:
-            with suppress(ValueError):  # which is raised where these cells are read
+            with suppress(ValueError):  # raised later, when these cells are read
                 some.append(self._valid(self._matrix[start:stop]))
         found, usual = StoredScale.of(some), self._usual_scale
         return usual if found is None and usual is not None and some and usual.is_of(some) else found
@@ -207,7 +208,7 @@ class ExpressionReader:
         return mapped
 
     def _check_columns(self, block: sparse.csr_matrix) -> None:
-        """Column numbers out of range, as a damaged file has them, make scipy read and write beyond its arrays."""
+        """Refuse column numbers out of range, as in a damaged file: scipy would read and write beyond its arrays."""
         indices = block.indices
         if indices.size and not 0 <= indices.min() <= indices.max() < block.shape[1]:
             raise ValueError(
@@ -232,7 +233,7 @@ class ExpressionReader:
 
 
 def _check_some(symbols: "StrArray", wanted: "StrArray", names: "GeneNames", where: str) -> None:
-    """Raise `ValueError` where none of the genes that are wanted is there."""
+    """Raise `ValueError` if none of the wanted genes is in the data."""
     if not (symbols != "").any():
         raise ValueError(
             f"Expected some of the {len(wanted)} genes that are read, such as {list_some(wanted, 3)}, in `{where}`; "
@@ -250,7 +251,7 @@ def _column_order(symbols: "StrArray", reference_genes: "StrArray | None") -> "I
 
 
 def _distinct_columns(symbols: "StrArray", column_order: "IntArray") -> "tuple[StrArray, IntArray]":
-    """Distinct symbols in the order of columns, and for each column its index among them, -1 where it has none."""
+    """Distinct symbols in column order, and the index of each column among them, -1 for a column without a symbol."""
     index: dict[str, int] = {}
     for name in symbols[column_order]:
         if name != "":

@@ -1,4 +1,4 @@
-"""Lists of genes that users give, read by the same rules as the names of data."""
+"""Gene lists from users, parsed by the same rules as the names in data."""
 
 from collections.abc import Collection, Iterable
 
@@ -9,16 +9,16 @@ _N_SUGGESTED = 3
 
 
 def read_gene_list(genes: Iterable[object], argument: str) -> list[str]:
-    """The gene symbols in a list of genes, each once, in its order.
+    """The distinct gene symbols of a list, in order.
 
-    What is attached to a symbol, such as a genome or an identifier, is left out, as for data.
+    Anything attached to a symbol, such as a genome or an identifier, is removed, as for data.
 
     Raises
     ------
     TypeError
-        `genes` is no list.
+        `genes` is not a list.
     ValueError
-        It is empty, or a name is missing or an identifier of another system.
+        The list is empty, or a name is missing or an identifier of another system.
     """
     check_no_cells(genes, argument)
     if isinstance(genes, str | bytes) or not isinstance(genes, Iterable):
@@ -39,7 +39,7 @@ def read_gene_list(genes: Iterable[object], argument: str) -> list[str]:
 
 
 def check_known_genes(genes: Iterable[str], known: Collection[str], argument: str, where: str) -> None:
-    """Raise `ValueError` where some of the listed genes are not among the `known` ones, and suggest others."""
+    """Raise `ValueError` if some of the listed genes are not among the `known` ones, and suggest others."""
     known = set(known)
     unknown = [gene for gene in genes if gene not in known]
     if not unknown:

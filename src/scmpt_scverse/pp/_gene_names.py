@@ -1,4 +1,4 @@
-"""Names of genes, read: symbols, what is attached to them, and identifiers of other systems."""
+"""Parse gene names: symbols, what is attached to them, and identifiers of other systems."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 _MISSING = frozenset(
     {"", "nan", "NaN", "None", "none", "<NA>", "NA", "N/A", "n/a", "null", "NULL", "?", "-", "---", "."}
 )
-#: What R and Python write around text, and what spreadsheets leave at its ends.
+#: Characters that R and Python write around text, or that spreadsheets leave at its ends.
 _AROUND = " \t\r\n\"'\u00a0\ufeff"
-#: Where so many names are identifiers, the others are spike-ins, antibodies and the like: not what to read cells by.
+#: Above this share of identifiers, the other names are spike-ins, antibodies and the like: too little to read cells by.
 _NEARLY_ALL = 0.9
-#: Where more names are identifiers, whoever has symbols for the others left some out: few genes of a cell have none.
+#: Above this share of names without a symbol, a warning: few genes really have none, so symbols were left out.
 _MOST = 0.5
-#: Share of the names with a genome from which on a second species is more than a transgene.
+#: Share of the names that name a species from which on a second species is more than a transgene.
 _SECOND_SPECIES = 0.01
-#: Not worth a warning: that `CD3D-1` is a second CD3D is how files are usually written.
+#: Not worth a warning: files usually call a second CD3D `CD3D-1`.
 _COUNTER = "a counter"
-#: Parts that are told by the other names, in the order in which they are left out.
+#: Parts that are recognised only by comparing names, in the order in which they are removed.
 _SHARED_PARTS: "dict[str, Callable[[list[str]], list[str]]]" = {
     "a prefix": without_prefix,
     "a transcript number": without_transcripts,
@@ -55,7 +55,7 @@ _SHARED_PARTS: "dict[str, Callable[[list[str]], list[str]]]" = {
 
 @dataclass(frozen=True)
 class GeneNames:
-    """The names of the columns of some data, read.
+    """Parsed names of the columns of some data.
 
     Attributes
     ----------
@@ -64,11 +64,11 @@ class GeneNames:
     symbols
         Gene symbols, `""` where a name has none, shape `(n_vars,)`.
     systems
-        How many names are identifiers of each system.
+        Identifier system to the number of names.
     parts
-        How many names are longer than their symbol, by the kind of what is attached to it.
+        Kind of text attached to symbols to the number of names that have it.
     species
-        How many names tell their species, by species, with the first of them.
+        Species to the number of names that state it, and the first of them.
     """
 
     given: "StrArray"
@@ -79,22 +79,22 @@ class GeneNames:
 
     @property
     def n_renamed(self) -> int:
-        """Names that are longer than their symbol."""
+        """Number of names that are longer than their symbol."""
         return int(np.sum((self.symbols != "") & (self.symbols != self.given)))
 
     def report(self, where: str) -> str | None:
-        """What is attached to symbols, or that most names have none, with examples; `None` where nothing unusual is.
+        """A warning about text attached to symbols, or that most names are not symbols; `None` if neither is the case.
 
         Parameters
         ----------
         where
-            The slot of the names, such as `adata.var_names`.
+            Slot of the names, such as `adata.var_names`.
         """
         n_unread = int(np.sum(self.symbols == ""))
         if self.systems and n_unread > _MOST * len(self.given):
             return (
                 f"{n_unread} of {len(self.given)} names in `{where}` are no gene symbols but {self.unreadable()}. "
-                "Their genes are not read. Pass `gene_symbols=` with the column of `adata.var` that holds symbols, or "
+                "These genes are not read. Pass `gene_symbols=` with the column of `adata.var` that holds symbols, or "
                 "name all genes by symbol."
             )
         if set(self.parts) <= {_COUNTER} or not self.n_renamed:
@@ -108,18 +108,18 @@ class GeneNames:
         )
 
     def unreadable(self) -> str:
-        """What the names without a symbol are, in words: `Ensembl ids such as 'ENSG00000167286'`."""
+        """The names without a symbol, in words: `Ensembl ids such as 'ENSG00000167286'`."""
         kinds = " and ".join(system.name for system, _ in Counter(self.systems).most_common(2))
         return f"{kinds or 'missing names'} such as {list_some(self.given[self.symbols == ''], limit=3)}"
 
     @property
     def has_symbols(self) -> bool:
-        """Whether at least a tenth of the names are symbols, missing ones aside."""
+        """Whether at least a tenth of the names are symbols, not counting missing names."""
         n_identifiers, n_symbols = sum(self.systems.values()), int(np.sum(self.symbols != ""))
         return n_symbols > 0 and n_identifiers <= _NEARLY_ALL * (n_identifiers + n_symbols)
 
     def by_ids(self) -> "GeneNames | None":
-        """The same with Ensembl ids, without their versions, for symbols; `None` where most names are none."""
+        """The same with Ensembl ids, without versions, as symbols; `None` with symbols, or with few Ensembl ids."""
         is_id = [certain_system(name) == ENSEMBL_GENES for name in self.given]
         if self.has_symbols or sum(is_id) <= _NEARLY_ALL * len(is_id):
             return None
@@ -127,14 +127,14 @@ class GeneNames:
         return replace(self, symbols=_frozen(ids))
 
     def check(self, where: str, advice: str | None = None) -> None:
-        """Raise `ValueError` where cells cannot be read by these names.
+        """Raise `ValueError` if these names have hardly any symbols, or are of two species.
 
         Parameters
         ----------
         where
-            The slot of the names, such as `adata.var_names`.
+            Slot of the names, such as `adata.var_names`.
         advice
-            What to do about names without symbols; `None` says what to do with such identifiers.
+            What to do about names without symbols; `None` uses the advice for their identifier system.
         """
         if not self.has_symbols:
             if advice is None:
@@ -143,7 +143,7 @@ class GeneNames:
         self.check_species(where)
 
     def check_species(self, where: str) -> None:
-        """Raise `ValueError` where names tell that they are of two species."""
+        """Raise `ValueError` if the names state that they are of two species."""
         total = sum(count for count, _ in self.species.values())
         species = [(name, *told) for name, told in self.species.items() if told[0] >= _SECOND_SPECIES * total]
         if len(species) > 1:
@@ -155,13 +155,13 @@ class GeneNames:
 
 
 def read_gene_names(names: Iterable[object], *, are_unique: bool = True) -> GeneNames:
-    """Read names of genes: leave out what is attached to symbols, and tell identifiers of other systems.
+    """Parse gene names: remove what is attached to symbols, and recognise identifiers of other systems.
 
     Parameters
     ----------
     names
-        Text, bytes, numbers or missing values, one per column. All of the data, since some forms are told by how many
-        names have them.
+        Text, bytes, numbers or missing values, one per column. Pass all columns of the data: some forms are recognised
+        by the share of names that have them.
     are_unique
         Whether they are names of columns, which pipelines make unique by counters (`CD3D-1`). In tables of genes,
         such a name is an alias (CTLA-4) or another gene.
@@ -170,11 +170,11 @@ def read_gene_names(names: Iterable[object], *, are_unique: bool = True) -> Gene
 
 
 def read_one_name(name: object) -> "_ReadName":
-    """One name, without what others of its kind tell of it."""
+    """One name, parsed on its own, without comparing it with others."""
     return _read_name(_text(name))
 
 
-#: The names of the data in use are read again for every modality of a model.
+#: The names of the same data are parsed again for every modality of a model.
 @lru_cache(maxsize=4)
 def _read_texts(given: tuple[str, ...], are_unique: bool) -> GeneNames:
     read = [_read_name(name) for name in given]
@@ -209,7 +209,7 @@ def _frozen(names: "Sequence[str]") -> "StrArray":
 
 @dataclass(frozen=True)
 class _ReadName:
-    """One name: its symbol or the system of its identifier, what was attached to it, and the species that it tells."""
+    """One name: its symbol or identifier system, what was attached to it, and the species that it states."""
 
     symbol: str = ""
     system: IdentifierSystem | None = None
@@ -219,7 +219,7 @@ class _ReadName:
 
 def _text(name: object) -> str:
     text = label_text(name).strip(_AROUND)
-    # Bytes that another program has written as text.
+    # Bytes that another program wrote as text.
     return text[2:] if text[:2] in {"b'", 'b"'} else text
 
 

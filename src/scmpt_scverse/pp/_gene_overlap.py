@@ -20,18 +20,18 @@ class GeneOverlap:
     n_matched
         Those that the encoder knows.
     expression_fraction
-        Median over cells with any expression of the share of a cell's expression in matched genes, in [0, 1]. Columns
-        without a symbol count as expression that is not matched.
+        Share of a cell's expression in matched genes, in [0, 1]: the median over cells with any expression. Columns
+        without a symbol count as unmatched.
     n_without_symbol
-        Columns with an identifier of another system, or no name at all: no encoder reads them.
+        Columns named by an identifier of another system, or without a name; encoders cannot read them.
     n_renamed
-        Columns whose name holds more than the symbol, such as `GRCh38_CD3D`.
+        Columns whose name is longer than the symbol, such as `GRCh38_CD3D`.
     n_merged
-        Columns summed into another column of the same symbol.
+        Columns summed into another column with the same symbol.
     n_empty_cells
         Cells without expression in any matched gene; their embedding is NaN.
     n_expressed
-        Median over cells with any expression of the matched genes that a cell expresses.
+        Matched genes that a cell expresses: the median over cells with any expression.
     """
 
     n_genes: int
@@ -47,7 +47,7 @@ class GeneOverlap:
 def nearest_cause(
     symbols: "StrArray", known: "BoolArray", vocabulary: frozenset[str], *, where: str = "the encoder's vocabulary"
 ) -> str:
-    """Why symbols miss the vocabulary, in words: letter case, version suffixes, or simply other genes."""
+    """Why symbols are not in the vocabulary, in words: letter case, version suffixes, or simply other genes."""
     unmatched = symbols[~known]
     in_upper_case = sum(name.upper() in vocabulary for name in unmatched)
     if unmatched.size and in_upper_case > 0.5 * unmatched.size:

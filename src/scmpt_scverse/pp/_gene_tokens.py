@@ -1,4 +1,4 @@
-"""Gene tokens: a cell as vocabulary ids and expression bins, the way scGPT reads it."""
+"""Gene tokens: a cell as vocabulary ids and expression bins, as scGPT reads it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class GeneTokens:
     Attributes
     ----------
     indptr
-        Cell `i` holds the tokens `indptr[i]` to `indptr[i + 1]`, shape `(n_obs + 1,)`.
+        Cell `i` has the tokens `indptr[i]` to `indptr[i + 1] - 1`; shape `(n_obs + 1,)`.
     gene_ids
         Vocabulary ids, ascending within a cell, int64, shape `(n_tokens,)`.
     bins
@@ -44,7 +44,7 @@ class GeneTokens:
 
     @property
     def lengths(self) -> "IntArray":
-        """Tokens of each cell, shape `(n_obs,)`."""
+        """Number of tokens of each cell, shape `(n_obs,)`."""
         return np.diff(self.indptr)
 
     def contents(self) -> Iterator[bytes]:
@@ -53,7 +53,7 @@ class GeneTokens:
             yield self.gene_ids[start:stop].tobytes() + self.bins[start:stop].tobytes()
 
     def highest(self, max_genes: int) -> "IntArray":
-        """Tokens of highest bin, `max_genes` of each cell at most, ascending; of equal ones, the first."""
+        """Positions of the tokens with the highest bins, at most `max_genes` per cell, ascending; ties by position."""
         cell = np.repeat(np.arange(len(self)), self.lengths)
         order = np.lexsort((-self.bins.astype(np.int64), cell))
         rank = np.arange(len(order)) - self.indptr[:-1][cell]
@@ -68,7 +68,7 @@ class GeneTokens:
 
 
 def vocabulary_ids(genes: "StrArray", vocabulary: Mapping[str, int]) -> "IntArray":
-    """The vocabulary id of every gene symbol, -1 where it has none, shape `(n_genes,)`."""
+    """The vocabulary id of every gene symbol, -1 if it has none, shape `(n_genes,)`."""
     return np.fromiter((vocabulary.get(gene, -1) for gene in genes), dtype=np.int64, count=len(genes))
 
 
@@ -83,30 +83,30 @@ def tokenize_genes(
 ) -> GeneTokens:
     """Turn expression into gene tokens.
 
-    The tokens of a cell depend on its own genes and values and on `seed`: not on other cells, the order of columns or
+    The tokens of a cell depend on its own genes and values and on `seed`, not on other cells, the order of columns or
     the global random state.
 
     Parameters
     ----------
     matrix
-        Non-negative expression, shape `(n_obs, n_genes)`. Only the order of values within
-        a cell matters, but for rounded quantiles.
+        Non-negative expression, shape `(n_obs, n_genes)`. Apart from the rounding of quantiles, only the order of
+        values within a cell matters.
     gene_ids
-        Vocabulary id of each column; columns with -1 are left out before anything else. Shape `(n_genes,)`.
+        Vocabulary id of each column, shape `(n_genes,)`; columns with -1 are left out before anything else.
     n_bins
-        Number of bins, counting the bin of genes without expression, which have no token.
+        Number of bins, including the bin of genes without expression, which have no token.
     max_genes
-        Genes kept in a cell, at most. Bins are those of the whole cell.
+        Most genes to keep per cell. Bins are computed from the whole cell.
     selection
-        Which genes a longer cell keeps: those of `"highest"` expression (ties at random), or a random `"sample"`.
+        Which genes to keep in a longer cell: those of `"highest"` expression (ties at random), or a random `"sample"`.
     seed
-        Seed of the pseudo-random spread of ties and of `selection`.
+        Seed for spreading ties and for `selection`.
 
     Notes
     -----
     scGPT :cite:p:`cui2024scgpt` bins by quantiles and spreads equal values at random over the bins they span; its code
     (`scgpt/preprocess.py` and `data_collator.py` of version 0.2.4) draws from the global random state, and samples
-    genes beyond the maximal length. Here a hash takes the place of the random numbers.
+    genes of cells beyond the maximal length. Here a hash replaces the random numbers.
     """
     blocks = [
         _tokenize_block(matrix[start : start + _BLOCK_ROWS], gene_ids, n_bins, max_genes, selection, seed)
@@ -133,14 +133,14 @@ def _tokenize_block(
     indptr = np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=matrix.shape[0]))])
     hashes = _token_hashes(ids, indptr, seed)
     bins = _spread(*bin_spans(values, indptr, n_bins), hashes)
-    # Hashed once more: a draw by the hash that chose the bins would keep only some bins of a tie.
+    # Hashed once more: selecting by the hash that chose the bins would keep only some bins of a tie.
     kept = _select(cell, values, _mix(hashes), max_genes, selection)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(cell[kept], minlength=matrix.shape[0]))])
     return GeneTokens(indptr, ids[kept], bins[kept])
 
 
 def bin_spans(values: "FloatArray", indptr: "IntArray", n_bins: int) -> "tuple[IntArray, IntArray]":
-    """Lowest and highest bin of every value: equal unless several quantiles of the cell coincide with the value.
+    """Lowest and highest bin of every value; they are equal unless several quantiles of the cell equal the value.
 
     Parameters
     ----------
@@ -150,8 +150,8 @@ def bin_spans(values: "FloatArray", indptr: "IntArray", n_bins: int) -> "tuple[I
         Where cells start and end, shape `(n_obs + 1,)`.
     n_bins
         The `n_bins - 1` bin edges of a cell are its quantiles 0 to 1 in equal steps, interpolated as
-        `numpy.quantile` does. A value reaches from just above the number of edges below it to the number of edges not
-        above it.
+        `numpy.quantile` does. The lowest bin of a value is one more than the number of edges below it, the highest the
+        number of edges at or below it, and the lowest at most the highest.
     """
     n_tokens = values.size
     lengths = np.diff(indptr)
@@ -171,7 +171,7 @@ def bin_spans(values: "FloatArray", indptr: "IntArray", n_bins: int) -> "tuple[I
     below += starts[:, None]
     left, right = ranked[below], ranked[above]
     gap = right - left
-    # Interpolating from the nearer end is what numpy does; another formula would round some edges to the other side.
+    # Interpolated from the nearer end, as in numpy; another formula would round some edges to the other side.
     edges = np.where(weight < 0.5, left + gap * weight, right - gap * (1 - weight))
 
     # An edge lies between two neighbours in rank, so counting edges per value is a cumulative sum over ranks.
@@ -185,7 +185,7 @@ def bin_spans(values: "FloatArray", indptr: "IntArray", n_bins: int) -> "tuple[I
 
 
 def _spread(lowest: "IntArray", highest: "IntArray", hashes: _Hashes) -> "IntArray":
-    """Bins from `lowest` to `highest`, each as likely; 32 bits of the hash are the uniform number."""
+    """Bins from `lowest` to `highest`, uniformly; 32 bits of the hash are the random number."""
     n_choices = (highest - lowest + 1).astype(np.uint64)
     step = ((hashes >> np.uint64(32)) * n_choices) >> np.uint64(32)
     return (highest - step.astype(np.int64)).astype(np.int16)
@@ -194,7 +194,7 @@ def _spread(lowest: "IntArray", highest: "IntArray", hashes: _Hashes) -> "IntArr
 def _select(
     cell: "IntArray", values: "FloatArray", lottery: _Hashes, max_genes: int, selection: Selection
 ) -> "BoolArray":
-    """Which tokens stay where a cell has more than `max_genes`: the last in order of value, then lottery."""
+    """Which tokens are kept if a cell has more than `max_genes`: the last ones by value, then by lottery."""
     lengths = np.bincount(cell)
     kept = np.ones(cell.size, dtype=bool)
     candidates = np.flatnonzero(lengths[cell] > max_genes)
@@ -213,7 +213,7 @@ def _select(
 
 
 def _rank_ties(cell: "IntArray", values: "FloatArray") -> "tuple[IntArray, IntArray]":
-    """Tokens by cell and ascending value, and the running number of the tie that each, so ordered, belongs to."""
+    """Order of tokens by cell and ascending value, and for each in that order the number of its tie."""
     # The bits of positive floats ascend like the floats.
     key = _sort_key(cell, values.view(np.uint32))
     order = np.argsort(key)
@@ -221,7 +221,7 @@ def _rank_ties(cell: "IntArray", values: "FloatArray") -> "tuple[IntArray, IntAr
 
 
 def _sort_key(cell: "IntArray", number: "npt.NDArray[np.integer[Any]]") -> _Hashes:
-    """One integer (numpy sorts those fastest) that orders by cell, then by a number below 2**32."""
+    """One integer, which numpy sorts fastest, that orders by cell, then by a number below 2**32."""
     return (cell.astype(np.uint64) << np.uint64(32)) | number.astype(np.uint64)
 
 

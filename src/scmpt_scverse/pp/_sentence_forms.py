@@ -1,4 +1,4 @@
-"""Ways to write a cell as a sentence, by name."""
+"""Forms of cell sentences, by name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _Form: TypeAlias = "Callable[[GeneExpression, int | None, pd.Series | None], CellSentences]"
 
-#: Words for expression, from below the median of a cell's expressed genes to its top tenth.
+#: Words for expression: below the median of a cell's expressed genes, above it, and in the top tenth.
 _LEVELS = ("low", "high", "very high")
 _QUANTILES = (0.5, 0.9)
-#: What the table of genes holds in its second column, for the forms that need one.
+#: What the second column of the gene table holds, for the forms that need a table.
 TABLE_OF = {"tfidf": "the share of cells that express it", "full_names": "its full name"}
 
 
@@ -31,26 +31,27 @@ def sentences_in_form(
 ) -> CellSentences:
     """The cell sentences of one chunk.
 
-    In every form, word `i` belongs to gene `i % n_genes`.
+    In every form, index `i` belongs to gene `i % n_genes`.
 
     Parameters
     ----------
     form
-        `"ranked"`; `"binned"`, every gene followed by a word for its expression; `"tfidf"`, in the order of expression
-        times inverse cell frequency; or `"full_names"`.
+        `"ranked"`; `"binned"`, every gene followed by a word for its expression; `"tfidf"`, ordered by expression times
+        one minus the logarithm of the share of cells that express the gene; or `"full_names"`.
     expression
         The cells.
     max_genes
-        Genes per sentence, at most.
+        Most genes per sentence; `None` for no limit.
     table
-        Gene to the value named in :data:`TABLE_OF`; genes that are not in it count as the rarest, or keep their symbol.
+        Gene to the value named in :data:`TABLE_OF`. Genes that are missing from it are treated like the rarest one
+        (`"tfidf"`) or keep their symbol (`"full_names"`).
     """
     found: CellSentences = _FORMS[form](expression, max_genes, table)
     return found
 
 
 def read_table(path: "StrPath", form: str) -> pd.Series:
-    """A table of genes, from a `.csv` or `.tsv` file: symbols in the first column, values in the second."""
+    """A gene table from a `.csv` or `.tsv` file: symbols in the first column, values in the second."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"`sentence={form!r}` needs a table of each gene and {TABLE_OF[form]}; none at {path}.")
     columns = pd.read_csv(path, sep="," if ".csv" in Path(path).suffixes else "\t", usecols=[0, 1]).dropna()
@@ -64,7 +65,7 @@ def read_table(path: "StrPath", form: str) -> pd.Series:
 
 
 def check_form(form: str, table: "StrPath | None") -> None:
-    """Refuse an unknown form, or one whose table is missing."""
+    """Raise `ValueError` for an unknown form, or one whose table is missing."""
     check_choice(form, FORMS, "sentence")
     if form in TABLE_OF and table is None:
         raise ValueError(
@@ -103,7 +104,7 @@ def _tfidf(expression: "GeneExpression", max_genes: int | None, table: pd.Series
     smallest = max(float(table[table > 0].min()), 1e-6)
     share = table.reindex(expression.genes).fillna(smallest).clip(lower=smallest).to_numpy(dtype=np.float64)
     weighted = sparse.csr_matrix(expression.matrix @ sparse.diags(1 - np.log(share)))  # a gene of every cell stays
-    weighted.sort_indices()  # a product leaves them in any order, and ties go by column
+    weighted.sort_indices()  # a product leaves columns unordered, and ties are broken by column
     return CellSentences(*rank_genes(weighted, max_genes), expression.genes)
 
 

@@ -1,4 +1,4 @@
-"""Which species the names of genes tell of; so that cells of another species are refused, and never guessed to be."""
+"""Infer the species from gene names, to refuse cells of another species than stated."""
 
 import re
 from collections import Counter
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from scmpt_scverse._types import StrArray
 
 _MOUSE, _RAT = "mouse", "rat"
-#: Share of the names that tell a species, and their least number, from which on a second species is no transgene.
+#: Share of the names that indicate a species, and least number, from which on a second species is no transgene.
 _SECOND_SHARE, _SECOND_NAMES = 0.05, 2
-#: Share of capitalised symbols below which no others than human ones are looked for: C1orf43 is capitalised, too.
+#: Up to this share of capitalised symbols, symbols are taken as human without a check: C1orf43 is capitalised, too.
 _FEW_CAPITALISED = 0.03
-#: Share of the names that have to tell of a species.
+#: Least share of the names that must indicate a species.
 _LEAST_TOLD = 0.1
-#: Rats and mice share most symbols. These, only one of them has.
+#: Symbols that only rats or only mice have; they share most others.
 _RAT_SIGNS = re.compile(r"RT1-\w+|RGD\d{6,}|AABR0\d+.*|NEWGENE-?_?\d+|AY172581.*")
 _MOUSE_SIGNS = re.compile(r"Gm\d{3,}|\w+Rik\d?|H2-\w+|H2bc\d+|BC\d{6}")
 
 
 @dataclass(frozen=True)
 class SpeciesVotes:
-    """How many names tell of which species.
+    """How many names indicate which species.
 
     Attributes
     ----------
     counts
-        Species to the number of names, the most first.
+        Species to the number of names that indicate it, largest first.
     examples
-        Species to some of the names.
+        Species to up to three of these names.
     n_names
-        Names in all, missing ones aside.
+        Number of names that are symbols or indicate a species.
     """
 
     counts: dict[str, int]
@@ -48,29 +48,29 @@ class SpeciesVotes:
 
     @property
     def main(self) -> str:
-        """The species that most names tell of; `""` where none does."""
+        """The species that most names indicate; `""` if there is none."""
         return next(iter(self.counts), "")
 
     @property
     def is_sure(self) -> bool:
-        """Whether enough names tell of that species to go by."""
+        """Whether enough names indicate this species."""
         return bool(self.main) and self.counts[self.main] >= _LEAST_TOLD * self.n_names
 
     @property
     def several(self) -> list[str]:
-        """The species, where there are two or more."""
+        """The species, if there are two or more with enough names; otherwise empty."""
         least = max(_SECOND_NAMES, _SECOND_SHARE * sum(self.counts.values()))
         found = [species for species, count in self.counts.items() if count >= least]
         return found if len(found) > 1 else []
 
     def words(self, species: str) -> str:
-        """What was found of a species, for an error."""
+        """What was found for a species, for error messages."""
         names = list_some(self.examples[species])
         return f"{self.counts[species]} of {self.n_names} names are of {species} genes, such as {names}"
 
 
 def species_votes(names: GeneNames, *, symbols: bool = True) -> SpeciesVotes:
-    """Which species names tell of: by genomes and ids in them, and by `symbols` that only one species has."""
+    """The species that names indicate, by genomes and ids; with `symbols`, also by symbols of one species only."""
     return _votes(tuple(names.given), symbols)
 
 
@@ -91,7 +91,7 @@ def _votes(given: tuple[str, ...], symbols: bool) -> SpeciesVotes:
 
 
 def _told_by_symbols(symbols: "StrArray") -> dict[str, str]:
-    """Symbol to species, of symbols that mice or humans have and the others do not; rats are told by their own."""
+    """Symbol to species, for symbols of mice or humans only; rats instead of mice if rat-only symbols prevail."""
     distinct = dict.fromkeys(symbol for symbol in symbols if symbol)
     of_mouse = Orthologs.of(_MOUSE)
     of_human = _human_symbols()
@@ -114,30 +114,30 @@ def _human_symbols() -> frozenset[str]:
 
 
 def check_organism(names: GeneNames, organism: Organism, where: str) -> None:
-    """Refuse names of two species, or of another species than they should be.
+    """Refuse names of two species, or of another species than expected.
 
     Parameters
     ----------
     names
-        Of genes.
+        Gene names.
     organism
-        The species that cells are read as, not "auto".
+        The expected species, not "auto".
     where
-        The slot of the names, such as `adata.var_names`.
+        Slot of the names, such as `adata.var_names`.
 
     Raises
     ------
     ValueError
-        Names tell of two species, or of another.
+        Names indicate two species, or another one.
     """
     if organism == NATIVE:
         return
     names.check_species(where)
-    # Symbols of other animals are written as those of humans, or as those of mice.
+    # Symbols are compared only for human and mouse: other animals spell theirs like one of these.
     expected = organism.organism if isinstance(organism, Orthologs) else HUMAN
     by_symbols = expected == _MOUSE or (expected == HUMAN and _may_be_of_others(names.symbols))
     votes = species_votes(names, symbols=by_symbols)
-    if expected == HUMAN and votes.main not in ("", HUMAN):  # of some names, so ask the others
+    if expected == HUMAN and votes.main not in ("", HUMAN):  # some names say so: look at the symbols of all
         votes = species_votes(names)
     if votes.several:
         raise ValueError(
@@ -153,7 +153,7 @@ def check_organism(names: GeneNames, organism: Organism, where: str) -> None:
 
 
 def _may_be_of_others(symbols: "StrArray") -> bool:
-    """Whether any symbols are written as no human ones are; asked of human cells, whose symbols need no table."""
+    """Whether more symbols than usual are capitalised; if not, human data need no lookup in the mouse table."""
     n_symbols = sum(map(bool, symbols))
     return sum(map(is_capitalised, symbols)) > _FEW_CAPITALISED * n_symbols
 
@@ -161,7 +161,7 @@ def _may_be_of_others(symbols: "StrArray") -> bool:
 def _advice(species: str) -> str:
     if species == HUMAN:
         return (
-            'For human cells leave `organism=` out, or pass `organism="human"`; of others, pass the symbols of their '
+            'For human cells leave `organism=` out, or pass `organism="human"`; for others, pass the symbols of their '
             "own genes, since symbols in upper case are no orthologs."
         )
     if species in organisms():
@@ -176,12 +176,12 @@ def _advice(species: str) -> str:
 
 
 def resolved_organism(names: GeneNames, organism: Organism, where: str) -> Organism:
-    """The species that names are read as; for "auto", the one that they tell of, with a warning that says why.
+    """The species to read names as; for "auto" the one that they indicate, with a warning that says why.
 
     Raises
     ------
     TypeError, ValueError
-        As :func:`checked_organism`; also where "auto" cannot tell, or names tell of two species.
+        As :func:`checked_organism`; for "auto" also if names indicate no species, two, or one without a table.
     """
     if organism != AUTO:
         return checked_organism(organism)

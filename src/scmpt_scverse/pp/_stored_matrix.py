@@ -1,4 +1,4 @@
-"""Matrices as AnnData holds them, in memory, on disk or lazy, as blocks of rows that scipy computes with."""
+"""Turn matrices as AnnData holds them (in memory, on disk, lazy) into blocks of rows that scipy can use."""
 
 from typing import Any
 
@@ -7,28 +7,28 @@ from scipy import sparse
 
 from scmpt_scverse._checks import list_some
 
-#: Kinds of numpy dtypes that hold real numbers.
+#: Kinds of numpy dtypes for real numbers.
 _NUMBERS = "buif"
-#: Their arrays and sparse matrices are on a GPU, as rapids-singlecell holds cells, and are never copied implicitly.
+#: Libraries with arrays and sparse matrices on a GPU, as in rapids-singlecell; these are never copied implicitly.
 _GPU_LIBRARIES = frozenset({"cupy", "cupyx"})
 
 
 def row_sliceable(matrix: Any, where: str, hint: str = "") -> Any:
-    """`matrix`, or its CSR form where taking rows of it would be slow (CSC, in memory or on disk) or impossible.
+    """`matrix`, or its CSR form if slicing rows would be slow (CSC, in memory or on disk) or impossible.
 
     Parameters
     ----------
     matrix
-        Of an AnnData: `.X` or a layer.
+        `.X` or a layer of an AnnData.
     where
         Its slot, for messages.
     hint
-        What to say where there is no matrix.
+        Added to the error if there is no matrix.
 
     Raises
     ------
     TypeError
-        It is no matrix.
+        It is not a matrix.
     ValueError
         There is no matrix, or it does not hold real numbers.
     """
@@ -45,7 +45,7 @@ def row_sliceable(matrix: Any, where: str, hint: str = "") -> Any:
     if is_backed_sparse(matrix):
         return matrix.to_memory().tocsr() if matrix.format == "csc" else matrix
     if not sparse.issparse(matrix):
-        # Sparse on a GPU, where it stays: blocks of it are copied one at a time.
+        # Sparse matrices on a GPU stay there: blocks are copied one at a time.
         return matrix.tocsr() if hasattr(matrix, "format") else matrix
     if matrix.format in {"csr", "csc"} and matrix.dtype != _native_dtype(matrix.dtype):
         parts = (matrix.data.astype(_native_dtype(matrix.dtype)), matrix.indices, matrix.indptr)
@@ -54,10 +54,10 @@ def row_sliceable(matrix: Any, where: str, hint: str = "") -> Any:
 
 
 def csr_block(block: Any, where: str) -> sparse.csr_matrix:
-    """Some rows of a matrix as CSR, in a dtype of this machine; raises as :func:`row_sliceable`."""
+    """Some rows as CSR in a dtype that scipy supports; `ValueError` for masked values or a dask array of no numbers."""
     if hasattr(block, "compute"):  # dask
         block = block.compute()
-        _check_numbers(block, where)  # what a dask array says of its dtype need not be true
+        _check_numbers(block, where)  # the dtype that a dask array declares can be wrong
     if type(block).__module__.split(".")[0] in _GPU_LIBRARIES:
         block = block.get()
     if isinstance(block, np.ma.MaskedArray):
@@ -74,12 +74,12 @@ def csr_block(block: Any, where: str) -> sparse.csr_matrix:
 
 
 def is_backed_sparse(matrix: Any) -> bool:
-    """Whether it is a sparse matrix on disk, as anndata opens it."""
+    """Whether `matrix` is a sparse matrix on disk, as anndata opens it."""
     return hasattr(matrix, "format") and hasattr(matrix, "to_memory")
 
 
 def _native_dtype(dtype: "np.dtype[Any]") -> "np.dtype[Any]":
-    """The dtype to compute in: scipy has no halves, truth values do not add up, and bytes may be in another order."""
+    """The dtype to compute in: scipy lacks float16, booleans do not add up, and the byte order may differ."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype.kind == "f" and dtype.itemsize not in {4, 8}:

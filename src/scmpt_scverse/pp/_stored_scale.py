@@ -1,4 +1,4 @@
-"""On which scale expression is stored, where its cells tell, so that every part of this package reads one scale."""
+"""Infer the scale on which expression is stored, so that every part of this package reads the same scale."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,32 +12,32 @@ from scmpt_scverse.pp._normalisation import LARGEST_LOGARITHM, TARGET_SUM
 if TYPE_CHECKING:
     from scmpt_scverse._types import BoolArray, FloatArray
 
-#: Bases of logarithms that pipelines take.
+#: Bases of logarithms that pipelines use.
 _BASES = (float(np.e), 2.0, 10.0)
-#: Largest distance of a value from the whole number that it is, up to values of which float32 keeps so many digits.
+#: Values this close to a whole number count as whole, up to the value from which float32 logarithms are less exact.
 _ROUNDING, _LARGEST_EXACT = 0.01, 1000.0
-#: Totals of cells that are this near to one another, in proportion, are the same one, also where a few genes were
-#: removed after the cells were divided; neighbours in size are nearer still.
+#: Largest relative spread of totals that count as the same, since a few genes may be removed after normalisation; and
+#: largest relative gap between consecutive totals.
 _SPREAD, _GAP = 0.02, 0.001
-#: Share of the cells that at least have a total, and share of the cells that have the same total in all.
+#: Least share of the cells for one total, and least share of the cells with any such total.
 _LEAST_SAME, _LEAST_IN_ALL = 0.05, 0.9
-#: What fractions that are no logarithms are brought to: of any cell, some value is then too large to be a logarithm.
+#: Total of linear values after rescaling: large enough that a cell has some value too large for a logarithm.
 _LINEAR_SUM = 1e6
 
 
 @dataclass(frozen=True)
 class StoredScale:
-    """How values that are neither counts nor logarithms of 10,000 per cell become one of both.
+    """How to convert values that are neither counts nor natural logarithms of 10,000 per cell.
 
     Attributes
     ----------
     base
-        Values are the logarithm, to this base, of one plus something; `None` for no logarithm.
+        Base of the logarithm of one plus a value; `None` for no logarithm.
     is_whole
-        Whether that something is counts, which are read instead. Otherwise cells were divided by their totals, and
-        are brought to 10,000 and its natural logarithm, or without a logarithm to a million.
+        Whether undoing the logarithm gives counts, which are then read. Otherwise cells were scaled to common totals;
+        they are rescaled to 10,000 and the natural logarithm or, if linear, to a million without a logarithm.
     totals
-        What they were divided to have, where they were.
+        Totals that cells were scaled to, one or a few; empty for counts.
     """
 
     base: float | None
@@ -46,10 +46,10 @@ class StoredScale:
 
     @classmethod
     def of(cls, blocks: Iterable[sparse.csr_matrix]) -> Self | None:
-        """What some cells tell, of all their genes; `None` where values can stay as they are.
+        """Infer the scale from some cells and all their genes; `None` if values can stay as they are.
 
-        Counts can stay, and logarithms of 10,000 per cell. So have logarithms of cells without a total in common, as of
-        variable genes alone: they do not tell what they were divided by.
+        Counts and natural logarithms of 10,000 per cell can stay. Logarithms of cells without a common total, such as
+        those of variable genes only, have to: they do not show what they were scaled to.
         """
         some = [block[_looks_logarithmic(block)] for block in blocks]
         if not sum(block.shape[0] for block in some):
@@ -67,7 +67,7 @@ class StoredScale:
         return None
 
     def is_of(self, blocks: Iterable[sparse.csr_matrix]) -> bool:
-        """Whether some cells, over all their genes, have these totals: a cell alone does not tell what it has."""
+        """Whether some cells, over all their genes, have these totals; for cells too few to infer them from."""
         cells = sparse.vstack(list(blocks), format="csr")
         cells = cells[_looks_logarithmic(cells)]
         totals = _totals(cells, _undone(cells.data, self.base))
@@ -76,11 +76,11 @@ class StoredScale:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """The inverse of `dataclasses.asdict`, also of what JSON makes of it."""
+        """The inverse of `dataclasses.asdict`, also after a round trip through JSON."""
         return cls(state["base"], bool(state["is_whole"]), tuple(map(float, state["totals"])))
 
     def __call__(self, block: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Some cells over all their genes; those of counts stay as they are."""
+        """Convert some cells over all their genes; cells that do not look like logarithms stay as they are."""
         is_concerned = _looks_logarithmic(block)
         if not is_concerned.any():
             return block
@@ -101,7 +101,7 @@ class StoredScale:
 
 
 def _looks_logarithmic(block: sparse.csr_matrix) -> "BoolArray":
-    """Which cells have fractions, and no value that is too large for a logarithm; shape `(n_obs,)`."""
+    """Which cells have fractions but no value too large for a logarithm; shape `(n_obs,)`."""
     lengths = np.diff(block.indptr)
     row = np.repeat(np.arange(block.shape[0]), lengths)
     has_fractions = np.bincount(row, block.data != np.rint(block.data), block.shape[0]) > 0
@@ -110,13 +110,13 @@ def _looks_logarithmic(block: sparse.csr_matrix) -> "BoolArray":
 
 
 def _distinct(cells: sparse.csr_matrix) -> sparse.csr_matrix:
-    """One of each cell: copies of a cell have its total, whatever that is."""
+    """Cells without copies, which would have equal totals on any scale."""
     sums = np.stack([np.asarray(part.sum(axis=1)).ravel() for part in (cells, cells.power(2))])
     return cells[np.unique(sums, axis=1, return_index=True)[1]]
 
 
 def _undone(values: "FloatArray", base: float | None) -> "FloatArray":
-    """What values are the logarithm of, less one."""
+    """Values with the logarithm undone."""
     values = np.asarray(values, dtype=np.float64)
     return values if base is None else np.expm1(values * np.log(base))
 
@@ -132,7 +132,7 @@ def _are_whole(values: "FloatArray") -> bool:
 
 
 def _few_totals(totals: "FloatArray") -> tuple[float, ...]:
-    """The one total that cells were divided to have, or that of each of a few batches; empty where there is none."""
+    """The total that cells were scaled to, or one for each of a few batches; empty if there is none."""
     totals = np.sort(totals[totals > 0])
     if len(totals) < 2:
         return ()

@@ -1,4 +1,4 @@
-"""Tools that apply frozen models to AnnData, or read what was written with them."""
+"""Tools that apply frozen models to AnnData, or use the results."""
 
 from scmpt_scverse.attribution import faithfulness
 from scmpt_scverse.tl._annotate_with_llm import annotate_with_llm

@@ -1,4 +1,4 @@
-"""Labels by a language model alone: the baseline that a classifier, or the mixture of both, has to beat."""
+"""Labels from a language model alone: the baseline for a classifier, and for the mixture of both."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -51,11 +51,11 @@ def annotate_with_llm(
     Parameters
     ----------
     adata
-        Cells; for fewer of them pass a subset. Expression is read in chunks.
+        Cells; pass a subset to ask about fewer. Expression is read in chunks.
     client
-        The language model, as made by :func:`scmpt_scverse.llm.get`; or a name or class that needs no options.
+        The language model, from :func:`scmpt_scverse.llm.get`; or a name or class that needs no options.
     labels
-        All labels that it may choose.
+        Labels that it may choose, at least two.
     cluster_key
         Column of `.obs` with clusters: one question per cluster, about its mean expression. `None` asks about each
         cell.
@@ -64,22 +64,23 @@ def annotate_with_llm(
     n_genes
         Genes per question, most expressed first.
     context
-        Tissue, condition, species and the like; sent as it is.
+        Tissue, condition, species and the like; sent unchanged.
     markers
-        Label to genes that are typical of it; sent as they are.
+        Label to marker genes; those of `labels` are sent unchanged.
     unlabeled_category
-        What is written where the model abstained.
+        Label to write where the model abstained.
     max_calls, max_cost
-        The most requests to send, and what they may cost, in the currency of the client's price.
+        Maximum number of requests, and maximum cost in the currency of the client's price; `None` for no limit.
+        Questions beyond a limit are left out.
     dry_run
-        Ask and write nothing; the report gives the calls, tokens and price that it would take.
+        Send and write nothing; the report gives the calls, tokens and price that the run would take.
     cache_path
-        File of answers, one JSON object per line; questions in it are not asked again. `None` takes the one in the
+        File of answers, one JSON object per line; questions in it are not asked again. `None` uses the one in the
         cache folder.
     key_added
-        Prefix of the slots; of a mixture that :meth:`SCMPT.refine` wrote under it before, nothing is left.
+        Prefix of the slots; a mixture that :meth:`SCMPT.refine` wrote under this prefix is removed.
     seed
-        Passed to the model; the order of the candidates is drawn from it.
+        Passed to the model; it also determines the order of the candidates.
     progress
         Show a progress bar.
 
@@ -90,9 +91,9 @@ def annotate_with_llm(
     `adata.obs["<key_added>_llm_prediction"]`
         Categorical; missing where the model was not asked or failed.
     `adata.obs["<key_added>_llm_rationale"]`
-        Its reason, as plain text.
+        Rationale of the model, as plain text; empty where there is none.
     `adata.obsm["<key_added>_llm_probabilities"]`
-        DataFrame `(n_obs, n_labels)`; NaN where there is no answer.
+        DataFrame `(n_obs, n_labels)`; NaN where the model abstained or did not answer.
     `adata.uns["scmpt"]["llm"]["<key_added>"]`
         Model, parameters, settings, counts, tokens and price.
 
@@ -101,12 +102,15 @@ def annotate_with_llm(
     KeyError
         `cluster_key`, `layer` or `gene_symbols` does not exist.
     TypeError
-        `client` is not a client, or cannot be made without options.
+        `adata` is not an AnnData, or `client` is not a client or needs options.
     ValueError
-        Fewer than two labels, one twice, a missing one or `unlabeled_category` among them; a limit out of range, no
-        gene symbols, or data that cannot be written to.
+        Fewer than two labels, a repeated or missing one, or `unlabeled_category` among them; a limit out of range, or
+        `max_cost` for a client without a price; expression that cannot be read, as in :func:`embed`; or data that
+        cannot be written to.
     PermissionError, ConnectionError
-        As :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
+        As in :meth:`scmpt_scverse.llm.LLMClient.answer`; answers so far are in the cache.
+    OSError
+        The file of answers cannot be written.
     """
     check_cells(adata)
     labels = [labels] if isinstance(labels, str) else list(labels)

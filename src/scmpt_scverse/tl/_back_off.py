@@ -1,4 +1,4 @@
-"""Replace uncertain annotations by more general terms of the Cell Ontology."""
+"""Replace uncertain annotations by more general Cell Ontology terms."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -23,39 +23,42 @@ def back_off(
     key: str = DEFAULT_KEY_ADDED,
     key_added: str | None = None,
 ) -> None:
-    """Assign each cell the most specific term of the Cell Ontology that is probable enough.
+    """Assign each cell the most specific Cell Ontology term that is probable enough.
 
     Parameters
     ----------
     adata
         Annotated cells.
     overrides
-        Label to the id or name of its term, for labels that :func:`scmpt_scverse.knowledge.map_labels` does not find.
+        Label to the id or name of its term, used instead of the lookup by :func:`scmpt_scverse.knowledge.map_labels`.
     threshold
-        Probability that a term has to reach (at least), in (0, 1]. Meaningful if the probabilities are calibrated.
+        Smallest probability that a term must reach, in (0, 1]. Meaningful if the probabilities are calibrated.
     key
         Prefix of what is read: `.obsm["<key>_probabilities"]`.
     key_added
-        Prefix of what is written; `None` takes `key`.
+        Prefix of what is written; `None` uses `key`.
 
     Returns
     -------
     Nothing; writes
 
     `adata.obs["<key_added>_ontology_id"]`, `adata.obs["<key_added>_ontology_term"]`
-        Categorical: id and name of the term, that of the predicted label or of one of its ancestors; missing for cells
+        Categorical: id and name of the term of the most probable label, or of an ancestor of it; missing for cells
         without probabilities.
     `adata.obs["<key_added>_ontology_probability"]`
-        Probability of that term: the sum over the labels that it covers.
+        Probability of that term: the sum over the labels that it covers; NaN for cells without probabilities.
     `adata.obs["<key_added>_is_backed_off"]`
-        Whether the term is an ancestor of that of the predicted label.
+        Whether the term is an ancestor of the term of the most probable label; false for cells without probabilities.
 
     Raises
     ------
+    TypeError
+        `adata` is not an AnnData.
     KeyError
         The cells are not annotated.
     ValueError
-        A label has no term; the error suggests some. Or `threshold` is out of range.
+        A label has no term (the error suggests some), an override is for an unknown label or term, `threshold` is out
+        of range, or `key_added` cannot be written.
     ImportError
         `cellxgene-ontology-guide`, from the extra `ontology`, is not installed.
     """
@@ -66,7 +69,7 @@ def back_off(
     probabilities_key = PredictionKeys.from_prefix(key).probabilities
     check_key(probabilities_key, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
     probabilities = adata.obsm[probabilities_key]
-    # Column names are labels in the form that HDF5 can store.
+    # Column names are labels in a form that HDF5 can store.
     stored = {storable_names([label_text(label)], None)[0]: term for label, term in (overrides or {}).items()}
     named = knowledge.back_off(
         probabilities, knowledge.map_labels(probabilities.columns, overrides=stored), threshold=threshold

@@ -1,4 +1,4 @@
-"""Write the embeddings of a frozen encoder, and where they come from, into AnnData."""
+"""Write the embeddings of a frozen encoder, with their provenance, into AnnData."""
 
 import os
 from pathlib import Path
@@ -44,28 +44,28 @@ def embed(
     encoder
         Registered name, hub id, folder, or an encoder (see :func:`scmpt_scverse.encoders.get`).
     output
-        The file to write if `adata` is the path of one: a copy of it with the embedding. It may be the same path,
-        replaces a file that exists, and appears when it is complete. Neither the expression nor the embedding of all
-        cells is held in memory. With the cache, an interrupted run goes on where it was.
+        File to write if `adata` is a path: a copy of that file with the embedding. It may be the same path, replaces an
+        existing file, and appears when it is complete. Neither the expression nor the embedding of all cells is held in
+        memory. With the cache, an interrupted run resumes where it stopped.
     layer
         Key of `.layers` to read; `None` reads `.X`. Counts or log-normalised values, non-negative.
     gene_symbols
-        Column of `.var` with gene symbols; `None` takes `var_names`.
+        Column of `.var` with gene symbols; `None` uses `var_names`.
     organism
-        Species of the cells. Genes of any but `"human"` are read under the names of their human orthologs: `"mouse"`,
-        :class:`scmpt_scverse.pp.Orthologs` of others, or `"auto"`, which warns of what it took. `"native"` reads
-        symbols of any species as they are.
+        Species of the cells: `"human"`, `"mouse"`, :class:`scmpt_scverse.pp.Orthologs` for others, or `"auto"`, which
+        infers it from the names and warns. Genes of species other than human are read as their human orthologs.
+        `"native"` reads symbols of any species unchanged.
     key_added
-        Key of `.obsm` to write; `None` takes `X_<encoder>`.
+        Key of `.obsm` to write; `None` uses `X_<encoder>`.
     batch_size
         Cells per forward pass.
     device
-        A torch device, or `"auto"`: the first GPU, else the CPU.
+        A torch device, or `"auto"`: the first CUDA device if there is one, else the CPU.
     precision
-        `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 if the device supports it natively.
+        `"float32"`, `"bfloat16"`, `"float16"`, or `"auto"`: bfloat16 if the device supports it natively, else float32.
     cache
-        Keep embeddings on disk and reuse those that are there, so that no cell is embedded twice; the user guide says
-        where they are and how many are kept. `scmpt cache` shows and clears the cache.
+        Keep embeddings on disk and reuse stored ones, so that no cell is embedded twice; the user guide says where they
+        are and how many are kept. `scmpt cache` shows and clears the cache.
     executor
         Where cells are encoded: `"serial"`, in this process; `"ray"`, one encoder on each GPU or core of a Ray cluster;
         or an executor (see :class:`scmpt_scverse.streaming.RayExecutor`).
@@ -86,20 +86,20 @@ def embed(
     Raises
     ------
     TypeError
-        `adata` is neither an AnnData nor the path of a file, or `output` is no path.
+        `adata` is neither an AnnData nor a path, `output` is not a path, or `encoder` is not an encoder.
     FileNotFoundError
-        The file of the cells, or the folder of `output`, is not there.
+        The input file, the folder of `output` or that of the encoder does not exist.
     KeyError
-        `layer` or `gene_symbols` is not there.
+        `layer` or `gene_symbols` does not exist.
     ImportError
-        Ray is asked for and not installed.
+        `executor="ray"` without Ray installed.
     ValueError
-        Negative or non-finite expression, fractions for an encoder that needs counts, gene names that the encoder does
-        not know, genes of another species than `organism` or of two, a slot of that name that this function did not
-        write, or data that cannot be written to (a view of a backed file); the path of a file that is not an AnnData
-        file, or comes without `output`; or `output` with an AnnData.
+        Negative or non-finite expression, fractions for an encoder that needs counts, too few genes that the encoder
+        knows, genes of another species than `organism` or of two, an existing slot of that name that this package did
+        not write, or data that cannot be written to (a view of a backed file); a path to a file that is not an AnnData
+        file, or without `output`; `output` with an AnnData; or an unknown encoder, device, precision or executor.
     OSError
-        `output` cannot be written, for instance because the disk is full.
+        `output` cannot be written, for instance because the disk is full, or the encoder cannot be downloaded.
 
     Examples
     --------

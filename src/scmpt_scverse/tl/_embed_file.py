@@ -18,7 +18,7 @@ from scmpt_scverse.modalities import stream_embedding
 if TYPE_CHECKING:
     from scmpt_scverse.encoders import Encoder
 
-#: Room for what is written beside the embedding: its provenance, and what HDF5 itself needs.
+#: Space for what is written besides the embedding: its provenance, and what HDF5 itself needs.
 _RECORDS_BYTES = 1_000_000
 
 
@@ -30,11 +30,11 @@ def embed_file(source: Path, output: Path, encoder: "Encoder", key: str, **optio
     source
         File with the cells.
     output
-        File to write, over one that exists; may be `source`.
+        File to write, replacing an existing one; may be `source`.
     encoder
         The encoder.
     key
-        Key of `.obsm` and of the record of where the embedding comes from.
+        Key of `.obsm` and of the provenance record.
     **options
         As for `stream_embedding`.
     """
@@ -77,20 +77,20 @@ def _check_room(folder: Path, n_bytes: int) -> None:
 
 
 def _reserve(path: Path, n_bytes: int) -> None:
-    """Take the room on the disk now: HDF5 does not survive a disk that is full hours later. It cuts off the rest."""
+    """Reserve disk space now: HDF5 does not survive a disk that fills up hours later. It truncates the rest."""
     if hasattr(os, "posix_fallocate"):  # not on macOS
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, n_bytes)
 
 
 def _has_legacy_obsm(source: Path) -> bool:
-    """Whether `.obsm` is one array with a field for each key, as anndata before 0.7 kept it."""
+    """Whether `.obsm` is one array with a field per key, as in anndata before 0.7."""
     with h5py.File(source, "r") as file:
         return isinstance(file.get("obsm"), h5py.Dataset)
 
 
 def _new_array(group: h5py.Group, key: str, shape: tuple[int, int]) -> h5py.Dataset:
-    """An array of AnnData to be filled row by row, in place of one that is there."""
+    """An array of AnnData to be filled row by row, replacing an existing one."""
     if key in group:
         del group[key]
     array = group.create_dataset(key, shape, dtype="float32")

@@ -1,4 +1,4 @@
-"""The graph of neighbouring cells, as it was stored: it is read and checked here, never built."""
+"""Read and check a stored graph of neighbouring cells; it is never built here."""
 
 from typing import TYPE_CHECKING
 
@@ -10,33 +10,38 @@ from scmpt_scverse._checks import check_cells, list_some, warn_user
 if TYPE_CHECKING:
     from anndata import AnnData
 
-#: Where squidpy writes which cells are neighbours in space.
+#: Key of `.obsp` under which squidpy writes the graph of spatial neighbours.
 SPATIAL_GRAPH = "spatial_connectivities"
-#: Where spatial data have the places of their cells.
+#: Key of `.obsm` with spatial coordinates.
 COORDINATES = "spatial"
-#: Neighbours whose median distance is more than this share of that of any two cells are none in space.
+#: Neighbours are not spatial if their median distance is more than this share of that between random cells.
 _FAR = 0.8
-#: Share of all pairs of cells beyond which a graph connects the far ones, too.
+#: A graph with more than this share of all pairs of cells also connects distant ones.
 _SPARSE = 0.1
 
 
 def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
-    """`adata.obsp[key]` without loops, float64 of shape `(n_obs, n_obs)`.
+    """`adata.obsp[key]` without self-loops, float64, shape `(n_obs, n_obs)`.
 
     Raises
     ------
     TypeError
-        What was passed is not an AnnData.
+        `adata` is not an AnnData.
     KeyError
         There is no such graph.
     ValueError
-        It has negative or non-finite weights, or no pair of neighbours.
+        It has negative or non-finite weights, holds distances by its name, or has no pair of neighbours.
+
+    Warns
+    -----
+    UserWarning
+        Spatial neighbours are no closer to each other than other cells.
     """
     check_cells(adata)
     if key not in adata.obsp:
         hint = (
             f" There are coordinates in {list_some([name for name in adata.obsm if 'spatial' in name.lower()])} of "
-            "`adata.obsm`, but which of the cells are neighbours is for you to say."
+            "`adata.obsm`, but you have to define which cells are neighbours."
             if any("spatial" in name.lower() for name in adata.obsm)
             else ""
         )
@@ -63,15 +68,15 @@ def stored_graph(adata: "AnnData", key: str) -> sparse.csr_matrix:
 
 
 def _warn_of_far_neighbours(adata: "AnnData", key: str, graph: sparse.csr_matrix) -> None:
-    """Warn where neighbours lie as far apart as any cells: the graph is of other cells, or of another order."""
+    """Warn if neighbours are as far apart as random cells: the graph is of other cells, or in another order."""
     places = adata.obsm.get(COORDINATES)
     if key != SPATIAL_GRAPH or places is None:
         return
     places, pairs = np.asarray(places), graph.tocoo()
     if places.ndim != 2 or places.dtype.kind not in "fiu" or not np.isfinite(places).all():
-        return  # no coordinates
+        return  # not coordinates
     if pairs.nnz > _SPARSE * graph.shape[0] ** 2:
-        return  # where most cells are neighbours of most, distances say nothing
+        return  # in a dense graph, distances between neighbours say nothing
     places = places.astype(np.float64)
     others = np.random.default_rng(0).permutation(graph.shape[0])[pairs.col]
     near, far = (

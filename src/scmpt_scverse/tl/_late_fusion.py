@@ -1,4 +1,4 @@
-"""A language model's opinion on cells of which a model is unsure, mixed with what the model says of them."""
+"""Ask a language model about cells that a model is unsure of, and mix both predictions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,22 +30,22 @@ _WAYS = ("uncertain", "clusters")
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about some data, checked before anything slow.
+    """Settings of a second opinion, checked before anything slow.
 
     Attributes
     ----------
     client
         The language model.
     options
-        What questions show, and limits.
+        What questions show, and the limits.
     labels
         All labels, shape `(n_labels,)`.
     unlabeled
-        The label of cells of which nothing is known.
+        The label that stands for unlabelled cells.
     candidates, confidence_below, show_probabilities, weight, key_added
         As for :meth:`scmpt_scverse.SCMPT.refine`.
     ways
-        What was said of cells and clusters, for the record.
+        How cells and clusters were chosen, for the record.
     codes
         Cluster of each cell, shape `(n_obs,)`; `None` to ask about cells.
     given
@@ -83,7 +83,7 @@ class Question:
         weight: float | None,
         key_added: str,
     ) -> Self:
-        """From what a user asks for; raises as :meth:`scmpt_scverse.SCMPT.refine`."""
+        """Check a user's arguments; raises as :meth:`scmpt_scverse.SCMPT.refine`."""
         reads = (*reads, *([Slot("obs", cluster_key)] if cluster_key is not None else []))
         check_second_opinion(adata, key_added, reads, labels)
         _check_choices(candidates, confidence_below, weight, cells, cluster_key)
@@ -107,20 +107,20 @@ class Question:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a model says of the cells, and what is known of them.
+    """A model's predictions for the cells, and their true labels where known.
 
     Attributes
     ----------
     reader
-        Of their expression.
+        Reads their expression.
     probabilities
-        Shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
+        Predicted by the model, shape `(n_obs, n_labels)`; NaN for a cell that cannot be read.
     truth
-        Number of the true label, -1 where it is not known, shape `(n_obs,)`.
+        Code of the true label to fit and evaluate on, -1 for none, shape `(n_obs,)`.
     is_known
-        Cells that the model was trained on, shape `(n_obs,)`: no test of it, and not asked about unless given.
+        Cells that are not asked about unless they are given, such as training cells; shape `(n_obs,)`.
     decode
-        From probabilities to labels.
+        Turns probabilities into labels.
     """
 
     reader: "ExpressionReader"
@@ -207,7 +207,7 @@ def _client(client: str | type[llm.LLMClient] | llm.LLMClient | None) -> llm.LLM
 def _check_choices(
     candidates: int, confidence_below: float, weight: float | None, cells: Any, cluster_key: str | None
 ) -> None:
-    """Refuse options that are out of range or contradict each other."""
+    """Raise `ValueError` for options that are out of range or contradict each other."""
     check_positive(candidates, "candidates")
     if candidates < 2:
         raise ValueError("`candidates` must be at least 2, so that there is a choice; found 1.")

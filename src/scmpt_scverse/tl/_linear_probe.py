@@ -1,4 +1,4 @@
-"""Score an encoder by a linear classifier on its embedding, next to random weights and principal components."""
+"""Score an encoder by a linear classifier on its embedding, against random weights and principal components."""
 
 from typing import TYPE_CHECKING
 
@@ -44,29 +44,31 @@ def linear_probe(
     encoder
         Registered name, hub id, folder, or an encoder.
     labels_key
-        Column of `.obs` with labels. Cells without a label, or with a label of fewer than `n_splits` cells, are left
-        out.
+        Column of `.obs` with labels. Cells without a label, with a label of fewer than `n_splits` cells, or without
+        expression in genes that the encoder knows are left out.
     layer, gene_symbols, organism
         As in :func:`embed`.
     n_splits
-        Number of cross-validation folds.
+        Number of cross-validation folds, at least 2.
     n_seeds
-        Number of repetitions, each with other folds and other random weights.
+        Number of repetitions, each with different folds and random weights.
     progress
         Show progress bars while embedding.
 
     Returns
     -------
-    One row for the encoder, one for the same network with random weights (scGPT encoders only), and one for 50
-    principal components of the log-normalised expression of these cells; columns `macro_f1` (mean over repetitions),
-    `lower` and `upper` (its 95 % interval), `n_cells` and `n_labels`.
+    One row for the encoder, one for the same network with random weights (scGPT encoders only), and one for up to 50
+    principal components of the log-normalised expression; index `features`, columns `macro_f1` (mean over repetitions,
+    in [0, 1]), `lower` and `upper` (its 95 % interval; NaN for one repetition), `n_cells` and `n_labels`.
 
     Raises
     ------
+    TypeError
+        `adata` is not an AnnData.
     KeyError
-        `labels_key`, `layer` or `gene_symbols` is missing.
+        `labels_key`, `layer` or `gene_symbols` does not exist.
     ValueError
-        As for :func:`embed`; or fewer than two labels have enough cells.
+        As for :func:`embed`; fewer than two labels have enough cells; or `n_splits` is below 2.
 
     Notes
     -----
@@ -104,7 +106,7 @@ def linear_probe(
 
 
 def _components(reader: ExpressionReader) -> "FloatArray":
-    """Principal components of log-normalised expression, shape `(n_obs, 50)` or fewer columns."""
+    """Principal components of log-normalised expression, shape `(n_obs, n_components)`, at most 50 components."""
     matrix = reader.rows(0, reader.n_obs).matrix
     n_components = min(_N_COMPONENTS, min(matrix.shape) - 1)
     normalised = Normalisation.of(matrix)(matrix)

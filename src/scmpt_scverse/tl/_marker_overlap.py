@@ -1,4 +1,4 @@
-"""Compare rankings of genes with known markers, and with one another."""
+"""Compare gene rankings with known markers, and with each other."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -39,32 +39,40 @@ def marker_overlap(
         Data with a ranking in `.uns[key]`, from :meth:`scmpt_scverse.SCMPT.rank_attributions` or
         `sc.tl.rank_genes_groups`.
     markers
-        A file, a DataFrame, a mapping of cell type to genes, or `"panglaodb"` (fetched through decoupler).
+        Markers as :func:`scmpt_scverse.knowledge.read_markers` takes them: a file, a DataFrame, or a mapping of cell
+        type to genes; or `"panglaodb"` (fetched through decoupler).
     cell_types
-        Group to its cell type, or several, in the table. Other groups are matched by name, ignoring case and plural.
+        Group to its cell type in the table, or several. Other groups are matched by name, ignoring case and plural.
     key
-        Key of `.uns` that is read.
+        Key of `.uns` to read.
     n_top
-        How many top genes the hypergeometric test uses.
+        Number of top genes for the hypergeometric test.
     gene_symbols
-        Column of `.var` with gene symbols; `None` uses the names in the ranking.
+        Column of `.var` with gene symbols; `None` uses the names in the ranking or, with another `organism` than
+        `"native"`, `var_names`.
     organism
-        Species of the genes in the ranking. By default they are compared as they are; those of `"mouse"` or of
-        :class:`scmpt_scverse.pp.Orthologs` are compared with markers of human genes through their orthologs.
+        Species of the genes in the ranking. By default they are compared unchanged; those of `"mouse"` or of
+        :class:`scmpt_scverse.pp.Orthologs` are compared with human markers through their orthologs.
 
     Returns
     -------
-    One row per group, index `group`: `cell_types`, `n_genes` (those with a score other than 0; only they are
-    counted), `n_markers`, `n_top`, `n_overlap`, `overlap_pval` and `overlap_pval_adj` (hypergeometric), `auroc`,
-    `auroc_lower`, `auroc_upper` (95 %), `auroc_pval` and `auroc_pval_adj` (Mann-Whitney U test, one-sided).
-    Adjusted by Benjamini and Hochberg over groups.
+    One row per group with a cell type, index `group`: `cell_types`, `n_genes` (with a score other than 0; only these
+    are compared), `n_markers`, `n_top`, `n_overlap`, `overlap_pval` and `overlap_pval_adj` (hypergeometric,
+    one-sided), `auroc`, `auroc_lower`, `auroc_upper` (95 %), `auroc_pval` and `auroc_pval_adj` (Mann-Whitney U test,
+    one-sided). P-values are adjusted over groups (Benjamini-Hochberg). They and the AUROC are NaN with fewer than 3
+    markers, or if all genes are markers.
 
     Raises
     ------
+    TypeError
+        `adata` is not an AnnData.
     KeyError
-        The ranking or the column of gene symbols is missing.
+        The ranking or the column of gene symbols does not exist.
     ValueError
-        No group has a cell type in the table, no gene of the ranking is in it, or gene names are not unique.
+        No group has a cell type in the table, `cell_types` names one that is not in it, no gene of the ranking is in
+        it, gene names are not unique, `.uns[key]` is not a ranking, or `n_top` is below 1.
+    FileNotFoundError, ImportError
+        The file of markers does not exist, or an extra that reading it needs is not installed.
 
     Warns
     -----
@@ -116,19 +124,22 @@ def compare_attributions(adata: "AnnData", keys: Sequence[str], *, n_top: int = 
     keys
         Keys of `.uns`, at least two.
     n_top
-        How many top genes are compared.
+        Number of top genes for the Jaccard index.
 
     Returns
     -------
-    One row per group and pair of rankings: `group`, `first`, `second`, `spearman` over all genes with a score in
-    either, and `jaccard` index of the top genes.
+    One row per group and pair of rankings that both have the group: `group`, `first`, `second`, `spearman`
+    (correlation of scores over genes in both rankings with a score other than 0 in at least one) and `jaccard` (index
+    of the top genes).
 
     Raises
     ------
+    TypeError
+        `adata` is not an AnnData.
     KeyError
-        A ranking is missing.
+        A ranking does not exist.
     ValueError
-        Fewer than two keys, or gene names are not unique.
+        Fewer than two keys, an entry that is not a ranking, gene names that are not unique, or `n_top` below 1.
     """
     check_positive(n_top, "n_top")
     if len(keys) < 2:
@@ -201,7 +212,7 @@ def _core_name(name: str) -> str:
 
 
 def _symbols_of_table(table: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    """The gene symbols of each cell type, read as those of data are."""
+    """The gene symbols of each cell type, parsed like those of data."""
     genes = sorted(frozenset().union(*table.values()))
     symbol_of = dict(zip(genes, read_gene_names(genes, are_unique=False).symbols, strict=True))
     return {name: frozenset(symbol_of[gene] for gene in of_type) - {""} for name, of_type in table.items()}

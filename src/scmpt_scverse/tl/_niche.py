@@ -1,4 +1,4 @@
-"""What the neighbours of a cell say, as an embedding of the cell."""
+"""Embed each cell by its neighbours."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -28,8 +28,8 @@ def embed_niche(
 ) -> None:
     """Embed the neighbourhood of every cell: the mean embedding of its neighbours, and how it differs from the cell.
 
-    The result is a modality like any other: `SCMPT.setup_anndata(adata, ..., obsm_keys={"niche": "X_niche"})`. A query
-    needs its own graph; without one, the model does without the modality, and warns.
+    The result is a modality like any other: `SCMPT.setup_anndata(adata, ..., obsm_keys={"niche": "X_niche"})`. Run this
+    on a query as well, with its own graph; a query without the niche is annotated without it, with a warning.
 
     Parameters
     ----------
@@ -38,10 +38,10 @@ def embed_niche(
     embedding
         Key of `.obsm`: an embedding by :func:`embed`, or another that means the same in every data set.
     graph
-        Key of `.obsp` with the weights of neighbours, shape `(n_obs, n_obs)`, as `squidpy.gr.spatial_neighbors` and
-        `scanpy.pp.neighbors` write them.
+        Key of `.obsp` with connectivities (weights of neighbours), shape `(n_obs, n_obs)`, as
+        `squidpy.gr.spatial_neighbors` and `scanpy.pp.neighbors` write them.
     n_hops
-        How far: 1 for the neighbours, 2 for the neighbours of these as well, and so on; each adds columns.
+        Number of hops: 1 for the neighbours, 2 for their neighbours as well, and so on; each adds columns.
     key_added
         Key of `.obsm` to write.
 
@@ -50,9 +50,10 @@ def embed_niche(
     Nothing; writes
 
     `adata.obsm[key_added]`
-        float32, shape `(n_obs, 2 * n_hops * dim)`: for each hop the weighted mean of the neighbours' embeddings, then
-        that mean less the cell's own embedding. A cell without neighbours is its own neighbour, and a warning counts
-        such cells. Neighbours without an embedding do not count; a cell without one has NaN.
+        float32, shape `(n_obs, 2 * n_hops * dim)`: for each hop the weighted mean over the neighbours (of the
+        embeddings, then of the means of the hop before), and that mean minus the cell's own embedding. A cell without
+        neighbours is its own neighbour, and a warning counts such cells. Neighbours without an embedding are ignored; a
+        cell without an embedding gets NaN.
     `adata.uns["scmpt"]["embeddings"][key_added]`
         Embedding, graph and hops, and a fingerprint that a model compares with that of its training data.
 
@@ -61,10 +62,15 @@ def embed_niche(
     TypeError
         `adata` is not an AnnData.
     KeyError
-        The embedding or the graph is not there.
+        The embedding or the graph does not exist.
     ValueError
-        Weights that are negative or not finite, a graph without neighbours, `n_hops` out of range, a slot that cannot
-        be written or that another program wrote.
+        Weights that are negative or not finite, distances, a graph without neighbours, an embedding that is not finite,
+        `n_hops` out of range, or a slot that cannot be written or that another program wrote.
+
+    Warns
+    -----
+    UserWarning
+        Cells without neighbours, or spatial neighbours that are no closer to each other than other cells.
 
     Examples
     --------
@@ -85,7 +91,7 @@ def embed_niche(
     if n_alone:
         warn_user(
             f"{n_alone} of {adata.n_obs} cells have no neighbours in `adata.obsp[{graph!r}]`, and count as their own. "
-            "Where cells were removed after the graph was made, make it anew."
+            "If cells were removed after the graph was made, make it again."
         )
     source = provenance(adata, embedding) or {"encoder": embedding, "fingerprint": embedding}
     record = {
@@ -100,7 +106,7 @@ def embed_niche(
 
 
 def _niches(weights: sparse.csr_matrix, own: "FloatArray", n_hops: int) -> "FloatArray":
-    """Mean of the neighbours and its difference to the cell, hop by hop, `(n_obs, 2 * n_hops * dim)`."""
+    """Mean of the neighbours and its difference from the cell, hop by hop, `(n_obs, 2 * n_hops * dim)`."""
     is_readable = np.asarray(np.isfinite(own).all(axis=1))
     filled = np.where(is_readable[:, None], own, 0)
     weights = weights @ sparse.diags(is_readable.astype(float))

@@ -1,4 +1,4 @@
-"""Second opinions and AnnData: sentences of the cells or clusters to ask about, and the slots of the answers."""
+"""Second opinions in AnnData: sentences of the cells or clusters to ask about, and slots for the answers."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 
 
 def cells_as_subjects(reader: "ExpressionReader", rows: "IntArray", n_genes: int) -> Subjects:
-    """Some cells, each once, in the order of `rows`; without those that have no expression."""
-    ascending = np.sort(rows)  # a reader of a file takes rows in order
+    """Some cells as subjects, in the order of `rows`, without cells that have no expression."""
+    ascending = np.sort(rows)  # a reader takes rows in ascending order
     texts = sentences_of(reader.take(ascending), n_genes).texts() if len(rows) else []
     sentences = [texts[place] for place in np.searchsorted(ascending, rows)]
     return subjects_of("a cell", np.arange(reader.n_obs), rows, sentences)
 
 
 def clusters_as_subjects(reader: "ExpressionReader", codes: "IntArray", chosen: "IntArray", n_genes: int) -> Subjects:
-    """Some clusters, in the order of `chosen`, by their mean expression; `codes` are those of :func:`cluster_codes`."""
+    """Some clusters as subjects, in the order of `chosen`, by mean expression; `codes` from :func:`cluster_codes`."""
     texts = cluster_sentences(reader, codes, int(codes.max(initial=-1)) + 1, n_genes).texts()
     return subjects_of("a cluster of cells", codes, chosen, [texts[cluster] for cluster in chosen])
 
 
 def cluster_codes(adata: "AnnData", cluster_key: str) -> "IntArray":
-    """The number of each cell's cluster, shape `(n_obs,)`; -1 where it has none."""
+    """Code of each cell's cluster, shape `(n_obs,)`; -1 where it has none."""
     check_key(cluster_key, adata.obs.columns, "adata.obs")
     names = labels_or(adata.obs[cluster_key], "")
     codes, _ = pd.factorize(pd.Series(names).mask(names == ""))
@@ -48,7 +48,7 @@ def cluster_codes(adata: "AnnData", cluster_key: str) -> "IntArray":
 def check_second_opinion(
     adata: "AnnData", key_added: str, reads: Iterable[Slot], labels: "Sequence[str] | StrArray"
 ) -> None:
-    """Refuse, before any question, what :func:`write_second_opinion` could not write, or not write to."""
+    """Raise `ValueError`, before asking, if :func:`write_second_opinion` could not write its slots."""
     keys = LLMKeys.from_prefix(key_added)
     check_writable(adata, key_added, keys.slots, reads=tuple(reads))
     check_columns_fit(labels, f"adata.obsm[{keys.probabilities!r}]")
@@ -74,7 +74,7 @@ def write_second_opinion(
     opinion
         What to write.
     settings
-        What was asked for, for the record; no secret and no path.
+        The user's settings, for the record; no secret and no path.
     mixed
         Labels of the mixture and their probabilities, each of shape `(n_obs,)`; `None` removes what an earlier call
         wrote.

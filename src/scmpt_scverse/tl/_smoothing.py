@@ -1,4 +1,4 @@
-"""Probabilities of labels that give way to those of neighbouring cells."""
+"""Smooth label probabilities over neighbouring cells."""
 
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from scmpt_scverse._types import BoolArray, FloatArray, IntArray, StrArray
 
-#: Tried for `strength="fit"`; 0 changes nothing, and is taken where neighbours do not help.
+#: Tried for `strength="fit"`; 0 changes nothing, and is chosen if neighbours do not help.
 STRENGTHS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _TOLERANCE = 1e-6
 _SMALLEST = 1e-12
@@ -44,51 +44,54 @@ def smooth_probabilities(
 ) -> float:
     r"""Smooth the probabilities of each cell over its neighbours: :math:`P = (I + \lambda L)^{-1} P_0`.
 
-    It helps if neighbours tend to be of one type and predictions are good; it hurts if types are mixed, and it
-    loses cells that differ from all around them. So it is never done by default, and the predictions are kept.
+    It helps if neighbours tend to be of one type and predictions are good. It hurts if types are mixed, and it loses
+    cells that differ from all their neighbours. It is therefore never done by default, and by default the original
+    predictions are kept.
 
     Parameters
     ----------
     adata
         Annotated cells with a graph of neighbours. The graph is read, never built.
     graph
-        Key of `.obsp` with the weights of neighbours, of spatial neighbours or of those in an embedding.
+        Key of `.obsp` with connectivities, of spatial neighbours or of neighbours in an embedding.
     strength
-        :math:`\lambda`, at least 0: how much all neighbours together count relative to the cell itself. `"fit"` chooses
-        the one with the lowest cross-entropy on cells with known labels, which may be 0.
+        :math:`\lambda`, at least 0: how much all neighbours of a typical cell together count relative to the cell
+        itself. `"fit"` chooses, among 0 and eight values from 0.02 to 5, the one with the lowest cross-entropy on
+        cells with known labels.
     labels_key
-        For `"fit"`: column of `.obs` with known labels, of at least some cells. The model must not have been trained on
-        these cells: it is too sure of them, and no smoothing looks best.
+        For `"fit"`: column of `.obs` with the known labels of at least some cells. The model must not have been trained
+        on these cells: it is overconfident on them, and no smoothing would look best.
     key
         Prefix of what is read: `.obsm["<key>_probabilities"]`.
     key_added
-        Prefix of what is written; `None` takes `<key>_smoothed`.
+        Prefix of what is written; `None` uses `<key>_smoothed`.
 
     Returns
     -------
-    The strength that was taken. Writes
+    The strength that was used. Writes
 
     `adata.obs["<key_added>_prediction"]`, `adata.obs["<key_added>_confidence"]`
         The most probable label after smoothing, categorical, and its probability.
     `adata.obsm["<key_added>_probabilities"]`
-        DataFrame, shape `(n_obs, n_labels)`; rows still sum to 1. Cells without probabilities stay without, and do not
+        DataFrame, shape `(n_obs, n_labels)`; rows still sum to 1. Cells without probabilities keep NaN, and do not
         count as neighbours.
     `adata.uns["scmpt"]["smoothing"][key_added]`
-        Graph, strength, and the share of cells whose label changed.
+        Graph, strength, the share of cells whose label changed, and `key`.
 
     Raises
     ------
     TypeError
         `adata` is not an AnnData.
     KeyError
-        The cells are not annotated, or the graph or `labels_key` is not there.
+        The cells are not annotated, or the graph or `labels_key` does not exist.
     ValueError
-        `strength` is out of range, no cell has a known label, the graph has weights that are negative or not finite, or
-        so uneven that the equations cannot be solved.
+        `strength` is out of range, or `"fit"` without known labels; the graph has no neighbours, holds distances, or
+        has weights that are negative, not finite, or so uneven that the equations cannot be solved; or `key_added`
+        cannot be written.
 
     Notes
     -----
-    :math:`L` is the Laplacian of the symmetric graph, its weights divided by the mean weight of a cell, so that
+    :math:`L` is the Laplacian of the symmetrised graph, divided by the mean total weight per cell, so that
     :math:`\lambda` means the same in any graph.
     """
     key_added = f"{key}_smoothed" if key_added is None else key_added
@@ -143,7 +146,7 @@ def _laplacian(graph: sparse.csr_matrix) -> sparse.csr_matrix:
 
 
 def _smoothed(laplacian: sparse.csr_matrix, before: "FloatArray", strength: float) -> "FloatArray":
-    """Solved label by label; the inverse has no negative entry, and its rows sum to 1, so probabilities stay such."""
+    """Solve label by label; the inverse is non-negative and its rows sum to 1, so probabilities stay probabilities."""
     if strength == 0 or not len(before):
         return before
     system = sparse.identity(len(before), format="csr") + strength * laplacian
@@ -159,7 +162,7 @@ def _smoothed(laplacian: sparse.csr_matrix, before: "FloatArray", strength: floa
 
 
 def _labels(adata: "AnnData", table: pd.DataFrame, predicted_key: str, labels_key: str | None) -> "StrArray":
-    """What the columns stand for, by the labels that cells are known or predicted to have, shape `(n_labels,)`."""
+    """The labels that the columns stand for, from known and predicted labels of cells, shape `(n_labels,)`."""
     columns = [adata.obs[column] for column in (predicted_key, labels_key) if column in adata.obs]
     names = labels_or(table.columns, "")
     labels = (label for column in columns for label in distinct_labels(column))
