@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import isfinite
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
@@ -201,6 +202,14 @@ def check_seed(value: object) -> None:
     """Raise `ValueError` unless `value` can be a seed: a whole number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
         raise ValueError(f"`seed` must be a whole number of at least 0; found {value!r}.")
+
+
+def check_number(value: object, argument: str, *, above: float | None = None, least: float = 0.0) -> None:
+    """Raise `ValueError` unless `value` is a finite number of at least `least`, or where given, above `above`."""
+    is_number = not isinstance(value, bool) and isinstance(value, Real) and isfinite(number := float(value))
+    if not is_number or (number < least if above is None else number <= above):
+        bound = f"at least {least:g}" if above is None else f"above {above:g}"
+        raise ValueError(f"`{argument}` must be {bound}; found {value!r}.")
 
 
 def check_share(value: object, argument: str) -> None:

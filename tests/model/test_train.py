@@ -145,6 +145,10 @@ def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
         train(small_model(pbmc), max_epoch=3)
     with pytest.raises(TypeError, match="`plan_kwargs` has no option 'learning_rate'; it may hold 'lr'"):
         train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
+    with pytest.raises(ValueError, match="`lr` must be above 0; found 0"):
+        train(small_model(pbmc), plan_kwargs={"lr": 0})
+    with pytest.raises(ValueError, match="`weight_decay` must be at least 0; found -1"):
+        train(small_model(pbmc), plan_kwargs={"weight_decay": -1})
     with pytest.raises(TypeError, match="`datasplitter_kwargs` is not supported: cells are split label by label"):
         train(small_model(pbmc), datasplitter_kwargs={"drop_last": True})
     with pytest.raises(ValueError, match="`batch_size` must be a whole number"):

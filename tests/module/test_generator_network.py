@@ -50,6 +50,22 @@ def test_numbers_of_things_are_at_least_one(name: str) -> None:
         GeneratorOptions(**{name: 0})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("lr", 0.0, "above 0"),
+        ("lr", "fast", "above 0"),
+        ("noise", -0.1, "at least 0"),
+        ("noise", float("inf"), "at least 0"),
+        ("kl_weight", float("nan"), "at least 0"),
+        ("seed", -1, "a whole number of at least 0"),
+    ],
+)
+def test_other_options_are_checked(name: str, value: Any, bound: str) -> None:
+    with pytest.raises(ValueError, match=f"`{name}` must be {bound}; found {value!r}"):
+        GeneratorOptions(**{name: value})
+
+
 def test_only_wordings_that_are_there_are_averaged() -> None:
     given = condition()
     expected = [wordings[there].mean(dim=0) for wordings, there in zip(given.wordings, given.is_wording, strict=True)]

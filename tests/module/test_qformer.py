@@ -1,5 +1,7 @@
 """The two networks from cells to texts: what they compute, and what they do not look at."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -124,3 +126,23 @@ def test_queries_begin_small_and_apart() -> None:
     queries = QFormer(TOKEN_DIM, TEXT_DIM, QFormerOptions(n_queries=200, width=64, n_heads=2)).queries
     assert queries.std().item() == pytest.approx(0.02, rel=0.05)
     assert queries.mean().item() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"n_queries": 0}, "`n_queries` must be a whole number of at least 1; found 0"),
+        ({"n_genes": 1.5}, "`n_genes` must be a whole number of at least 1; found 1.5"),
+        ({"width": 30}, "`width` must be a multiple of `n_heads`; found 30 and 4"),
+        ({"temperature": 0}, "`temperature` must be above 0; found 0"),
+        ({"lr": True}, "`lr` must be above 0; found True"),
+        ({"matching": -1.0}, "`matching` must be at least 0; found -1.0"),
+        ({"noise": "much"}, "`noise` must be at least 0; found 'much'"),
+        ({"dropout": 1.5}, "`dropout` must be a share from 0 to 1; found 1.5"),
+        ({"seed": 0.5}, "`seed` must be a whole number of at least 0; found 0.5"),
+    ],
+)
+def test_options_are_checked(options: dict[str, Any], words: str) -> None:
+    QFormerOptions(noise=0, matching=0, dropout=0, seed=0)
+    with pytest.raises(ValueError, match=words):
+        QFormerOptions(**options)

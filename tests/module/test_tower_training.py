@@ -74,8 +74,8 @@ def test_numbers_of_things_are_at_least_one(name: str) -> None:
 def test_other_options_are_checked() -> None:
     TowerOptions(lr=1e-9, noise=0.0, gene_dropout=1.0, seed=0)
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"lr": 0.0}, "`lr` must be above 0 and `noise` at least 0; found 0.0 and"),
-        ({"noise": -0.1}, "`noise` at least 0; found .* and -0.1"),
+        ({"lr": 0.0}, "`lr` must be above 0; found 0.0"),
+        ({"noise": -0.1}, "`noise` must be at least 0; found -0.1"),
         ({"gene_dropout": 1.1}, "`gene_dropout` must be a share from 0 to 1; found 1.1"),
         ({"seed": -1}, "`seed` must be"),
     ]

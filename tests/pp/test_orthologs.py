@@ -146,6 +146,10 @@ def test_what_is_refused_before_anything_is_written() -> None:
         pp.map_orthologs(cells[:2])
     with pytest.raises(KeyError, match="symbol"):
         pp.map_orthologs(cells, gene_symbols="symbol")
+    with pytest.raises(KeyError, match=r"nope.*adata\.layers"):
+        pp.map_orthologs(cells, layer="nope")
+    with pytest.raises(ValueError, match="Expected the name of a species"):
+        pp.Orthologs.of(" ")
     with pytest.raises(ValueError, match="ambiguous"):
         pp.Orthologs.of("mouse", ambiguous="first")  # type: ignore[arg-type]
     cells.var["symbol"] = cells.var_names

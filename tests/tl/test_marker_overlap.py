@@ -83,6 +83,8 @@ def test_agreement(ranked: AnnData) -> None:
     assert np.allclose(found[["spearman", "jaccard"]], 1)
     with pytest.raises(ValueError, match="at least two keys"):
         tl.compare_attributions(ranked, ["again"])
+    with pytest.raises(ValueError, match="at least two keys of `adata.uns` to compare; found 'again'. Pass a list"):
+        tl.compare_attributions(ranked, "again")
 
 
 def test_refusals(ranked: AnnData) -> None:

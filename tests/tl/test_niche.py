@@ -89,6 +89,30 @@ def test_what_is_missing_is_said(line: AnnData, change: dict[str, object], error
     assert list(line.obsm) == list(before.obsm)
 
 
+def test_what_is_read_is_not_overwritten(line: AnnData) -> None:
+    line = line[:4].copy()
+    tl.embed_niche(line, "X_own", graph=GRAPH)
+    tl.embed_niche(line, "X_niche", graph=GRAPH, key_added="X_wider")
+    with pytest.raises(ValueError, match=r"another place to write to than `adata.obsm\['X_niche'\]`, which is read"):
+        tl.embed_niche(line, "X_niche", graph=GRAPH, key_added="X_niche")
+    cells = annotated(line, [0.9, 0.8, 0.3, 0.6])
+    cells.obs["known_prediction"] = "A"
+    before = cells.copy()
+    for options in ({"key_added": "scmpt"}, {"key_added": "known", "labels_key": "known_prediction"}):
+        with pytest.raises(ValueError, match="which is read"):
+            tl.smooth_probabilities(cells, graph=GRAPH, strength=1, **options)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(cells.obs, before.obs)
+    pd.testing.assert_frame_equal(cells.obsm["scmpt_probabilities"], before.obsm["scmpt_probabilities"])
+
+
+def test_probabilities_are_a_table_that_names_the_labels(line: AnnData) -> None:
+    cells = annotated(line, [0.9, 0.8, 0.3, 0.6])
+    cells.obsm["scmpt_probabilities"] = cells.obsm["scmpt_probabilities"].to_numpy()
+    for call in (lambda: tl.smooth_probabilities(cells, graph=GRAPH, strength=1), lambda: tl.back_off(cells)):
+        with pytest.raises(TypeError, match="Expected a DataFrame with a column per label .* found numpy.ndarray"):
+            call()  # type: ignore[no-untyped-call]
+
+
 def test_coordinates_alone_are_no_graph(line: AnnData) -> None:
     line.obsm["spatial"] = np.zeros((5, 2))
     del line.obsp[GRAPH]

@@ -6,6 +6,7 @@ from scmpt_scverse._slots._checks import (
     check_ranking_is_ours as check_ranking_is_ours,
     check_records as check_records,
     check_writable as check_writable,
+    checked_probabilities as checked_probabilities,
     is_ranking as is_ranking,
 )
 from scmpt_scverse._slots._colours import colours_of as colours_of

@@ -3,11 +3,20 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._slots._keys import BY_MODALITY, DEFAULT_ATTRIBUTIONS_KEY, UNS_KEYS, AttributionKeys, Slot
+from scmpt_scverse._checks import check_key, type_name
+from scmpt_scverse._slots._keys import (
+    BY_MODALITY,
+    DEFAULT_ATTRIBUTIONS_KEY,
+    UNS_KEYS,
+    AttributionKeys,
+    PredictionKeys,
+    Slot,
+)
 from scmpt_scverse._slots._writing import provenance
 from scmpt_scverse._storable import MOST_COLUMNS, why_no_name
 
 if TYPE_CHECKING:
+    import pandas as pd
     from anndata import AnnData
 
 #: Letters of a key in an error.
@@ -84,15 +93,40 @@ def check_records(adata: "AnnData") -> None:
             )
 
 
-def check_embedding_slot(adata: "AnnData", key: str) -> None:
-    """Refuse, before any work, an embedding that cannot be written, or would overwrite one that is not ours."""
-    check_writable(adata, key, [Slot("obsm", key)])
+def check_embedding_slot(adata: "AnnData", key: str, *, reads: Collection[Slot] = ()) -> None:
+    """Refuse, before any work, an embedding that cannot be written, or would overwrite one that is not ours.
+
+    `reads` as in :func:`check_writable`.
+    """
+    check_writable(adata, key, [Slot("obsm", key)], reads=reads)
     check_records(adata)
     if key in adata.obsm and provenance(adata, key) is None:
         raise ValueError(
             f"`adata.obsm[{key!r}]` exists and was not written by `tl.embed`. Pass `key_added=` to write elsewhere, or "
             "rename it; to use it as it is, register it with `SCMPT.setup_anndata(..., obsm_keys=...)`."
         )
+
+
+def checked_probabilities(adata: "AnnData", keys: PredictionKeys) -> "pd.DataFrame":
+    """The stored probabilities of labels, shape `(n_obs, n_labels)`.
+
+    Raises
+    ------
+    KeyError
+        The cells are not annotated.
+    TypeError
+        What is stored there is no table, so that nothing tells the labels.
+    """
+    import pandas as pd
+
+    check_key(keys.probabilities, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
+    table = adata.obsm[keys.probabilities]
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"Expected a DataFrame with a column per label in `adata.obsm[{keys.probabilities!r}]`; found "
+            f"{type_name(table)}. Run `model.annotate(adata)` again."
+        )
+    return table
 
 
 def check_column_is_ours(adata: "AnnData", slot: Slot, *, is_ours: bool, what: str) -> None:

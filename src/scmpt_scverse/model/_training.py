@@ -14,7 +14,7 @@ import scvi
 import torch
 from scvi.train import Trainer
 
-from scmpt_scverse._checks import check_choice, check_positive, did_you_mean, list_some
+from scmpt_scverse._checks import check_choice, check_number, check_positive, did_you_mean, list_some
 from scmpt_scverse._folders import check_run_folder
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import capped, label_text
@@ -266,7 +266,12 @@ def _checked_plan_options(plan_kwargs: Mapping[str, Any] | None) -> dict[str, An
     for name in plan_kwargs or {}:
         if name not in known:
             raise TypeError(f"`plan_kwargs` has no option {name!r}; it may hold {list_some(known)}.")
-    return dict(plan_kwargs or {})
+    found = dict(plan_kwargs or {})
+    if "lr" in found:
+        check_number(found["lr"], "lr", above=0)
+    if "weight_decay" in found:
+        check_number(found["weight_decay"], "weight_decay")
+    return found
 
 
 def _check_trainer_options(options: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scmpt_scverse._checks import check_choice, check_positive
+from scmpt_scverse._checks import check_choice, check_number, check_positive, check_seed
 from scmpt_scverse.module._generator_decoders import DECODERS, Condition, Decoder, DecoderSizes
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class GeneratorOptions:
     Raises
     ------
     ValueError
-        A size is below 1, or `likelihood` or `decoder` is unknown.
+        A number is out of range, or `likelihood` or `decoder` is unknown.
     """
 
     n_genes: int = 2000
@@ -73,6 +73,10 @@ class GeneratorOptions:
     def __post_init__(self) -> None:
         for name in ("n_genes", "n_latent", "n_hidden", "n_steps", "cells_per_step"):
             check_positive(getattr(self, name), name)
+        check_number(self.lr, "lr", above=0)
+        check_number(self.noise, "noise")
+        check_number(self.kl_weight, "kl_weight")
+        check_seed(self.seed)
         check_choice(self.likelihood, LIKELIHOODS, "likelihood")
         check_choice(self.decoder, DECODERS.names(), "decoder")
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from scmpt_scverse._checks import check_positive, check_seed, check_share
+from scmpt_scverse._checks import check_number, check_positive, check_seed, check_share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,8 +63,8 @@ class TowerOptions:
             check_positive(getattr(self, name), name)
         check_share(self.gene_dropout, "gene_dropout")
         check_seed(self.seed)
-        if not (self.lr > 0 and self.noise >= 0):
-            raise ValueError(f"`lr` must be above 0 and `noise` at least 0; found {self.lr!r} and {self.noise!r}.")
+        check_number(self.lr, "lr", above=0)
+        check_number(self.noise, "noise")
 
 
 class ProfileTower(nn.Module):

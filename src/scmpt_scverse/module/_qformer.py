@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from scmpt_scverse._checks import check_number, check_positive, check_seed, check_share
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -46,6 +48,11 @@ class QFormerOptions:
         Highest learning rate.
     seed
         Seed of initial weights, noise, and choice of cells and genes.
+
+    Raises
+    ------
+    ValueError
+        A number is out of range, or `width` is not a multiple of `n_heads`.
     """
 
     n_queries: int = 8
@@ -62,6 +69,18 @@ class QFormerOptions:
     matching: float = 1.0
     lr: float = 3e-4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("n_queries", "width", "n_layers", "n_heads", "dim", "n_steps", "cells_per_step", "n_genes"):
+            check_positive(getattr(self, name), name)
+        if self.width % self.n_heads:
+            raise ValueError(f"`width` must be a multiple of `n_heads`; found {self.width} and {self.n_heads}.")
+        for name in ("lr", "temperature"):
+            check_number(getattr(self, name), name, above=0)
+        for name in ("noise", "matching"):
+            check_number(getattr(self, name), name)
+        check_share(self.dropout, "dropout")
+        check_seed(self.seed)
 
 
 class QFormer(nn.Module):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from scmpt_scverse._checks import check_positive, check_seed
+from scmpt_scverse._checks import check_number, check_positive, check_seed
 from scmpt_scverse._optional import import_optional
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class WriterOptions:
         if self.lora_rank != 0:
             check_positive(self.lora_rank, "lora_rank")
         check_seed(self.seed)
-        if not self.lr > 0:
-            raise ValueError(f"`lr` must be above 0; found {self.lr!r}.")
+        check_number(self.lr, "lr", above=0)
 
 
 class SoftPrompt(nn.Module):

@@ -102,6 +102,8 @@ def map_orthologs(
     for column in (gene_symbols, gene_ids):
         if column is not None:
             check_key(column, adata.var.columns, "adata.var")
+    if layer is not None:
+        check_key(layer, adata.layers.keys(), "adata.layers")
     if adata.is_view:
         raise ValueError("Expected data that can be written to; found a view. Pass `adata.copy()`.")
     slot = Slot("var", key_added)

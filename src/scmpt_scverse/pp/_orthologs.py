@@ -86,8 +86,8 @@ class Orthologs:
         TypeError
             `organism` is not a name, or `table` is neither a DataFrame nor a path.
         ValueError
-            There is no table for the species, the table is empty or `human_gene` holds mostly identifiers, `organism`
-            is `"human"`, `"native"` or `"auto"`, or `ambiguous` is unknown.
+            `organism` is blank, `"human"`, `"native"` or `"auto"`, or there is no table for it; the table is empty or
+            `human_gene` holds mostly identifiers; or `ambiguous` is unknown.
 
         Examples
         --------
@@ -98,8 +98,10 @@ class Orthologs:
         'pig'
         """
         check_choice(ambiguous, _CHOICES, "ambiguous")
-        if not isinstance(organism, str) or not organism.strip():
+        if not isinstance(organism, str):
             raise TypeError(f"Expected the name of a species as `organism`; found {organism!r}. Pass a text.")
+        if not organism.strip():
+            raise ValueError(f"Expected the name of a species as `organism`; found {organism!r}. Name the species.")
         if table is None:
             if organism not in organisms():
                 raise _unknown(organism)

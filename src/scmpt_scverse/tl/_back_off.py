@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scmpt_scverse import knowledge
-from scmpt_scverse._checks import check_cells, check_key
+from scmpt_scverse._checks import check_cells
 from scmpt_scverse._labels import label_text
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, OntologyKeys, PredictionKeys, Slot, check_writable, write_slots
+from scmpt_scverse._slots import (
+    DEFAULT_KEY_ADDED,
+    OntologyKeys,
+    PredictionKeys,
+    Slot,
+    check_writable,
+    checked_probabilities,
+    write_slots,
+)
 from scmpt_scverse._storable import storable_names
 
 if TYPE_CHECKING:
@@ -66,9 +74,7 @@ def back_off(
     check_cells(adata)
     keys = OntologyKeys.from_prefix(key_added)
     check_writable(adata, key_added, keys.slots)
-    probabilities_key = PredictionKeys.from_prefix(key).probabilities
-    check_key(probabilities_key, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
-    probabilities = adata.obsm[probabilities_key]
+    probabilities = checked_probabilities(adata, PredictionKeys.from_prefix(key))
     # Column names are labels in a form that HDF5 can store.
     stored = {storable_names([label_text(label)], None)[0]: term for label, term in (overrides or {}).items()}
     named = knowledge.back_off(

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn.decomposition import PCA
 
 from scmpt_scverse import encoders, metrics
-from scmpt_scverse._checks import check_cells, check_key
+from scmpt_scverse._checks import check_cells, check_key, check_positive
 from scmpt_scverse._labels import labels_or
 from scmpt_scverse.encoders import ScGPTEncoder
 from scmpt_scverse.metrics import mean_interval
@@ -68,7 +68,7 @@ def linear_probe(
     KeyError
         `labels_key`, `layer` or `gene_symbols` does not exist.
     ValueError
-        As for :func:`embed`; fewer than two labels have enough cells; or `n_splits` is below 2.
+        As for :func:`embed`; fewer than two labels have enough cells; `n_splits` is below 2; or `n_seeds` is below 1.
 
     Notes
     -----
@@ -76,6 +76,7 @@ def linear_probe(
     """
     check_cells(adata)
     check_key(labels_key, adata.obs.columns, "adata.obs")
+    check_positive(n_seeds, "n_seeds")
     encoder = encoders.get(encoder)
     labels = labels_or(adata.obs[labels_key], "")
     names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)

@@ -142,8 +142,9 @@ def compare_attributions(adata: "AnnData", keys: Sequence[str], *, n_top: int = 
         Fewer than two keys, an entry that is not a ranking, gene names that are not unique, or `n_top` below 1.
     """
     check_positive(n_top, "n_top")
-    if len(keys) < 2:
-        raise ValueError(f"Expected at least two keys of `adata.uns` to compare; found {list_some(keys)}.")
+    if isinstance(keys, str) or len(keys) < 2:
+        found = repr(keys) if isinstance(keys, str) else list_some(keys)
+        raise ValueError(f"Expected at least two keys of `adata.uns` to compare; found {found}. Pass a list of them.")
     rankings = {key: _read_rankings(adata, key) for key in keys}
     rows = []
     for first, second in combinations(keys, 2):

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_key, check_positive, warn_user
-from scmpt_scverse._slots import check_embedding_slot, provenance, write_embedding
+from scmpt_scverse._slots import Slot, check_embedding_slot, provenance, write_embedding
 from scmpt_scverse.modalities import finite_embedding
 from scmpt_scverse.tl._graph import SPATIAL_GRAPH, stored_graph
 
@@ -85,7 +85,7 @@ def embed_niche(
     weights = stored_graph(adata, graph)
     check_positive(n_hops, "n_hops")
     check_key(embedding, adata.obsm.keys(), "adata.obsm", hint=" Run `tl.embed` first.")
-    check_embedding_slot(adata, key_added)
+    check_embedding_slot(adata, key_added, reads=[Slot("obsm", embedding)])
     own = finite_embedding(adata, embedding)
     n_alone = int((np.diff(weights.indptr) == 0).sum())
     if n_alone:

@@ -16,6 +16,7 @@ from scmpt_scverse._slots import (
     Slot,
     check_records,
     check_writable,
+    checked_probabilities,
     write_record,
     write_slots,
 )
@@ -97,15 +98,15 @@ def smooth_probabilities(
     key_added = f"{key}_smoothed" if key_added is None else key_added
     laplacian_of = stored_graph(adata, graph)
     keys = PredictionKeys.from_prefix(key_added)
-    check_writable(adata, key_added, keys.slots)
+    source = PredictionKeys.from_prefix(key)
+    known = [] if labels_key is None else [Slot("obs", labels_key)]
+    check_writable(adata, key_added, keys.slots, reads=[*source.slots, *known])
     check_records(adata)
-    stored = PredictionKeys.from_prefix(key).probabilities
-    check_key(stored, adata.obsm.keys(), "adata.obsm", hint=" Run `model.annotate(adata)` first.")
-    table: pd.DataFrame = adata.obsm[stored]
+    table = checked_probabilities(adata, source)
     before = table.to_numpy(dtype=np.float64)
     is_known = np.isfinite(before).all(axis=1)
     laplacian = _laplacian(laplacian_of[is_known][:, is_known])
-    labels = _labels(adata, table, PredictionKeys.from_prefix(key).prediction, labels_key)
+    labels = _labels(adata, table, source.prediction, labels_key)
     if strength == "fit":
         truth = _codes(adata, labels_key, labels, is_known)
         found = {each: _smoothed(laplacian, before[is_known], each) for each in STRENGTHS}

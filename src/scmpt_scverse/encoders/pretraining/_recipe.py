@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from scmpt_scverse._checks import check_choice, check_positive, list_some
+from scmpt_scverse._checks import check_choice, check_number, check_positive, check_seed, list_some
 from scmpt_scverse.encoders._scgpt_checkpoint import ScGPTSettings
 
 #: The losses that can be minimised, see `_objectives`.
@@ -78,16 +78,13 @@ class PretrainingRecipe:
             raise ValueError(f"Expected at least one objective of {list_some(OBJECTIVES)}; found none.")
         for name, weight in self.objectives.items():
             check_choice(name, OBJECTIVES, "objectives")
-            if not weight > 0:
-                raise ValueError(f"The weight of an objective must be positive; found {weight!r} for {name!r}.")
+            check_number(weight, f"objectives[{name!r}]", above=0)
         for name in ("lr", "max_gradient_norm"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`{name}` must be positive; found {getattr(self, name)!r}.")
+            check_number(getattr(self, name), name, above=0)
         for name in ("warmup", "heldout_size"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be a share between 0 and 1; found {getattr(self, name)!r}.")
-        if type(self.seed) is not int or self.seed < 0:
-            raise ValueError(f"`seed` must be a whole number of at least 0; found {self.seed!r}.")
+        check_seed(self.seed)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for files."""
