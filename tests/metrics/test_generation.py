@@ -6,6 +6,7 @@ import pytest
 from scipy import sparse
 
 from scmpt_scverse.metrics import generation_metrics
+from scmpt_scverse.metrics._generation_genes import LabelMoments
 from scmpt_scverse.metrics._generation_places import energy_distance, mean_discrepancy
 
 LABELS = np.repeat(["a", "b", "c"], 80)
@@ -127,6 +128,15 @@ def test_fewer_genes_than_markers_leave_one_to_compare_with() -> None:
     some = [0, 1, 30, 31, 60, 61]
     table = measured(cells(1)[:, some], fitted_on=cells(9)[:, some], real=cells(0)[:, some])
     assert table["marker_auroc"].between(0, 1).all()
+
+
+def test_moments_of_the_other_labels_are_those_of_their_cells() -> None:
+    values, labels = cells(0) + 5, LABELS
+    mean, variance, n = LabelMoments.of(values, labels).rest("a")  # type: ignore[misc]
+    others = values[labels != "a"]
+    np.testing.assert_allclose(mean, others.mean(axis=0))
+    np.testing.assert_allclose(variance, others.var(axis=0), rtol=0.02)  # it weighs labels, not single cells
+    assert n == len(others)
 
 
 def test_wrong_input_is_named() -> None:

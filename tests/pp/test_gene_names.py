@@ -177,3 +177,11 @@ def test_symbols_among_mostly_identifiers_are_read_with_a_warning() -> None:
     few = AnnData(np.ones((2, 90), dtype=np.float32), var=adata.var.iloc[10:])
     few.var_names = [*ids[:40], *map("GENE{}A".format, range(50))]
     assert len(pp.ExpressionReader(few).genes) == 50
+
+
+def test_names_are_shared_and_so_cannot_be_changed() -> None:
+    names = read_gene_names(["CD3D", "GRCh38_CD8A"])
+    assert read_gene_names(["CD3D", "GRCh38_CD8A"]).symbols is names.symbols
+    for values in (names.given, names.symbols):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = "other"

@@ -117,6 +117,14 @@ def test_genes_outside_the_vocabulary_are_dropped_before_binning(pbmc: AnnData) 
     assert cells_of(tokens) == cells_of(tokenize_genes(pbmc.X[:, known], np.flatnonzero(known)))
 
 
+def test_values_that_hardly_differ_are_no_tie() -> None:
+    value = np.float32(1.5)
+    cell = sparse.csr_matrix(np.array([[value, np.nextafter(value, np.float32(2)), value]], dtype=np.float32))
+    for seed in range(10):
+        tokens = tokenize_genes(cell, np.array([3, 4, 5]), n_bins=51, max_genes=1, selection="highest", seed=seed)
+        assert tokens.gene_ids.tolist() == [4]
+
+
 def test_highest_keeps_the_most_expressed_and_the_bins_of_the_whole_cell(pbmc: AnnData) -> None:
     ids = np.arange(pbmc.n_vars)
     whole, cut = tokenize_genes(pbmc.X, ids), tokenize_genes(pbmc.X, ids, max_genes=100)

@@ -79,6 +79,11 @@ def test_what_is_no_species(organism: Any) -> None:
         symbols(MOUSE, organism)
 
 
+@pytest.mark.parametrize("others", [["RT1-A1"], ["Gm123", "Gm124", "Gm125", "RT1-A1", "RT1-A2"]])
+def test_a_few_symbols_of_rats_among_those_of_mice(others: list[str]) -> None:
+    assert symbols([*MOUSE, *others], "mouse")[: len(MOUSE)] == symbols(MOUSE, "mouse")
+
+
 def test_names_that_tell_of_no_species_are_human() -> None:
     toys = [f"Gene{number}" for number in range(40)]
     for names in (toys, ["yfg1", "yfg2"], HUMAN, [*HUMAN, "Cre", "Gfp"], [*toys, "Cd3d"]):
