@@ -268,3 +268,11 @@ def test_a_cap_takes_from_batches_in_turn() -> None:
     assert {batch: int((of_zero == batch).sum()) for batch in set(of_zero)} == {"big": 25, "small": 25, "tiny": 10}
     assert (codes[kept] == 1).sum() == 50
     assert not np.array_equal(kept, capped(codes, np.arange(1050), 60, batches=batches, seed=1))
+
+
+def test_measurements_and_names_of_cells_are_no_labels() -> None:
+    values = [f"{number / 7:.5f}" for number in range(60)]
+    assert "60 of 60 labels are on one cell each, such as '0.00000'" in doubts(values)
+    assert "60 of 62 labels are on one cell each" in doubts([*values, "B", "B", "T", "T"])
+    assert doubts([*values[:40]]) == ""  # a reference of one cell per type
+    assert doubts([*values, *values[:40]]) == ""

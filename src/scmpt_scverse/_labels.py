@@ -31,6 +31,8 @@ _MISSING_NAMES = re.compile(
 DOUBTFUL = "Doubtful labels in"
 #: Labels, and groups of labels, that a warning names.
 _N_NAMED = 6
+#: So many labels on one cell each can be a reference of one cell per type; more of them are no labels.
+_MOST_SINGLE = 50
 
 
 def label_text(value: object) -> str:
@@ -142,7 +144,7 @@ def warn_of_doubtful_labels(
     unlabeled: "Sequence[str] | None" = None,
     known: "Iterable[str]" = (),
 ) -> None:
-    """Warn of labels that read like missing values, and of those that differ only in how they are spelled.
+    """Warn of labels that read like missing values, differ only in how they are spelled, or are on one cell each.
 
     No label is changed: which ones are meant only the user knows.
 
@@ -181,6 +183,12 @@ def warn_of_doubtful_labels(
         sentences.append(
             f"They differ only in how they are spelled, but count as different labels: {_counted(alike, counts)}; if "
             "they are one label, write them in one way."
+        )
+    single = [name for name in new if counts[name] == 1]
+    if len(single) > max(_MOST_SINGLE, len(new) / 2):
+        sentences.append(
+            f"{len(single)} of {len(new)} labels are on one cell each, such as {list_some(single, 3)}: a column of "
+            "measurements, or of names of cells, holds no labels."
         )
     if sentences:
         warn_user(f"{DOUBTFUL} `{where}`. {' '.join(sentences)}")

@@ -101,6 +101,7 @@ def test_back_off_takes_the_narrowest_term_that_is_probable_enough(
 def test_labels_without_a_term_are_named(probabilities: pd.DataFrame) -> None:
     strange = probabilities.rename(columns={"B": "T something"})
     report = knowledge.map_labels(strange.columns, ontology=SMALL)
+    assert knowledge.map_labels("T cell", ontology=SMALL).index.tolist() == ["T cell"]  # one text, not its letters
     with pytest.raises(ValueError, match="a term .* for every label; found none for 'T something'.* Nearest"):
         knowledge.back_off(strange, report, ontology=SMALL)
     with pytest.raises(ValueError, match=r"`threshold` must be in \(0, 1\]; found 1.2"):

@@ -96,6 +96,8 @@ def test_order_of_cells_and_genes_does_not_matter(model: SCMMGPT, query: AnnData
     whole = model.predict(query, labels=LABELS, soft=True, refine="none")
     mixed = model.predict(query[cells][:, genes].copy(), labels=LABELS, soft=True, refine="none")
     np.testing.assert_allclose(mixed.loc[whole.index], whole, atol=1e-6)
+    smooth = [model.predict(each, labels=LABELS, soft=True, refine="smooth") for each in (query, query[cells].copy())]
+    np.testing.assert_allclose(smooth[1].loc[whole.index], smooth[0], atol=1e-4)
 
 
 def test_search_finds_the_cells_of_a_text_and_says_if_there_are_none(model: SCMMGPT, query: AnnData) -> None:

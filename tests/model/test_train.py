@@ -11,7 +11,8 @@ from sklearn.metrics import balanced_accuracy_score
 from tests._adata import LABELS_KEY
 from tests._model import probabilities
 
-from scmpt_scverse import SCMPT, metrics
+from scmpt_scverse import SCMPT, ablation, attribution, metrics
+from scmpt_scverse.llm import AskOptions
 from scmpt_scverse.module._standardiser import Standardiser
 
 PCA = {"expression": "X_pca"}
@@ -145,6 +146,9 @@ def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
         train(small_model(pbmc), max_epoch=3)
     with pytest.raises(TypeError, match="`plan_kwargs` has no option 'learning_rate'; it may hold 'lr'"):
         train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
+    for seed in (-1, "0", 1.5, True):
+        with pytest.raises(ValueError, match=f"`seed` must be a whole number of at least 0; found {seed!r}"):
+            train(small_model(pbmc), seed=seed)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`lr` must be above 0; found 0"):
         train(small_model(pbmc), plan_kwargs={"lr": 0})
     with pytest.raises(ValueError, match="`weight_decay` must be at least 0; found -1"):
@@ -201,3 +205,19 @@ def test_few_cells_per_label_are_enough_to_tell_labels_apart(pbmc: AnnData, n_ce
     assert model.predict_sets(alpha=0.1).shape == soft.shape
     model.annotate(key_added="mine")
     assert pbmc.obs["mine_prediction"].nunique() > 5
+
+
+@pytest.mark.parametrize("seed", [-1, "0", 1.5, True])
+def test_a_seed_is_checked_before_any_work(pbmc: AnnData, seed: Any) -> None:
+    model = small_model(pbmc)
+    calls: dict[str, Any] = {
+        "advise": lambda: model.advise(seed=seed),
+        "advise_panel": lambda: model.advise_panel(genes=pbmc.var_names, seed=seed),
+        "cross_validate": lambda: model.cross_validate(seed=seed),
+        "ablation": lambda: ablation.run(model, None, [], seed=seed),
+        "attribution": lambda: attribution.get("random", seed=seed),
+        "llm": lambda: AskOptions(seed=seed),
+    }
+    for call in calls.values():
+        with pytest.raises(ValueError, match=f"`seed` must be a whole number of at least 0; found {seed!r}"):
+            call()

@@ -111,3 +111,17 @@ def test_some_of_the_wanted_genes_must_be_there() -> None:
     assert list(one.genes) == ["NKG7"]
     with pytest.raises(ValueError, match="Expected some of the 1 genes that are read, such as 'LYZ'.*found none"):
         ExpressionReader(cells, only_genes=np.array(["LYZ"], dtype=object))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_entries_of_one_place_are_one_value(dtype: type) -> None:
+    """The scale is that of their sum: halves of counts are no fractions, and sums of 8 bits do not wrap around."""
+    counts = np.random.default_rng(0).poisson(1, size=(30, 60)).clip(max=2) * (200 if dtype is np.uint8 else 1)
+    whole = sparse.csr_matrix(counts.astype(np.float32))
+    halves = (whole.data / 2).astype(dtype), (whole.data - (whole.data / 2).astype(dtype)).astype(dtype)
+    data = np.stack(halves, axis=1).ravel()
+    twice = sparse.csr_matrix((data, np.repeat(whole.indices, 2), whole.indptr * 2), shape=whole.shape)
+    names = pd.DataFrame(index=[f"G{number}X" for number in range(60)])
+    read = [ExpressionReader(AnnData(values, var=names)) for values in (whole, twice)]
+    np.testing.assert_allclose(*(each.rows(0, 30).matrix.toarray() for each in read))
+    assert twice.data.shape == data.shape  # the user's matrix stays as it is

@@ -7,6 +7,8 @@ from scmpt_scverse._checks import check_key, type_name
 from scmpt_scverse._slots._keys import (
     BY_MODALITY,
     DEFAULT_ATTRIBUTIONS_KEY,
+    DEFAULT_KEY_ADDED,
+    DEFAULT_TEXT_KEY_ADDED,
     UNS_KEYS,
     AttributionKeys,
     PredictionKeys,
@@ -46,6 +48,12 @@ def check_writable(
     if not isinstance(key_added, str) or not key_added.strip():
         raise ValueError(f"`key_added` must be a text that is not empty; found {key_added!r}.")
     slots = tuple(slots)
+    if adata.obs_names.dtype.kind in "iufb" and any(slot.container in {"obs", "obsm"} for slot in slots):
+        raise ValueError(
+            f"Expected text as names of cells, for `{slots[0]}`; found {adata.obs_names.dtype} in `adata.obs_names`: "
+            "what is written for them could not be copied or read again. Call "
+            "`adata.obs_names = adata.obs_names.astype(str)`."
+        )
     for slot in slots:
         _check_name(slot)
         if slot in reads:
@@ -127,6 +135,25 @@ def checked_probabilities(adata: "AnnData", keys: PredictionKeys) -> "pd.DataFra
             f"{type_name(table)}. Run `model.annotate(adata)` again."
         )
     return table
+
+
+def check_recorded(adata: "AnnData", key_added: str, slots: Iterable[Slot]) -> None:
+    """Refuse to overwrite, under a prefix of the user's own, what no record says that it was written there.
+
+    Under the prefixes that this package takes by itself, what is there is taken for its own: records are lost where
+    data are concatenated. Arguments as for :func:`check_writable`.
+    """
+    if key_added.split("_")[0] in {DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED}:
+        return
+    records = adata.uns.get(UNS_KEYS.root, {})
+    if any(key_added in records.get(section, {}) for section in UNS_KEYS.by_key):
+        return
+    present = [slot for slot in slots if slot.key in getattr(adata, slot.container)]
+    if present:
+        raise ValueError(
+            f"`{present[0]}` exists, and nothing records that it was written with `key_added={key_added!r}`. Pass "
+            "another one, or rename or remove what is there."
+        )
 
 
 def check_column_is_ours(adata: "AnnData", slot: Slot, *, is_ours: bool, what: str) -> None:

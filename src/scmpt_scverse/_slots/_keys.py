@@ -162,6 +162,8 @@ class AttributionKeys:
 #: What a ranking has beside the fields of `sc.tl.rank_genes_groups`: modality to scores, in the order of `names`.
 BY_MODALITY = "by_modality"
 DEFAULT_ATTRIBUTIONS_KEY = "scmpt_attributions"
+#: Of cells like the reference, one in twenty has a novelty above this.
+NOVEL_ABOVE = 0.95
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from tqdm import tqdm
 
-from scmpt_scverse._checks import check_key, check_positive, list_some, type_name
+from scmpt_scverse._checks import check_key, check_positive, check_seed, list_some, type_name
 from scmpt_scverse._labels import distinct_labels, labels_or
 from scmpt_scverse.ablation._base import Ablation
 from scmpt_scverse.encoders import CacheableCells
@@ -91,6 +91,7 @@ def run(
         for without counts, no cell is left, or an option is out of range.
     """
     check_positive(n_replicates, "n_replicates")
+    check_seed(seed)
     check_train_options(train_options)
     _check(model, ablations)
     cells = as_cells(adata, model.registry["setup_args"].get("modalities"))

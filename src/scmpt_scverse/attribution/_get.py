@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from scmpt_scverse._checks import check_seed
 from scmpt_scverse._registry import Registry
 from scmpt_scverse.attribution._base import Attributor
 
@@ -44,6 +45,7 @@ def get(method: str | type[Attributor] | Attributor, *, seed: int = 0, **options
     >>> attribution.get("integrated_gradients", n_steps=20).is_complete
     True
     """
+    check_seed(seed)
     if isinstance(method, Attributor):
         return ATTRIBUTORS.build(method, Attributor, **options)  # type: ignore[type-abstract]
     return ATTRIBUTORS.build(method, Attributor, seed=seed, **options)  # type: ignore[type-abstract]

@@ -115,11 +115,9 @@ def annotate(
         opened.annotate(adata, key_added=key_added, **options, **where)
     else:
         trained = read_model(model)
-        trained.min_confidence = trained.min_confidence if min_confidence is None else min_confidence
-        trained.max_novelty = trained.max_novelty if max_novelty is None else max_novelty
         where = where_read(adata, trained.registry, layer, gene_symbols, species)
         trained.embed(adata, progress=is_interactive(), **where)
-        trained.annotate(adata, key_added=key_added, **where)
+        trained.annotate(adata, key_added=key_added, min_confidence=min_confidence, max_novelty=max_novelty, **where)
     save_cells(adata, output)
     typer.echo(f"Annotated {adata.n_obs} cells: {output}")
     for label, count in adata.obs[keys.prediction].value_counts().items():

@@ -51,9 +51,9 @@ def _gene_sentence(evidence: Evidence) -> str:
         if (genes := evidence.genes_of("against", is_higher=is_higher))
     ]
     if against:
-        parts.append(f"against it speaks {' and '.join(against)}")
+        parts.append(f"evidence against it: {' and '.join(against)}")
     if evidence.states:
-        shown = "it shows" if evidence.is_cell else "of its cells show"
+        shown = "it shows" if evidence.is_cell else "states of its cells:"
         states = [_state(state, is_cell=evidence.is_cell) for state in evidence.states[:_N_STATES]]
         parts.append(f"{shown} {listed(states)}")
     if not parts:

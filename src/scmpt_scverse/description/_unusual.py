@@ -114,7 +114,7 @@ def oddities(quality: Quality, *, is_cell: bool) -> tuple[Oddity, ...]:
     elif quality.n_genes < _FEW_GENES and quality.n_measured >= _MANY_MEASURED:
         found.append(Oddity("few genes", f"few genes: {here} of {quality.n_measured} measured"))
     elif quality.n_genes > _HIGH * quality.median_genes:
-        found.append(Oddity("many genes", f"many genes, as doublets have: {here}, {all_cells}"))
+        found.append(Oddity("many genes", f"many genes, which can mean doublets: {here}, {all_cells}"))
     if not is_cell and quality.n_cells < _FEW_CELLS:
         found.append(Oddity("few cells", f"only {quality.n_cells} cell{'' if quality.n_cells == 1 else 's'}"))
     if not is_cell and quality.n_unreadable > _UNREADABLE * quality.n_cells:

@@ -1,7 +1,7 @@
 """Principal components of variable genes, fitted on training cells only."""
 
 import warnings
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -31,21 +31,34 @@ class VariableComponents(TransformerMixin, BaseEstimator):
     is_scaled
         Scale every gene to unit variance first.
     seed
-        Seed of the randomised solver.
+        Seed of the solver.
+    solver
+        Of the decomposition, as for :class:`sklearn.decomposition.PCA`. `"arpack"` gives the same components whatever
+        the order of the cells; `"auto"` takes a randomised one for many cells, which does not.
     """
 
-    def __init__(self, n_genes: int = 2000, n_components: int = 50, *, is_scaled: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n_genes: int = 2000,
+        n_components: int = 50,
+        *,
+        is_scaled: bool = True,
+        seed: int = 0,
+        solver: Literal["auto", "arpack"] = "auto",
+    ) -> None:
         self.n_genes = n_genes
         self.n_components = n_components
         self.is_scaled = is_scaled
         self.seed = seed
+        self.solver = solver
 
     def fit(self, X: "sparse.csr_matrix", y: object = None) -> Self:
         """Select genes, and fit scale and components, on log-normalised expression of training cells."""
         self.genes_ = variable_genes(X, self.n_genes)
         self.scaler_ = StandardScaler(with_std=self.is_scaled).fit(X[:, self.genes_].toarray())
         scaled = self._scaled(X)
-        self.pca_ = PCA(min(self.n_components, min(scaled.shape) - 1), random_state=self.seed).fit(scaled)
+        n_components = min(self.n_components, min(scaled.shape) - 1)
+        self.pca_ = PCA(n_components, svd_solver=self.solver, random_state=self.seed).fit(scaled)
         return self
 
     def transform(self, X: "sparse.csr_matrix") -> "FloatArray":

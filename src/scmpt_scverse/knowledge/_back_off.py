@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_table, checked_numbers
+from scmpt_scverse._checks import check_number, check_table, checked_numbers
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, cell_ontology
 from scmpt_scverse.knowledge._mapping import ids_of
 
@@ -72,7 +72,8 @@ def back_off(
     >>> knowledge.back_off(unsure, knowledge.map_labels(labels))["ontology_term"].tolist()
     ['mature alpha-beta T cell', 'B cell']
     """
-    if not 0 < threshold <= 1:
+    check_number(threshold, "threshold", above=0)
+    if threshold > 1:
         raise ValueError(f"`threshold` must be in (0, 1]; found {threshold!r}. Pass a probability such as 0.8.")
     check_table(probabilities, (), "probabilities", "`model.predict(soft=True)`")
     check_table(mapping, ("ontology_id",), "mapping", "`knowledge.map_labels`")

@@ -69,6 +69,7 @@ def map_labels(
     >>> report["ontology_term"].tolist()
     ['T cell', 'CD14-positive monocyte', 'B cell']
     """
+    labels = [labels] if isinstance(labels, str) else labels
     ontology = ontology or cell_ontology()
     texts = list(dict.fromkeys(label_text(label) for label in labels if not pd.isna(label)))
     overrides = {label_text(label): term for label, term in (overrides or {}).items()}
@@ -107,7 +108,7 @@ def ids_of(labels: Iterable[object], report: pd.DataFrame) -> list[str]:
         nearest = "; ".join(f"{label!r} may be {hint}" for label, hint in hints.items() if hint)
         raise ValueError(
             f"Expected a term of the Cell Ontology for every label; found none for {list_some(missing)}. Pass "
-            "`overrides=` to `map_labels`, with the ids or names of their terms."
+            "`overrides=` with the ids or names of their terms."
             f"{f' Nearest: {nearest}.' if nearest else ''}"
         )
     return [ids[text] for text in texts]

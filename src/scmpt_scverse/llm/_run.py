@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scmpt_scverse._checks import check_positive
+from scmpt_scverse._checks import check_positive, check_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +61,7 @@ class AskOptions:
 
     def __post_init__(self) -> None:
         check_positive(self.n_genes, "n_genes")
+        check_seed(self.seed)
         if self.max_calls is not None:
             check_positive(self.max_calls, "max_calls")
         if self.max_cost is not None and not self.max_cost > 0:

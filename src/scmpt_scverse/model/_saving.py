@@ -15,7 +15,7 @@ from scmpt_scverse._hub import HUB_PREFIX, fetched
 from scmpt_scverse._saved_files import named, read_model, saved_class, undamaged, under, write_model
 from scmpt_scverse.description import TaughtWriter
 from scmpt_scverse.generation import TextGenerator
-from scmpt_scverse.modalities import ExpressionSource
+from scmpt_scverse.modalities import ExpressionSource, cell_keys
 from scmpt_scverse.model._predictions import predictions_of
 from scmpt_scverse.module import FUSIONS
 from scmpt_scverse.trust import Calibration, Novelty, TrainingRecord
@@ -117,11 +117,24 @@ def load_model(
     model.modalities.use(encoders or {})
     with undamaged(folder, ValueError):
         _restore(model, content, arrays)
+    if adata is None:
+        _check_own_data(model, folder)
     where = f"cuda:{device}" if isinstance(device, int) else device
     if where == "auto":
         where = "auto" if accelerator in {"auto", "gpu", "cuda"} else accelerator
     model.module.to(resolve_device(where)).eval()
     return model
+
+
+def _check_own_data(model: "SCMPT", folder: Path) -> None:
+    """Refuse data that an earlier model left in the folder: rows of this model's training are not theirs."""
+    adata, modalities = model._query(None, None, None, None)
+    if model.record.digest and not model.record.is_of(cell_keys(adata, modalities.source)):
+        raise ValueError(
+            f"Expected data saved with the model in {folder}; found others than it was trained on: those of a model "
+            "that was saved there before, or changed since. Pass `adata=`, or `adata=False` for none; save with "
+            "`save_anndata=True` to replace them."
+        )
 
 
 def _restore(model: "SCMPT", content: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ import scvi
 import torch
 from scvi.train import Trainer
 
-from scmpt_scverse._checks import check_choice, check_number, check_positive, did_you_mean, list_some
+from scmpt_scverse._checks import check_choice, check_number, check_positive, check_seed, did_you_mean, list_some
 from scmpt_scverse._folders import check_run_folder
 from scmpt_scverse._hardware import check_accelerator, resolve_device
 from scmpt_scverse._labels import capped, label_text
@@ -287,7 +287,10 @@ def _check_trainer_options(options: Iterable[str]) -> None:
 def seed_or_default(seed: int | None = None) -> int:
     """The seed that was given, else `scvi.settings.seed`, else 0, so that the same data give the same model."""
     given = scvi.settings.seed if seed is None else seed
-    return 0 if given is None else int(given)
+    if given is None:
+        return 0
+    check_seed(given)
+    return int(given)
 
 
 def appended(

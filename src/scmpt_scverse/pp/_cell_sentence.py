@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._checks import check_positive
+from scmpt_scverse._checks import check_cells, check_positive
 from scmpt_scverse.pp._expression import ExpressionReader, GeneExpression
 from scmpt_scverse.pp._normalisation import Normalisation
 from scmpt_scverse.pp._orthologs import HUMAN, Organism
@@ -127,6 +127,7 @@ def cell_sentences(
     """
     if max_genes is not None:
         check_positive(max_genes, "max_genes")
+    check_cells(adata)
     reader = ExpressionReader(adata, layer=layer, gene_symbols=gene_symbols, organism=organism)
     sentences = [sentence for chunk in reader.chunks() for sentence in sentences_of(chunk, max_genes).texts()]
     return pd.Series(sentences, index=adata.obs_names, name="cell_sentence", dtype=object)

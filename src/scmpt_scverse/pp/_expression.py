@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from scmpt_scverse._checks import check_cells, check_key, list_some, warn_user
+from scmpt_scverse._checks import check_key, list_some, warn_user
 from scmpt_scverse.pp._column_symbols import gene_names_of, organism_of
 from scmpt_scverse.pp._orthologs import HUMAN, Organism, Orthologs, organism_label
 from scmpt_scverse.pp._panel import only_symbols
@@ -107,7 +107,6 @@ class ExpressionReader:
         usual_scale: StoredScale | None = None,
         ids_are_names: bool = False,
     ) -> None:
-        check_cells(adata)
         if layer is not None:
             check_key(layer, [key for key in adata.layers if key is not None], "adata.layers")
         self.where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
@@ -171,6 +170,10 @@ class ExpressionReader:
     def _valid(self, block: Any) -> sparse.csr_matrix:
         block = csr_block(block, self.where)
         self._check_columns(block)
+        if not block.has_canonical_format:  # entries of one place are one value, whose scale is judged
+            integers = block.data.dtype.kind != "f"
+            block = block.astype(np.int64) if integers else block.copy()  # sums of uint8 wrap around
+            block.sum_duplicates()
         self._check_values(block.data)
         return block
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._labels import label_text
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED, PredictionKeys, TextLabelKeys
+from scmpt_scverse._slots import DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED, NOVEL_ABOVE, PredictionKeys, TextLabelKeys
 from scmpt_scverse._storable import labels_of_names
 from scmpt_scverse.report._labelling import Labelling
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 KEYS = (DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED)
 #: Below this confidence a label is more likely wrong than right.
 UNSURE_BELOW = 0.5
-#: Of cells like the reference, one in twenty has a novelty above this.
-NOVEL_ABOVE = 0.95
 #: The novelty of text models: above this, types that were not named fit better than the label.
 NOT_NAMED_ABOVE = 0.5
 _BLOCK_SIZE = 50_000

@@ -11,7 +11,16 @@ import pandas as pd
 from scmpt_scverse import __version__
 from scmpt_scverse._checks import check_key
 from scmpt_scverse._labels import as_categorical, labels_or
-from scmpt_scverse._slots import UNS_KEYS, LLMKeys, Slot, check_records, check_writable, write_record, write_slots
+from scmpt_scverse._slots import (
+    UNS_KEYS,
+    LLMKeys,
+    Slot,
+    check_recorded,
+    check_records,
+    check_writable,
+    write_record,
+    write_slots,
+)
 from scmpt_scverse._storable import check_columns_fit, storable_names
 from scmpt_scverse.llm import SecondOpinion, Subjects, subjects_of
 from scmpt_scverse.pp import cluster_sentences, sentences_of
@@ -53,6 +62,7 @@ def check_second_opinion(
     check_writable(adata, key_added, keys.slots, reads=tuple(reads))
     check_columns_fit(labels, f"adata.obsm[{keys.probabilities!r}]")
     check_records(adata)
+    check_recorded(adata, key_added, keys.slots)
 
 
 def write_second_opinion(

@@ -14,6 +14,7 @@ from scmpt_scverse._slots import (
     UNS_KEYS,
     PredictionKeys,
     Slot,
+    check_recorded,
     check_records,
     check_writable,
     checked_probabilities,
@@ -102,6 +103,7 @@ def smooth_probabilities(
     known = [] if labels_key is None else [Slot("obs", labels_key)]
     check_writable(adata, key_added, keys.slots, reads=[*source.slots, *known])
     check_records(adata)
+    check_recorded(adata, key_added, keys.slots)
     table = checked_probabilities(adata, source)
     before = table.to_numpy(dtype=np.float64)
     is_known = np.isfinite(before).all(axis=1)

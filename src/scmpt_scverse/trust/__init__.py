@@ -20,6 +20,7 @@ from scmpt_scverse.trust._label_sets import (
 from scmpt_scverse.trust._novelty import (
     N_REFERENCES as N_REFERENCES,
     Novelty as Novelty,
+    warn_of_novel_cells as warn_of_novel_cells,
 )
 from scmpt_scverse.trust._training_record import (
     TrainingRecord as TrainingRecord,

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.linalg import eigh
 from sklearn.covariance import LedoitWolf
 
+from scmpt_scverse._checks import warn_user
+from scmpt_scverse._slots import NOVEL_ABOVE
 from scmpt_scverse.trust._calibration import warn_of_few_cells
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Training cells that distances are learned from.
 N_REFERENCES = 2000
+#: Where a larger share of at least so many cells is novel, the query differs as a whole, not by some of its types.
+_LARGEST_SHARE, _LEAST_CELLS = 0.9, 50
 #: Principal axes of each modality; beyond them there is more noise than type.
 _N_AXES = 50
 #: Parts of the training cells, each compared with what the others tell.
@@ -107,6 +111,18 @@ class Novelty:
         """The inverse of :meth:`arrays`."""
         axes = {key.removeprefix(_AXES): values for key, values in arrays.items() if key.startswith(_AXES)}
         return cls(axes, arrays["usual"], arrays["means"], arrays["precision"])
+
+
+def warn_of_novel_cells(novelty: "FloatArray") -> None:
+    """Warn where so many cells are unlike the reference that this is no matter of single types."""
+    n_cells, n_novel = int(np.isfinite(novelty).sum()), int((novelty > NOVEL_ABOVE).sum())
+    if n_cells >= _LEAST_CELLS and n_novel > _LARGEST_SHARE * n_cells:
+        warn_user(
+            f"{n_novel} of {n_cells} cells have a novelty above {NOVEL_ABOVE}: these cells as a whole are unlike the "
+            "training cells, as those of another technology or with other genes are. So novelty does not tell which of "
+            "them are of types that were not trained on, and labels may be wrong. A model of the genes that both have, "
+            "`SCMPT(reference, genes=query.var_names)`, often helps; check labels by marker genes."
+        )
 
 
 def _fitted(

@@ -139,5 +139,5 @@ class TextModel:
         if len(absent):
             warn_user(
                 f"Genes that were named are not in the data, or do not differ between its cells: {list_some(absent)}. "
-                "They say nothing there."
+                "They are left out. (Names of proteins stand for their genes.)"
             )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from scmpt_scverse._checks import check_seed
 from scmpt_scverse.evaluation import (
     DEFAULT_BASELINES,
     advice_from,
@@ -213,6 +214,7 @@ class AdvisesMixin:
         -----
         Uses stacked heads, whatever the head of the model: they take seconds and have nothing to tune.
         """
+        check_seed(seed)
         adata, modalities, truth, _ = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         cells = adata[subsample(truth, self.unlabeled_category, max_cells, seed)].copy()
         modalities.read(cells)  # computes missing embeddings, with ties between genes broken as for the model
@@ -283,6 +285,7 @@ class AdvisesMixin:
         >>> table.loc["Dendritic", "is_told_apart"]
         np.True_
         """
+        check_seed(seed)
         adata, modalities, truth, groups = self._labelled_query(adata, layer, gene_symbols, organism, group_key)
         panel = modalities.source.found(genes, adata)
         rows = sample_of_types(truth, self.unlabeled_category, max_cells, seed)

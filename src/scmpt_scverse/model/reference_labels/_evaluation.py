@@ -61,8 +61,8 @@ def evaluate(
     One row per predictor: `"scmpt"`, then the baselines, with the modality in parentheses where there is one.
     Columns as in :func:`scmpt_scverse.metrics.classification_metrics`, then `ece`, `brier` and `nll` as in
     :func:`scmpt_scverse.metrics.calibration_metrics`. Cells without a label are left out; a cell whose label
-    the model does not know, or that it leaves unlabelled, counts as wrong; a warning names those that read like
-    missing values, or differ from labels of the model only in how they are spelled.
+    the model does not know, or that it leaves unlabelled, counts as wrong; warnings name labels that the model does
+    not know, and those that read like missing values, or differ from labels of the model only in how they are spelled.
 
     Baselines other than `"majority"` need the cells that the model was trained on: in `adata`, or in the data that
     the model holds. Those that read expression need it on both sides. Where that is missing, so are their rows.
@@ -176,6 +176,13 @@ def _labelled(
         raise ValueError(
             f"Expected labels in `adata.obs[{model.labels_key!r}]` to compare with; found none in the {len(rows)} "
             "cells."
+        )
+    unknown = sorted(set(truth[is_labelled]) - set(model.labels))
+    if unknown:
+        warn_user(
+            f"{int(np.isin(truth, unknown).sum())} of {int(is_labelled.sum())} labelled cells have labels in `{where}` "
+            f"that the model does not know, such as {list_some(unknown, 3)}, so they count as wrong. Where these are "
+            f"other names of {list_some(model.labels, 3)}, rename them first."
         )
     return rows[is_labelled], truth[is_labelled]
 

@@ -1,20 +1,27 @@
 """What a trained model says about cells: labels, how far they can be trusted, and how right they are."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
 import pandas as pd
 import torch
 
-from scmpt_scverse._checks import check_positive, rows_of
-from scmpt_scverse._slots import DEFAULT_KEY_ADDED, UNS_KEYS, PredictionKeys, check_records, check_writable
+from scmpt_scverse._checks import check_positive, check_share, rows_of
+from scmpt_scverse._slots import (
+    DEFAULT_KEY_ADDED,
+    UNS_KEYS,
+    PredictionKeys,
+    check_recorded,
+    check_records,
+    check_writable,
+)
 from scmpt_scverse._storable import check_columns_fit
 from scmpt_scverse.evaluation import decode
 from scmpt_scverse.modalities import cell_keys
 from scmpt_scverse.model._model_record import facts_of_reference_model, write_model_record
 from scmpt_scverse.model._predictions import batched, label_sets, predictions_of, write_predictions
 from scmpt_scverse.model.reference_labels import _evaluation
-from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject
+from scmpt_scverse.trust import TrainingRecord, check_alpha, check_reject, warn_of_novel_cells
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,9 +50,8 @@ class PredictsLabelsMixin:
     record
         Which cells it was trained on.
     min_confidence, max_novelty
-        Cells below the one or above the other get the unlabeled category, whatever `reject` says. They are 0 and 1,
-        which leaves no cell out, except in models that bring limits, such as those that come with this package; set
-        them to change that.
+        Cells below the one or above the other get the unlabeled category, whatever `reject` says, unless a method is
+        given other limits. They are 0 and 1, which leaves no cell out, except in models that bring limits.
     """
 
     module: "FusionClassifier"
@@ -79,6 +85,8 @@ class PredictsLabelsMixin:
         batch_size: int | None = None,
         *,
         reject: "Reject | None" = None,
+        min_confidence: float | None = None,
+        max_novelty: float | None = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
@@ -93,6 +101,8 @@ class PredictsLabelsMixin:
         soft: Literal[True],
         batch_size: int | None = None,
         reject: "Reject | None" = None,
+        min_confidence: float | None = None,
+        max_novelty: float | None = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
@@ -106,6 +116,8 @@ class PredictsLabelsMixin:
         batch_size: int | None = None,
         *,
         reject: "Reject | None" = None,
+        min_confidence: float | None = None,
+        max_novelty: float | None = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
@@ -128,7 +140,11 @@ class PredictsLabelsMixin:
             Leave cells unlabelled where the model is unsure: they get the unlabeled category. A number is the share of
             errors to aim at among the cells that keep their label; `{"coverage": 0.9}` keeps the surest 90 %. Both
             hold for cells like those of the training data, on which the limit is set (:meth:`train` says which). A
-            warning says why no cell would be kept: for a share of errors `e` it takes at least `1 / e - 1` cells.
+            warning says why no cell would be kept: for a share of errors `e` it takes at least `1 / e - 1` cells. For
+            types that the reference lacks, pass `max_novelty`: a model can be sure of a wrong label.
+        min_confidence, max_novelty
+            Leave cells unlabelled whose confidence is below, or whose novelty is above; `None` takes the limits of the
+            model, 0 and 1 unless it was given others. See :meth:`annotate` for both.
         layer
             Key of `.layers` with the expression of these cells, `"X"` for `.X`; `None` takes what :meth:`setup_anndata`
             was given.
@@ -156,20 +172,20 @@ class PredictsLabelsMixin:
         """
         self._check_if_trained(warn=False)
         _check_batch_size(batch_size)
-        if reject is not None:
-            check_reject(reject)
-            if soft:
-                raise ValueError("`reject` changes labels, not probabilities. Drop one of `soft` and `reject`.")
-            self._calibrated()
+        asked = {"reject": reject, "min_confidence": min_confidence, "max_novelty": max_novelty}
+        for name, value in asked.items():
+            if soft and value is not None:
+                raise ValueError(f"`{name}` changes labels, not probabilities. Drop one of `soft` and `{name}`.")
+        limits = self._limits(reject, min_confidence, max_novelty)
         adata, modalities = self._query(adata, layer, gene_symbols, organism)
         rows = rows_of(adata, indices)
-        if not soft and self.max_novelty < 1:
+        if not soft and limits.max_novelty < 1:
             predictions = predictions_of(self.module, self.novelty, modalities.read(adata, rows, missing_ok=True))
-            return self._decode(predictions.probabilities, reject, predictions.novelty)
+            return self._decode(predictions.probabilities, limits, predictions.novelty)
         probabilities = self._probabilities(adata, modalities, rows, batch_size)
         if soft:
             return pd.DataFrame(probabilities, index=adata.obs_names[rows], columns=pd.Index(self.labels))
-        return self._decode(probabilities, reject)
+        return self._decode(probabilities, limits)
 
     def predict_sets(
         self,
@@ -233,6 +249,8 @@ class PredictsLabelsMixin:
         *,
         key_added: str = DEFAULT_KEY_ADDED,
         reject: "Reject | None" = None,
+        min_confidence: float | None = None,
+        max_novelty: float | None = None,
         layer: str | None = None,
         gene_symbols: str | None = None,
         organism: "Organism | None" = None,
@@ -245,7 +263,7 @@ class PredictsLabelsMixin:
             Cells, as for :meth:`predict`; `None` takes the data that the model was made with.
         key_added
             Prefix of the slots.
-        reject, layer, gene_symbols, organism
+        reject, min_confidence, max_novelty, layer, gene_symbols, organism
             As for :meth:`predict`.
 
         Returns
@@ -285,17 +303,25 @@ class PredictsLabelsMixin:
         keys = PredictionKeys.from_prefix(key_added)
         check_writable(adata, key_added, keys.slots, reads=self._read_slots())
         check_records(adata)
+        check_recorded(adata, key_added, keys.slots)
         check_columns_fit(self.labels, f"adata.obsm[{keys.probabilities!r}]")
-        if reject is not None:
-            check_reject(reject)
-            self._calibrated()
+        limits = self._limits(reject, min_confidence, max_novelty)
         inputs = modalities.read(adata, missing_ok=True)
         predictions = predictions_of(self.module, self.novelty, inputs)
-        predicted = self._decode(predictions.probabilities, reject, predictions.novelty)
+        warn_of_novel_cells(predictions.novelty)
+        predicted = self._decode(predictions.probabilities, limits, predictions.novelty)
         write_predictions(adata, keys, predictions, predicted, self.labels, self.unlabeled_category)
         facts = facts_of_reference_model(self)
         write_model_record(
-            adata, UNS_KEYS.annotations, key_added, keys.slots, modalities.source, **facts, reject=reject
+            adata,
+            UNS_KEYS.annotations,
+            key_added,
+            keys.slots,
+            modalities.source,
+            **facts,
+            reject=reject,
+            min_confidence=limits.min_confidence,
+            max_novelty=limits.max_novelty,
         )
 
     def get_latent_representation(
@@ -343,23 +369,48 @@ class PredictsLabelsMixin:
             )
         return self.calibration
 
+    def _limits(
+        self, reject: "Reject | None" = None, min_confidence: float | None = None, max_novelty: float | None = None
+    ) -> "_Limits":
+        """Limits that were asked for, or else those of the model; an error for one out of range."""
+        if reject is not None:
+            check_reject(reject)
+            self._calibrated()
+        limits = _Limits(
+            self.min_confidence if min_confidence is None else min_confidence,
+            self.max_novelty if max_novelty is None else max_novelty,
+            reject,
+        )
+        check_share(limits.min_confidence, "min_confidence")
+        check_share(limits.max_novelty, "max_novelty")
+        return limits
+
     def _decode(
-        self, probabilities: "FloatArray", reject: "Reject | None" = None, novelty: "FloatArray | None" = None
+        self, probabilities: "FloatArray", limits: "_Limits | None" = None, novelty: "FloatArray | None" = None
     ) -> "StrArray":
         """Labels of probabilities; the unlabeled category where they are NaN, beyond the limits or rejected."""
+        limits = self._limits() if limits is None else limits
         predicted = decode(pd.DataFrame(probabilities, columns=pd.Index(self.labels)), self.unlabeled_category)
-        limit = self.min_confidence
-        if reject is not None:
-            limit = max(limit, self._calibrated().least_confidence(reject))
+        limit = limits.min_confidence
+        if limits.reject is not None:
+            limit = max(limit, self._calibrated().least_confidence(limits.reject))
         unsure = probabilities.max(axis=1, initial=0) < limit
         if novelty is not None:
-            unsure |= novelty > self.max_novelty
+            unsure |= novelty > limits.max_novelty
         predicted[unsure] = self.unlabeled_category
         return predicted
 
     def _trained_rows(self, adata: "AnnData", modalities: "Modalities") -> "IntArray":
         """The cells of some data that the model was trained on; the one place that tells."""
         return self.record.rows_in(cell_keys(adata, modalities.source))
+
+
+class _Limits(NamedTuple):
+    """Cells beyond them stay unlabelled."""
+
+    min_confidence: float
+    max_novelty: float
+    reject: "Reject | None" = None
 
 
 def _check_batch_size(batch_size: int | None) -> None:

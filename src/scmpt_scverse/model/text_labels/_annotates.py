@@ -11,6 +11,7 @@ from scmpt_scverse._slots import (
     UNS_KEYS,
     Slot,
     TextLabelKeys,
+    check_recorded,
     check_records,
     check_writable,
     write_slots,
@@ -257,6 +258,7 @@ class AnnotatesByTextMixin:
         keys = TextLabelKeys.from_prefix(key_added)
         check_writable(cells, key_added, keys.slots, reads=self._read_slots())
         check_records(cells)
+        check_recorded(cells, key_added, keys.slots)
         check_choice(refine, REFINEMENTS, "refine")
         limits = AnswerLimits(min_confidence, max_novelty, back_off)
         trained = self._trained()
