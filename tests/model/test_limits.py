@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -47,20 +48,20 @@ def test_cells_beyond_a_limit_are_unlabelled(trained: SCMPT, limit: str, value: 
 
 @pytest.mark.parametrize(("limit", "value"), [("min_confidence", 0.8), ("max_novelty", 0.9)])
 def test_a_limit_of_one_call_takes_the_place_of_that_of_the_model(trained: SCMPT, limit: str, value: float) -> None:
-    own = trained.predict()
+    own, options = trained.predict(), cast("dict[str, Any]", {limit: value})
     setattr(trained, limit, value)
     limited = trained.predict()
     assert (limited != own).any()
     setattr(trained, limit, 1.0 - value)
-    np.testing.assert_array_equal(trained.predict(**{limit: value}), limited)
-    trained.annotate(**{limit: value})
+    np.testing.assert_array_equal(trained.predict(**options), limited)
+    trained.annotate(**options)
     np.testing.assert_array_equal(trained.adata.obs["scmpt_prediction"].astype(object), limited)
     assert trained.adata.uns["scmpt"]["annotations"]["scmpt"][limit] == value
     assert getattr(trained, limit) == 1.0 - value
     with pytest.raises(ValueError, match=f"`{limit}` must be a share from 0 to 1; found 2"):
-        trained.annotate(key_added="other", **{limit: 2})
+        trained.annotate(key_added="other", **(options | {limit: 2}))
     with pytest.raises(ValueError, match=f"Drop one of `soft` and `{limit}`"):
-        trained.predict(soft=True, **{limit: value})  # type: ignore[call-overload]
+        trained.predict(soft=True, **options)
     assert "other_prediction" not in trained.adata.obs
 
 

@@ -148,7 +148,7 @@ def test_unknown_training_options_are_refused(pbmc: AnnData) -> None:
         train(small_model(pbmc), plan_kwargs={"learning_rate": 1})
     for seed in (-1, "0", 1.5, True):
         with pytest.raises(ValueError, match=f"`seed` must be a whole number of at least 0; found {seed!r}"):
-            train(small_model(pbmc), seed=seed)  # type: ignore[arg-type]
+            train(small_model(pbmc), seed=seed)
     with pytest.raises(ValueError, match="`lr` must be above 0; found 0"):
         train(small_model(pbmc), plan_kwargs={"lr": 0})
     with pytest.raises(ValueError, match="`weight_decay` must be at least 0; found -1"):

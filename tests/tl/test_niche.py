@@ -100,7 +100,7 @@ def test_what_is_read_is_not_overwritten(line: AnnData) -> None:
     before = cells.copy()
     for options in ({"key_added": "scmpt"}, {"key_added": "known", "labels_key": "known_prediction"}):
         with pytest.raises(ValueError, match="which is read"):
-            tl.smooth_probabilities(cells, graph=GRAPH, strength=1, **options)  # type: ignore[arg-type]
+            tl.smooth_probabilities(cells, graph=GRAPH, strength=1, **options)
     pd.testing.assert_frame_equal(cells.obs, before.obs)
     pd.testing.assert_frame_equal(cells.obsm["scmpt_probabilities"], before.obsm["scmpt_probabilities"])
 
@@ -110,7 +110,7 @@ def test_probabilities_are_a_table_that_names_the_labels(line: AnnData) -> None:
     cells.obsm["scmpt_probabilities"] = cells.obsm["scmpt_probabilities"].to_numpy()
     for call in (lambda: tl.smooth_probabilities(cells, graph=GRAPH, strength=1), lambda: tl.back_off(cells)):
         with pytest.raises(TypeError, match="Expected a DataFrame with a column per label .* found numpy.ndarray"):
-            call()  # type: ignore[no-untyped-call]
+            call()
 
 
 def test_coordinates_alone_are_no_graph(line: AnnData) -> None:

@@ -117,8 +117,8 @@ def test_cells_of_equal_confidence_are_kept_or_rejected_together() -> None:
     found = Calibration(1.0, confidence, is_correct, np.zeros(45), np.zeros(45, dtype=int))
     assert n_kept(found, 0.1) == 0
     assert n_kept(found, 0.5) == 45
-    after_one = [np.insert(each, 0, first) for each, first in ((confidence, 0.95), (is_correct, True))]
-    assert n_kept(Calibration(1.0, *after_one, np.zeros(46), np.zeros(46, dtype=int)), 0.1) == 0
+    surer, right = np.insert(confidence, 0, 0.95), np.insert(is_correct, 0, True)
+    assert n_kept(Calibration(1.0, surer, right, np.zeros(46), np.zeros(46, dtype=int)), 0.1) == 0
     beyond_float32 = Calibration(1.0, 1 - np.arange(45) * 1e-12, is_correct, np.zeros(45), np.zeros(45, dtype=int))
     assert n_kept(beyond_float32, 0.1) == 0
 
