@@ -594,7 +594,8 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         FileNotFoundError
             There is no saved model.
         ValueError
-            The files are damaged, or from another class or version.
+            The files are damaged, or from another class or version; or `adata` is `None`, and the data in the folder
+            are missing, or are not those that the model was trained on.
         """
         return load_model(
             cls, Path(dir_path), prefix or "", adata, accelerator, device, encoders=encoders, fusion=fusion
