@@ -10,9 +10,9 @@ from anndata import AnnData
 from scipy import sparse
 from typer.testing import CliRunner
 
-from scmpt_scverse import SCMPT, datasets
+from scmpt_scverse import SCMPT, datasets, encoders, tl
 from scmpt_scverse.cli import app
-from scmpt_scverse.cli._joined import FILE_KEY
+from scmpt_scverse.cli._joined import FILE_KEY, joined_cells
 
 TRAIN = ["--labels-key", "bulk_labels", "--text", "none", "--knowledge", "none", "--expression", "none"]
 
@@ -48,6 +48,21 @@ def test_files_are_learned_from_as_one(runner: CliRunner, files: list[Path], tmp
     assert model.record.label_counts == together.record.label_counts
     expected = together.predict(joined, soft=True)
     pd.testing.assert_frame_equal(model.predict(joined, soft=True), expected, atol=1e-4)
+
+
+def test_embedded_files_are_joined_without_their_embeddings(
+    runner: CliRunner, files: list[Path], tmp_path: Path
+) -> None:
+    """Each is of the genes of its file; arrays that the user brought stay."""
+    for path in files:
+        part = anndata.read_h5ad(path)
+        tl.embed(part, encoders.get("minilm-genes"), progress=False)
+        part.obsm["X_own"] = np.asarray(part.X[:, :3].toarray())
+        part.write_h5ad(path)
+    with joined_cells(files, "bulk_labels", "Unknown", None) as cells:
+        assert list(cells.obsm) == ["X_own"]
+    code, output = run(runner, *files, tmp_path / "model", *TRAIN, "--text", "minilm-genes")
+    assert code == 0, output
 
 
 def test_a_cap_of_cells_and_own_batches(runner: CliRunner, files: list[Path], tmp_path: Path) -> None:

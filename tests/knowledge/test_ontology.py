@@ -155,6 +155,15 @@ def test_annotated_cells_are_backed_off() -> None:
     np.testing.assert_allclose(adata.obs["scmpt_ontology_probability"], [0.9, 0.9])
     with pytest.raises(KeyError, match="No 'mine_probabilities' in `adata.obsm`"):
         tl.back_off(adata, key="mine")
+    adata.obs["mine_ontology_id"] = "CL:0000000"
+    with pytest.raises(ValueError, match=r"`adata.obs\['mine_ontology_id'\]` exists, and nothing records that"):
+        tl.back_off(adata, overrides={"B/plasma": "B cell"}, key_added="mine")
+    assert set(adata.obs["mine_ontology_id"]) == {"CL:0000000"}
+    del adata.obs["mine_ontology_id"]
+    for threshold in (0.8, 0.5):  # what it wrote itself, it writes again
+        tl.back_off(adata, overrides={"B/plasma": "B cell"}, key_added="mine", threshold=threshold)
+        assert adata.uns["scmpt"]["ontology"]["mine"] == {"threshold": threshold, "key": "scmpt"}
+    assert adata.obs["mine_is_backed_off"].tolist() == [False, False]
 
 
 def test_a_threshold_is_reached_at_equality(mapping: pd.DataFrame) -> None:

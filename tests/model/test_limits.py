@@ -70,6 +70,8 @@ def test_a_query_that_is_novel_as_a_whole_is_said(trained: SCMPT) -> None:
     query.obsm["X_pca"] = query.obsm["X_pca"][:, ::-1].copy() * 3
     with pytest.warns(UserWarning, match=r"of 700 cells have a novelty above 0.95: .* as a whole .* `SCMPT\(reference"):
         trained.annotate(query)
+    with pytest.warns(UserWarning, match="of 700 cells have a novelty above 0.95"):
+        assert set(trained.predict(query, max_novelty=0.5)) <= {*trained.labels, "Unknown"}
     few = query[:49].copy()
     trained.annotate(few)  # too few to tell, and no warning
     assert (few.obs["scmpt_novelty"] > 0.95).mean() > 0.5

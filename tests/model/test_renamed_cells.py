@@ -1,10 +1,11 @@
 """Training cells under other names: told by what they express of which gene."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from anndata import AnnData
+from anndata import AnnData, concat
 from scipy import sparse
 from tests._adata import LABELS_KEY
 
@@ -90,3 +91,13 @@ def test_half_of_the_cells_is_the_share_from_which_on_they_count() -> None:
     object.__setattr__(record, "contents", contents[:20])
     assert record.n_renamed(contents) == 20
     assert record.n_renamed(np.append(contents, np.uint64(99))) == 0
+
+
+def test_copies_on_both_sides_of_a_split_are_warned_of(pbmc: AnnData) -> None:
+    """As where a file was joined twice."""
+    cells = concat({"a": pbmc[:150], "b": pbmc[:30]}, index_unique="-")
+    SCMPT.setup_anndata(cells, LABELS_KEY, obsm_keys={"components": "X_pca"})
+    options: dict[str, Any] = {"n_splits": 2, "baselines": (), "modalities_alone": False}
+    with pytest.warns(UserWarning, match=r"\d+ of 180 cells are copies: they express exactly what a cell does"):
+        SCMPT(cells).cross_validate(**options)
+    SCMPT(cells).cross_validate(cells[:150].copy(), **options)  # a warning would be an error

@@ -87,6 +87,48 @@ def test_what_cells_do_not_tell_stays_as_it_is(counts: AnnData, pbmc: AnnData) -
     np.testing.assert_array_equal(ExpressionReader(variable).rows(0, 60).matrix.toarray(), variable.X.toarray())
 
 
+def _without_ambient(counts: AnnData) -> AnnData:
+    """Counts changed by a share of each gene, as ambient RNA removal does: fractions of any total."""
+    adata = counts.copy()
+    adata.X = sparse.csr_matrix(counts.X.multiply(np.random.default_rng(1).uniform(1.6, 2.4, size=(1, 120))))
+    return adata
+
+
+def test_corrected_counts_are_linear_in_every_cell(counts: AnnData) -> None:
+    """A cell of few counts has small fractions alone, as logarithms have; the cells beside it tell."""
+    adata = _without_ambient(counts)
+    is_shallow = adata.X.max(axis=1).toarray().ravel() < 50
+    assert 5 < is_shallow.sum() < 55
+    expected = adata.copy()
+    _log(expected, target_sum=1e4)
+
+    for cells, expected_cells in ((adata, expected), (adata[::-1], expected[::-1])):
+        np.testing.assert_allclose(_read(cells), expected_cells.X.toarray(), rtol=1e-4)
+
+
+def test_a_rare_cell_of_few_corrected_counts_is_linear_although_no_sample_shows_it(counts: AnnData) -> None:
+    adata = _without_ambient(counts)
+    is_deep = adata.X.max(axis=1).toarray().ravel() >= 50
+    many = concat([adata[is_deep]] * 100, index_unique="-")
+    at = np.arange(100, 100 + (~is_deep).sum())
+    cells = concat([many[: at[0]], adata[~is_deep], many[at[0] :]], index_unique="+")
+    expected = cells.copy()
+    _log(expected, target_sum=1e4)
+
+    np.testing.assert_allclose(_read(cells)[at], expected[at].X.toarray(), rtol=1e-4)
+
+
+def test_one_cell_is_as_linear_as_those_of_training(counts: AnnData) -> None:
+    adata = _without_ambient(counts)
+    shallow = adata[[int(np.argmin(adata.X.max(axis=1).toarray().ravel()))]]
+    expected = shallow.copy()
+    _log(expected, target_sum=1e4)
+
+    reader = ExpressionReader(shallow, usual_scale=ExpressionReader(adata).scale)
+    found = log_normalised_cells(reader.rows(0, 1).matrix)
+    np.testing.assert_allclose(found.toarray(), expected.X.toarray(), rtol=1e-4)
+
+
 def test_logarithms_of_10_000_stay_as_they_are(counts: AnnData) -> None:
     adata = counts.copy()
     _log(adata, target_sum=1e4)

@@ -20,11 +20,11 @@ def test_labels_alone_make_a_page_that_says_what_to_call(tmp_path: Path) -> None
     assert "<canvas" not in page.html
     for sentence in (
         "No embedding of these cells was found",
-        "Call `scanpy.pp.neighbors(adata)` and `scanpy.tl.umap(adata)`",
-        "there is no `adata.obs['scmpt_confidence']`",
+        "Call scanpy.pp.neighbors(adata) and scanpy.tl.umap(adata)",
+        "there is no adata.obs['scmpt_confidence']",
         "there are no probabilities",
-        "Call `model.rank_attributions(adata)`",
-        "Expression: Expected expression in `adata.X`; found nothing",
+        "Call model.rank_attributions(adata)",
+        "Expression: Expected expression in adata.X ; found nothing",
     ):
         assert sentence in page.text
 
@@ -96,11 +96,21 @@ def test_expression_that_cannot_be_read_is_left_out_unless_asked_for(cells: AnnD
         pl.report(cells, tmp_path / "report.html", genes=["NKG7"])
 
 
+def test_code_in_sentences_is_shown_as_code(cells: AnnData, tmp_path: Path) -> None:
+    cells.var_names = [f"<b>`{name}`" for name in cells.var_names]
+    del cells.obs["scmpt_novelty"]
+    page = page_of(cells, tmp_path)
+    assert "<code>adata.obs[&#39;scmpt_novelty&#39;]</code>. Call <code>model.annotate(adata)</code>" in page.html
+    assert "`model." not in page.html
+    assert "&lt;b&gt;" in page.html
+    assert "<b><code>" not in page.html
+
+
 def test_group_stands_for_missing_predictions(cells: AnnData, tmp_path: Path) -> None:
     del cells.obs["scmpt_prediction"]
     page = page_of(cells, tmp_path, group_key="louvain")
     assert page.labels("group") == list(cells.obs["louvain"])
-    assert "Predicted labels: call `model.annotate(adata)`" in page.text
+    assert "Predicted labels: call model.annotate(adata)" in page.text
 
 
 @pytest.mark.parametrize(

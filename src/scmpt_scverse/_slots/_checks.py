@@ -137,16 +137,18 @@ def checked_probabilities(adata: "AnnData", keys: PredictionKeys) -> "pd.DataFra
     return table
 
 
-def check_recorded(adata: "AnnData", key_added: str, slots: Iterable[Slot]) -> None:
+def check_recorded(
+    adata: "AnnData", key_added: str, slots: Iterable[Slot], sections: Iterable[str] = UNS_KEYS.by_key
+) -> None:
     """Refuse to overwrite, under a prefix of the user's own, what no record says that it was written there.
 
     Under the prefixes that this package takes by itself, what is there is taken for its own: records are lost where
-    data are concatenated. Arguments as for :func:`check_writable`.
+    data are concatenated. Arguments as for :func:`check_writable`; `sections` are those of records that tell.
     """
     if key_added.split("_")[0] in {DEFAULT_KEY_ADDED, DEFAULT_TEXT_KEY_ADDED}:
         return
     records = adata.uns.get(UNS_KEYS.root, {})
-    if any(key_added in records.get(section, {}) for section in UNS_KEYS.by_key):
+    if any(key_added in records.get(section, {}) for section in sections):
         return
     present = [slot for slot in slots if slot.key in getattr(adata, slot.container)]
     if present:

@@ -173,7 +173,8 @@ class UnsKeys:
     `["embeddings"][<obsm key>]` is the provenance of an embedding, `["annotations"][<key_added>]` which model gave
     labels, `["descriptions"]` and `["searches"]` which described them or scored them for a text, and for which,
     `["llm"][<key_added>]` the record of a second opinion, `["smoothing"][<key_added>]` how probabilities were
-    smoothed, `["synthetic"]` how pseudo-cells came about, `["source"]` the query that cells were fetched by.
+    smoothed, `["ontology"][<key_added>]` how labels became more general, `["synthetic"]` how pseudo-cells came about,
+    `["source"]` the query that cells were fetched by.
     """
 
     root: str = "scmpt"
@@ -183,13 +184,22 @@ class UnsKeys:
     searches: str = "searches"
     llm: str = "llm"
     smoothing: str = "smoothing"
+    ontology: str = "ontology"
     synthetic: str = "synthetic"
     source: str = "source"
 
     @property
     def by_key(self) -> tuple[str, ...]:
         """Sections with a record for each key that was written."""
-        return (self.embeddings, self.annotations, self.descriptions, self.searches, self.llm, self.smoothing)
+        return (
+            self.embeddings,
+            self.annotations,
+            self.descriptions,
+            self.searches,
+            self.llm,
+            self.smoothing,
+            self.ontology,
+        )
 
 
 UNS_KEYS = UnsKeys()

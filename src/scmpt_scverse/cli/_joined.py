@@ -13,6 +13,7 @@ import typer
 
 from scmpt_scverse._checks import check_key, list_some
 from scmpt_scverse._h5ad import read_cells
+from scmpt_scverse._slots import provenance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,10 +85,22 @@ def joined_cells(
                 "`anndata.concat`."
             ) from error
         adata = anndata.read_h5ad(target, backed="r")
+        _drop_recorded_embeddings(adata, paths)
         try:
             yield adata
         finally:
             adata.file.close()
+
+
+def _drop_recorded_embeddings(adata: "AnnData", paths: Sequence[Path]) -> None:
+    """Remove embeddings that this package wrote to a file: joining drops their records, and each is of its genes.
+
+    They are computed anew. Arrays that the user brought stay.
+    """
+    for path in paths:
+        with _opened(path) as cells:
+            for key in [key for key in adata.obsm if provenance(cells, key) is not None]:
+                del adata.obsm[key]
 
 
 def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str], gene_symbols: str | None) -> bool:
@@ -155,8 +168,15 @@ def _check(paths: Sequence[Path], labels_key: str, unlabeled: str | Sequence[str
 
 def tables_of(path: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """`.obs` and `.var` of a file, which is closed again."""
+    with _opened(path) as cells:
+        return cells.obs.copy(), cells.var.copy()
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[AnnData]":
     cells = read_cells(path, backed=True)
-    obs, var = cells.obs.copy(), cells.var.copy()
-    if cells.isbacked:
-        cells.file.close()
-    return obs, var
+    try:
+        yield cells
+    finally:
+        if cells.isbacked:
+            cells.file.close()

@@ -23,6 +23,8 @@ _SPREAD, _GAP = 0.02, 0.001
 _LEAST_SAME, _LEAST_IN_ALL = 0.05, 0.9
 #: Total of linear values after rescaling: large enough that a cell has some value too large for a logarithm.
 _LINEAR_SUM = 1e6
+#: Largest value of a cell of corrected counts after rescaling: too large for a logarithm.
+_LARGEST_LINEAR = 2 * LARGEST_LOGARITHM
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class StoredScale:
         Whether undoing the logarithm gives counts, which are then read. Otherwise cells were scaled to common totals;
         they are rescaled to 10,000 and the natural logarithm or, if linear, to a million without a logarithm.
     totals
-        Totals that cells were scaled to, one or a few; empty for counts.
+        Totals that cells were scaled to, one or a few; empty for counts, and for linear values of any total, as ambient
+        RNA removal leaves them.
     """
 
     base: float | None
@@ -49,11 +52,15 @@ class StoredScale:
         """Infer the scale from some cells and all their genes; `None` if values can stay as they are.
 
         Counts and natural logarithms of 10,000 per cell can stay. Logarithms of cells without a common total, such as
-        those of variable genes only, have to: they do not show what they were scaled to.
+        those of variable genes only, have to: they do not show what they were scaled to. But beside cells whose
+        fractions are too large for logarithms, small fractions without a common total are linear, too: cells of few
+        counts after ambient RNA removal.
         """
+        blocks = list(blocks)
         some = [block[_looks_logarithmic(block)] for block in blocks]
+        linear = cls(None) if any(_is_linear(block).any() for block in blocks) else None
         if not sum(block.shape[0] for block in some):
-            return None
+            return linear
         cells = _distinct(sparse.vstack(some, format="csr"))
         for base in _BASES:
             if _are_whole(_undone(cells.data, base)):
@@ -64,12 +71,18 @@ class StoredScale:
             if totals:
                 is_expected = scale == _BASES[0] and np.allclose(totals, TARGET_SUM, rtol=_SPREAD)
                 return None if is_expected else cls(scale, totals=totals)
-        return None
+        return linear
+
+    @property
+    def _is_of_any_total(self) -> bool:
+        return not self.totals and not self.is_whole
 
     def is_of(self, blocks: Iterable[sparse.csr_matrix]) -> bool:
         """Whether some cells, over all their genes, have these totals; for cells too few to infer them from."""
         cells = sparse.vstack(list(blocks), format="csr")
         cells = cells[_looks_logarithmic(cells)]
+        if self._is_of_any_total:
+            return bool(cells.shape[0])
         totals = _totals(cells, _undone(cells.data, self.base))
         known = np.array(self.totals)[:, None]
         return bool(len(totals) and (np.abs(totals - known) <= _SPREAD * known).any(axis=0).all())
@@ -91,9 +104,12 @@ class StoredScale:
         if self.is_whole:
             changed = np.rint(undone)
         else:
-            target = _LINEAR_SUM if self.base is None else TARGET_SUM
-            totals = _totals(block, undone)
-            factors = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+            if self._is_of_any_total:
+                target, sizes = _LARGEST_LINEAR, block.max(axis=1).toarray().ravel().astype(np.float64)
+            else:
+                target = _LINEAR_SUM if self.base is None else TARGET_SUM
+                sizes = _totals(block, undone)
+            factors = np.divide(target, sizes, out=np.zeros_like(sizes), where=sizes > 0)
             changed = undone * np.repeat(factors, np.diff(block.indptr))
             changed = changed if self.base is None else np.log1p(changed)
         values = np.where(concerned, changed, values)
@@ -102,11 +118,21 @@ class StoredScale:
 
 def _looks_logarithmic(block: sparse.csr_matrix) -> "BoolArray":
     """Which cells have fractions but no value too large for a logarithm; shape `(n_obs,)`."""
-    lengths = np.diff(block.indptr)
-    row = np.repeat(np.arange(block.shape[0]), lengths)
+    has_fractions, is_large = _kinds(block)
+    return np.asarray(has_fractions & ~is_large)
+
+
+def _is_linear(block: sparse.csr_matrix) -> "BoolArray":
+    """Which cells have fractions and a value too large for a logarithm; shape `(n_obs,)`."""
+    has_fractions, is_large = _kinds(block)
+    return np.asarray(has_fractions & is_large)
+
+
+def _kinds(block: sparse.csr_matrix) -> "tuple[BoolArray, BoolArray]":
+    row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
     has_fractions = np.bincount(row, block.data != np.rint(block.data), block.shape[0]) > 0
     is_large = np.bincount(row, block.data >= LARGEST_LOGARITHM, block.shape[0]) > 0
-    return np.asarray(has_fractions & ~is_large)
+    return has_fractions, is_large
 
 
 def _distinct(cells: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -22,6 +22,7 @@ _SECTIONS = {
     UNS_KEYS.searches: "Search",
     UNS_KEYS.llm: "Second opinion of a language model",
     UNS_KEYS.smoothing: "Smoothing",
+    UNS_KEYS.ontology: "More general terms",
     UNS_KEYS.synthetic: "Synthetic cells",
 }
 

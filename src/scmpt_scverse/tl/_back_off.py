@@ -10,11 +10,15 @@ from scmpt_scverse._checks import check_cells
 from scmpt_scverse._labels import label_text
 from scmpt_scverse._slots import (
     DEFAULT_KEY_ADDED,
+    UNS_KEYS,
     OntologyKeys,
     PredictionKeys,
     Slot,
+    check_recorded,
+    check_records,
     check_writable,
     checked_probabilities,
+    write_record,
     write_slots,
 )
 from scmpt_scverse._storable import storable_names
@@ -57,6 +61,8 @@ def back_off(
         Probability of that term: the sum over the labels that it covers; NaN for cells without probabilities.
     `adata.obs["<key_added>_is_backed_off"]`
         Whether the term is an ancestor of the term of the most probable label; false for cells without probabilities.
+    `adata.uns["scmpt"]["ontology"][key_added]`
+        `threshold` and `key`.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def back_off(
         The cells are not annotated.
     ValueError
         A label has no term (the error suggests some), an override is for an unknown label or term, `threshold` is out
-        of range, or `key_added` cannot be written.
+        of range, `key_added` cannot be written, or a column of your own is there.
     ImportError
         `cellxgene-ontology-guide`, from the extra `ontology`, is not installed.
     """
@@ -74,6 +80,8 @@ def back_off(
     check_cells(adata)
     keys = OntologyKeys.from_prefix(key_added)
     check_writable(adata, key_added, keys.slots)
+    check_records(adata)
+    check_recorded(adata, key_added, keys.slots, [UNS_KEYS.ontology])
     probabilities = checked_probabilities(adata, PredictionKeys.from_prefix(key))
     # Column names are labels in a form that HDF5 can store.
     stored = {storable_names([label_text(label)], None)[0]: term for label, term in (overrides or {}).items()}
@@ -87,3 +95,4 @@ def back_off(
         Slot("obs", keys.is_backed_off): named["is_backed_off"].to_numpy(),
     }
     write_slots(adata, keys.slots, values)
+    write_record(adata, UNS_KEYS.ontology, key_added, {"threshold": threshold, "key": key})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from scmpt_scverse._checks import check_key
+from scmpt_scverse._checks import check_key, warn_user
 from scmpt_scverse._labels import DOUBTFUL, labels_or, warn_of_doubtful_labels
 from scmpt_scverse.evaluation import (
     DEFAULT_GRID,
@@ -19,7 +19,7 @@ from scmpt_scverse.evaluation import (
     search,
     types_apart,
 )
-from scmpt_scverse.modalities import COUNTS
+from scmpt_scverse.modalities import COUNTS, content_keys
 from scmpt_scverse.model.reference_labels._evaluation import baseline_cells
 from scmpt_scverse.module import fusion_name
 from scmpt_scverse.pp import NOT_IN_REFERENCE
@@ -27,7 +27,7 @@ from scmpt_scverse.pp import NOT_IN_REFERENCE
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from scmpt_scverse._types import FloatArray, StrArray
+    from scmpt_scverse._types import FloatArray, IntArray, StrArray
     from scmpt_scverse.modalities import Modalities
 
 
@@ -117,6 +117,7 @@ def cross_validated(
     labelled = np.flatnonzero(truth != kind.unlabeled)
     groups = None if groups is None else groups[labelled]
     splits = cell_splits(truth[labelled], groups, n_splits=n_splits, n_repeats=n_repeats, seed=seed)
+    _warn_of_copies(content_keys(adata, modalities.source)[labelled], splits)
     modalities.read(adata)  # computes missing embeddings, once for all splits
     quiet = modalities.quiet()  # it has warned of cells that cannot be read
     return cross_validate(
@@ -151,6 +152,7 @@ def panel_advice(
             "`encoders=` or `preset=` to the model."
         )
     splits = cell_splits(truth, groups, n_splits=n_splits, seed=seed)
+    _warn_of_copies(content_keys(cells, modalities.source), splits)
 
     def predicted(genes: "list[str] | None") -> "StrArray":
         options = {"fusion": "stacked", "genes": genes}
@@ -160,6 +162,18 @@ def panel_advice(
         return predicted_out_of_fold(lambda some: kind.untrained(some, quiet, names, **options), cells, splits)
 
     return types_apart(truth, {"": predicted(panel.tolist()), "_all_genes": predicted(None)})
+
+
+def _warn_of_copies(contents: "IntArray", splits: "Sequence[tuple[IntArray, IntArray]]") -> None:
+    """Warn of cells that are tested although a training cell expresses exactly the same, whatever its name."""
+    is_copy = np.zeros(len(contents), dtype=bool)
+    for train, test in splits:
+        is_copy[test] |= np.isin(contents[test], contents[train]) & (contents[test] != 0)
+    if is_copy.any():
+        warn_user(
+            f"{int(is_copy.sum())} of {len(contents)} cells are copies: they express exactly what a cell does that is "
+            "trained on while they are tested, so metrics are too good. Keep one cell of each."
+        )
 
 
 def checked_search(

@@ -181,6 +181,7 @@ class PredictsLabelsMixin:
         rows = rows_of(adata, indices)
         if not soft and limits.max_novelty < 1:
             predictions = predictions_of(self.module, self.novelty, modalities.read(adata, rows, missing_ok=True))
+            warn_of_novel_cells(predictions.novelty)
             return self._decode(predictions.probabilities, limits, predictions.novelty)
         probabilities = self._probabilities(adata, modalities, rows, batch_size)
         if soft:
