@@ -1,5 +1,6 @@
 """Sentences of errors, registry and optional imports."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,17 @@ def test_optional_import_names_the_extra() -> None:
         ImportError, match=r"Tuning needs the package `no_such_package`.*pip install 'scmpt-scverse\[tune\]'"
     ):
         import_optional("no_such_package", extra="tune", purpose="Tuning")
+
+
+@pytest.mark.parametrize("module", ["no_such_package.part", "needs_another"])
+def test_optional_import_names_what_is_to_be_installed(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a part of a package, and not an installed package where another one lacks."""
+    (tmp_path / "needs_another.py").write_text("import no_such_package")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match="Tuning needs the package `no_such_package`, which"):
+        import_optional(module, extra="tune", purpose="Tuning")
 
 
 def test_keys() -> None:

@@ -9,7 +9,8 @@ def import_optional(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
+        missing = (error.name or module).split(".")[0]  # or a package that `module` itself needs
         raise ImportError(
-            f"{purpose} needs the package `{module}`, which is not installed. "
+            f"{purpose} needs the package `{missing}`, which is not installed. "
             f"Install it with `pip install 'scmpt-scverse[{extra}]'`."
         ) from error

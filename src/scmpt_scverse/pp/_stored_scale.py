@@ -23,6 +23,8 @@ _SPREAD, _GAP = 0.02, 0.001
 _LEAST_SAME, _LEAST_IN_ALL = 0.05, 0.9
 #: Total of linear values after rescaling: large enough that a cell has some value too large for a logarithm.
 _LINEAR_SUM = 1e6
+#: No gene has more than all of a million per cell, of which this is the logarithm to base 2, the largest that is used.
+_LOGARITHM_OF_ALL = 20.0
 #: Largest value of a cell of corrected counts after rescaling: too large for a logarithm.
 _LARGEST_LINEAR = 2 * LARGEST_LOGARITHM
 
@@ -52,8 +54,8 @@ class StoredScale:
         """Infer the scale from some cells and all their genes; `None` if values can stay as they are.
 
         Counts and natural logarithms of 10,000 per cell can stay. Logarithms of cells without a common total, such as
-        those of variable genes only, have to: they do not show what they were scaled to. But beside cells whose
-        fractions are too large for logarithms, small fractions without a common total are linear, too: cells of few
+        those of variable genes only, have to: they do not show what they were scaled to. But beside cells with
+        fractions and values that no logarithm has, small fractions without a common total are linear, too: cells of few
         counts after ambient RNA removal.
         """
         blocks = list(blocks)
@@ -105,7 +107,7 @@ class StoredScale:
             changed = np.rint(undone)
         else:
             if self._is_of_any_total:
-                target, sizes = _LARGEST_LINEAR, block.max(axis=1).toarray().ravel().astype(np.float64)
+                target, sizes = _LARGEST_LINEAR, _largest(block)
             else:
                 target = _LINEAR_SUM if self.base is None else TARGET_SUM
                 sizes = _totals(block, undone)
@@ -118,21 +120,22 @@ class StoredScale:
 
 def _looks_logarithmic(block: sparse.csr_matrix) -> "BoolArray":
     """Which cells have fractions but no value too large for a logarithm; shape `(n_obs,)`."""
-    has_fractions, is_large = _kinds(block)
-    return np.asarray(has_fractions & ~is_large)
+    return _has_fractions(block) & (_largest(block) < LARGEST_LOGARITHM)
 
 
 def _is_linear(block: sparse.csr_matrix) -> "BoolArray":
-    """Which cells have fractions and a value too large for a logarithm; shape `(n_obs,)`."""
-    has_fractions, is_large = _kinds(block)
-    return np.asarray(has_fractions & is_large)
+    """Which cells have fractions and a value that no logarithm of expression has; shape `(n_obs,)`."""
+    return _has_fractions(block) & (_largest(block) > _LOGARITHM_OF_ALL)
 
 
-def _kinds(block: sparse.csr_matrix) -> "tuple[BoolArray, BoolArray]":
+def _has_fractions(block: sparse.csr_matrix) -> "BoolArray":
     row = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
-    has_fractions = np.bincount(row, block.data != np.rint(block.data), block.shape[0]) > 0
-    is_large = np.bincount(row, block.data >= LARGEST_LOGARITHM, block.shape[0]) > 0
-    return has_fractions, is_large
+    return np.asarray(np.bincount(row, block.data != np.rint(block.data), block.shape[0]) > 0)
+
+
+def _largest(block: sparse.csr_matrix) -> "FloatArray":
+    """The largest value of each cell, shape `(n_obs,)`."""
+    return block.max(axis=1).toarray().ravel().astype(np.float64)
 
 
 def _distinct(cells: sparse.csr_matrix) -> sparse.csr_matrix:
