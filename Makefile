@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-lengths bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop bench-atlas reference numbers orthologs mutate clean
+.PHONY: help demo test coverage docs tutorials lint audit bench bench-accuracy bench-leak bench-encoders bench-lengths bench-zero-shot bench-unseen-types bench-few-shot bench-generation bench-cell-to-text bench-explanations bench-descriptions bench-panels bench-spatial bench-species bench-laptop bench-atlas reference numbers orthologs mutate clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ demo: $(VENV)/.offline ## annotate 700 real cells, offline, and write a page abo
 
 test: $(VENV)/.test ## run the tests that need neither a GPU nor much time
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+coverage: $(VENV)/.test ## run the tests, and show which lines and branches they leave out
+	$(MAKE) test PYTEST_ARGS="--cov --cov-report=term $(PYTEST_ARGS)"
 
 docs: $(VENV)/.doc ## build the documentation, warnings as errors
 	rm -rf docs/api/generated # pages of names that are gone would stay
