@@ -6,7 +6,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 from _recipe import Study
-from _types import OPEN, OUTSIDE, types_of
+from _claims import OPEN, OUTSIDE, types_of
 from scipy import sparse
 
 from scmpt_scverse import datasets

@@ -12,7 +12,7 @@ import scanpy as sc
 from _cells import GROUP, TERM, TYPE, joined
 from _left_out import OUTSIDE, Answers, Design, Trained, answers, chosen, outside_auroc, train
 from _recipe import Recipe, Study
-from _types import claimed_type, types_of
+from _claims import claimed_type, types_of
 
 from scmpt_scverse import evaluation, metrics
 

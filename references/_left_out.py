@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from _cells import GROUP, TERM, TYPE, joined, with_types
 from _recipe import Level, Recipe
-from _types import OPEN, OUTSIDE, claimable_types, types_of
+from _claims import OPEN, OUTSIDE, claimable_types, types_of
 from sklearn.metrics import roc_auc_score
 
 from scmpt_scverse import SCMPT, metrics

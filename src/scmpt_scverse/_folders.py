@@ -5,6 +5,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ def encoder_folder(name: str) -> Path:
     """The folder that an encoder is downloaded to, inside `SCMPT_ENCODERS` or the user's cache folder."""
     root = os.environ.get(ENCODERS_VARIABLE) or platformdirs.user_cache_path("scmpt-scverse") / "encoders"
     return Path(root) / name
+
+
+def check_name(path: Path) -> None:
+    """Raise the `OSError` of a name that no file can have, such as one that is too long.
+
+    From Python 3.14 on, `Path.exists` and its like say no instead.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()
 
 
 def check_folder(folder: Path) -> None:
@@ -63,6 +73,7 @@ def check_folder(folder: Path) -> None:
 
 def check_new_folder(path: Path) -> None:
     """Refuse a folder that cannot be made, with those above it, or written to."""
+    check_name(path)
     nearest = path.absolute()
     while not nearest.exists():
         nearest = nearest.parent
@@ -88,6 +99,7 @@ def check_run_folder(folder: Path) -> None:
 
 def check_file(path: Path) -> None:
     """Refuse, before any work, a place where no file can be written; raises as :func:`check_folder`."""
+    check_name(path)
     if path.is_dir():
         raise FileExistsError(f"Expected a file at {path}; found a folder. Choose another name.")
     check_folder(Path(os.path.realpath(path)).parent)  # a link is followed

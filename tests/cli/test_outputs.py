@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest
 from typer.testing import CliRunner
 
 from scmpt_scverse import datasets
+from scmpt_scverse._folders import check_file, check_new_folder
 from scmpt_scverse._h5ad import check_storable, write_cells
 from scmpt_scverse.cli import app
-from scmpt_scverse.cli._files import save_cells, save_or_rescue, save_or_rescue_each
+from scmpt_scverse.cli._files import check_model_dir, save_cells, save_or_rescue, save_or_rescue_each
 from scmpt_scverse.modalities import stream_embedding
 
 resource = pytest.importorskip("resource", reason="POSIX only")
@@ -97,6 +99,15 @@ def test_odd_outputs_are_refused_first(runner: CliRunner, cells_file: Path) -> N
         force = [] if out == cells_file else ["--force"]
         result = runner.invoke(app, ["annotate", "model", str(cells_file), str(out), *force])
         assert (result.exit_code, words in result.stderr) == (1, True), result.stderr
+
+
+@pytest.mark.parametrize("check", [check_file, check_new_folder, partial(check_model_dir, force=True)])
+def test_names_that_no_file_can_have_are_refused_first(check: Callable[[Path], None], tmp_path: Path) -> None:
+    """Also where `Path.exists` says no instead of why, as from Python 3.14 on."""
+    with pytest.raises(OSError, match="File name too long"):
+        check(tmp_path / ("x" * 300))
+    check(tmp_path / ("x" * 30))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_known_first(runner: CliRunner, cells_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@
 """
 
 import json
+import multiprocessing
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -71,5 +72,6 @@ def embed(embed_data: Any, work: Path) -> np.ndarray[Any, Any]:
 
 
 if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")  # the default until Python 3.14, and what the official code needs
     sys.path.insert(0, sys.argv[1])
     main(Path(sys.argv[2]))

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scmpt_scverse._folders import check_folder, check_run_folder
+from scmpt_scverse._folders import check_folder, check_name, check_run_folder
 from scmpt_scverse._h5ad import SavedElsewhere, check_suffix, free_name, reason, write_cells, written_whole
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def check_output(path: Path, *, source: Path | None, force: bool, suffix: str = 
         Its folder or the file cannot be written, or the disk has less room than `source` takes.
     """
     check_suffix(path, suffix)
+    check_name(path)
     if path.is_dir():
         raise FileExistsError(f"The output {path} is a folder. Choose another name.")
     target = Path(os.path.realpath(path))  # a link is followed
@@ -47,6 +48,7 @@ def check_output(path: Path, *, source: Path | None, force: bool, suffix: str = 
 
 def check_model_dir(path: Path, *, force: bool) -> None:
     """Refuse a folder that a model cannot be saved to, before it is trained; raises as :func:`check_output` does."""
+    check_name(path)
     if path.exists() and not path.is_dir():
         raise FileExistsError(f"Expected a folder for the model at {path}; found a file. Choose another name.")
     if path.exists() and not force:
