@@ -5,8 +5,8 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-from _recipe import Study
 from _claims import OPEN, OUTSIDE, types_of
+from _recipe import Study
 from scipy import sparse
 
 from scmpt_scverse import datasets

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import scanpy as sc
 from _cells import GROUP, TERM, TYPE, joined
+from _claims import claimed_type, types_of
 from _left_out import OUTSIDE, Answers, Design, Trained, answers, chosen, outside_auroc, train
 from _recipe import Recipe, Study
-from _claims import claimed_type, types_of
 
 from scmpt_scverse import evaluation, metrics
 

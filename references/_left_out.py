@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 from _cells import GROUP, TERM, TYPE, joined, with_types
-from _recipe import Level, Recipe
 from _claims import OPEN, OUTSIDE, claimable_types, types_of
+from _recipe import Level, Recipe
 from sklearn.metrics import roc_auc_score
 
 from scmpt_scverse import SCMPT, metrics

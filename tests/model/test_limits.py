@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 import pytest
 from anndata import AnnData
 from tests._adata import LABELS_KEY
@@ -120,7 +121,7 @@ def test_columns_of_the_user_are_not_overwritten(trained: SCMPT) -> None:
 def test_numbers_are_no_names_of_cells(trained: SCMPT) -> None:
     """Tables of such cells could be written, but neither copied nor read again."""
     cells = trained.adata.copy()
-    cells.obs = cells.obs.reset_index(drop=True)
+    cells.obs.index = pd.RangeIndex(cells.n_obs)
     with pytest.raises(ValueError, match=r"Expected text as names of cells.* found int64 .*astype\(str\)"):
         trained.annotate(cells)
     assert "scmpt_prediction" not in cells.obs

@@ -12,8 +12,8 @@ ontology_guide = pytest.importorskip("cellxgene_ontology_guide", reason="needs t
 FOLDER = Path(__file__).parents[2] / "references"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 sys.path.insert(0, str(FOLDER))
-from _recipe import Recipe, Study  # type: ignore[import-not-found]  # noqa: E402
 from _claims import OPEN, OUTSIDE, claimable_types, claimed_type  # type: ignore[import-not-found]  # noqa: E402
+from _recipe import Recipe, Study  # type: ignore[import-not-found]  # noqa: E402
 
 from scmpt_scverse.knowledge import cell_ontology  # noqa: E402
 
