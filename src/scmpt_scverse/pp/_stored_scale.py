@@ -80,7 +80,7 @@ class StoredScale:
         return not self.totals and not self.is_whole
 
     def is_of(self, blocks: Iterable[sparse.csr_matrix]) -> bool:
-        """Whether some cells, over all their genes, have these totals; for cells too few to infer them from."""
+        """Whether some cells, over all their genes, have these totals, or may; for cells too few to infer them from."""
         cells = sparse.vstack(list(blocks), format="csr")
         cells = cells[_looks_logarithmic(cells)]
         if self._is_of_any_total:
