@@ -97,6 +97,11 @@ class AdvisesMixin:
         ValueError
             As :meth:`train` and :func:`scmpt_scverse.evaluation.cell_splits`; before anything is embedded or trained.
 
+        Warns
+        -----
+        UserWarning
+            Cells are copies of others that are trained on while they are tested.
+
         Notes
         -----
         Embeddings are computed once, since no encoder sees a label. Everything that learns sees only the training
