@@ -17,7 +17,7 @@ _MOST_BYTES = 30_000_000
 def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and "hatchling" in done.stderr:
+    if "No matching distribution found for hatchling" in done.stderr:
         pytest.skip("no network to fetch the build backend")
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
