@@ -67,6 +67,7 @@ TESTS = {
     "module/_generator_network": ["tests/module/test_generator_network.py", "tests/test_public_api.py",
                                   "tests/module/test_generator.py"],
     "module/_gradient_fit": ["tests/module/test_gradient_fit.py", "tests/contracts/test_fusion_heads.py"],
+    "module/_kept_tensors": ["tests/module/test_streamed_fit.py"],
     "module/_linear_heads": ["tests/module/test_linear_heads.py", "tests/module/test_stacking.py"],
     "module/_mixture": ["tests/module/test_stacking.py"],
     "module/_principal_axes": ["tests/module/test_principal_axes.py", "tests/module/test_streamed_fit.py",

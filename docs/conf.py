@@ -6,6 +6,7 @@ from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
+from sphinx.ext.autosummary import autosummary_noop, autosummary_table
 from sphinx.ext.napoleon import NumpyDocstring
 
 HERE = Path(__file__).parent
@@ -78,3 +79,5 @@ def _returns_as_prose(self: NumpyDocstring, section: str) -> list[str]:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     NumpyDocstring._parse_returns_section = _returns_as_prose
+    # Its own visitor puts no-break spaces into signatures, which then break within words on a phone.
+    app.add_node(autosummary_table, override=True, html=(autosummary_noop, autosummary_noop))

@@ -86,6 +86,8 @@ def embed(texts: list[str]) -> np.ndarray:
 def test_cosine_and_discrepancy() -> None:
     found = metrics.description_metrics(["1 0", "0 2"], ["3 0", "1 1"], embed=embed)
     assert found["embedding_cosine"] == pytest.approx((1 + np.sqrt(0.5)) / 2)
+    nothing = metrics.description_metrics(["0 0", "0 2"], ["3 0", "0 1"], embed=embed)
+    assert nothing["embedding_cosine"] == pytest.approx(1 / 2)  # a text without a direction is like no other
     rng = np.random.default_rng(0)
     points = [f"{x} {y}" for x, y in rng.normal(size=(400, 2))]
     others = [f"{x} {y}" for x, y in rng.normal(size=(400, 2))]

@@ -14,6 +14,8 @@ def test_bad_input_is_refused_before_anything_is_imported() -> None:
         embedding_metrics(np.array([[0.0, np.nan], [1.0, 1.0]]), ["B", "T"])
     with pytest.raises(ValueError, match="Expected 2 values in `labels`, one per cell; found 3"):
         embedding_metrics(np.eye(2), ["B", "T", "T"])
+    with pytest.raises(ValueError, match="Expected 2 values in `labels`, one per cell; found 1"):
+        embedding_metrics(np.eye(2), ["B"])
     with pytest.raises(ValueError, match="at least two different values in `batches`; found 'one'"):
         embedding_metrics(np.eye(2), ["B", "T"], ["one", "one"])
 

@@ -4,6 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from scipy.spatial.distance import cdist
+from scipy.stats import ttest_ind
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import StandardScaler
 
 from scmpt_scverse.metrics import generation_metrics
 from scmpt_scverse.metrics._generation_genes import LabelMoments
@@ -142,6 +149,8 @@ def test_moments_of_the_other_labels_are_those_of_their_cells() -> None:
 def test_wrong_input_is_named() -> None:
     with pytest.raises(ValueError, match="Expected the same genes in `real` and `generated`; found 90 and 89"):
         measured(cells(1)[:, 1:])
+    with pytest.raises(ValueError, match="Expected the same genes in `fitted_on` as in `real`; found 88 and 90"):
+        measured(cells(1), fitted_on=cells(9)[:, 2:])
     with pytest.raises(ValueError, match="Expected labels that real and generated cells share"):
         measured(cells(1), np.full(240, "d"))
     with pytest.raises(ValueError, match="Expected a label for each of 240 cells of `generated`; found 3"):
@@ -156,3 +165,98 @@ def test_wrong_input_is_named() -> None:
         measured(cells(1), projection="tsne")
     with pytest.raises(ValueError, match="`ks` must be a whole number of at least 1; found 0"):
         measured(cells(1), ks=(0,))
+
+
+def test_every_measure_by_its_definition() -> None:
+    rng = np.random.default_rng(3)
+    sizes = {"a": (24, 19), "b": (31, 22), "c": (17, 26)}
+    labels, made_labels = (np.repeat(list(sizes), [each[side] for each in sizes.values()]) for side in (0, 1))
+    real, made = cells(4, labels=labels, shift=1), cells(5, labels=made_labels, shift=0.7)
+    training = rng.normal(size=(60, N_GENES)) + real.mean(axis=0)
+    table = generation_metrics(
+        real, made, (labels, made_labels), fitted_on=training, n_components=6, n_permutations=30, seed=2
+    )
+    assert [name for name in table if name.startswith("knn")] == ["knn_5", "knn_10", "knn_25", "knn_50"]
+
+    components = PCA(6, random_state=0, svd_solver="full").fit(training)
+    here, there = components.transform(real), components.transform(made)
+    to_real, to_made = cdist(there, here), cdist(there, there)
+    np.fill_diagonal(to_made, np.inf)
+    own = made_labels[np.argsort(to_made, axis=1)[:, :10]] == made_labels[:, None]
+    for k in (5, 10, 25, 50):
+        nearest = labels[np.argsort(to_real, axis=1)[:, :k]]
+        voted = np.array([max("abc", key=list(row).count) for row in nearest])
+        for name in sizes:
+            assert table.loc[name, f"knn_{k}"] == pytest.approx(np.mean(voted[made_labels == name] == name))
+    for name in sizes:
+        x, y, row = here[labels == name], there[made_labels == name], table.loc[name]
+        n, m = sizes[name]
+        assert row["n_cells"] == m
+        assert row["self_knn"] == pytest.approx(own[made_labels == name].mean())
+        within = [cdist(each, each).sum() / (len(each) * (len(each) - 1)) for each in (x, y)]
+        assert row["energy_distance"] == pytest.approx(2 * cdist(x, y).mean() - sum(within), abs=1e-4)
+        spreads = [
+            cdist(each, each).sum() / (len(each) * (len(each) - 1))
+            for each in (made[made_labels == name], real[labels == name])
+        ]
+        assert row["diversity_ratio"] == pytest.approx(spreads[0] / spreads[1], rel=1e-4)
+
+        both, is_made = np.vstack([x, y]), np.repeat([0, 1], [n, m])
+        features = np.hstack([both, (both - both.mean(axis=0)) ** 2])
+        told = np.zeros(n + m)
+        for fit, test in StratifiedKFold(5, shuffle=True, random_state=2).split(features, is_made):
+            scaler = StandardScaler().fit(features[fit])
+            model = LogisticRegression(C=0.1, max_iter=1000).fit(scaler.transform(features[fit]), is_made[fit])
+            told[test] = model.decision_function(scaler.transform(features[test]))
+        assert row["discriminator_auc"] == pytest.approx(roc_auc_score(is_made, told), abs=0.01)
+
+        differences, statistics = [], []
+        for values, names in ((real, labels), (made, made_labels)):
+            ours, others = values[names == name], values[names != name]
+            differences.append(ours.mean(axis=0) - others.mean(axis=0))
+            statistics.append(ttest_ind(ours, others, equal_var=False).statistic)
+        top, made_top = (set(np.argsort(-each)[:50]) for each in statistics)
+        chosen = np.isin(np.arange(N_GENES), list(top))
+        expected = np.corrcoef(differences[0][chosen], differences[1][chosen])[0, 1]
+        # Variances of the other labels are averaged over labels, so genes on the edge of the fifty may change places.
+        assert row["lfc_correlation"] == pytest.approx(expected, abs=0.03)
+        assert row["de_recovery"] == pytest.approx(len(top & made_top) / 50, abs=0.041)
+        assert row["marker_auroc"] == pytest.approx(roc_auc_score(chosen, differences[1]), abs=0.03)
+    measures = [name for name in table if name != "n_cells"]
+    np.testing.assert_allclose(table.loc["mean", measures], table.loc[list(sizes), measures].mean())
+
+
+def test_cells_are_drawn_once_each() -> None:
+    corners = np.eye(8)  # any two are as far apart as any others
+    labels = np.repeat(["a"], 8)
+    for seed in range(5):
+        table = generation_metrics(
+            corners, 2 * corners, (labels, labels), max_cells=5, ks=(1,), n_permutations=2, seed=seed
+        )
+        assert table.loc["a", "diversity_ratio"] == pytest.approx(2)
+
+
+def test_a_label_of_one_cell_varies_by_nothing() -> None:
+    values = np.array([[1.0, 2.0], [3.0, 5.0], [5.0, 9.0]])
+    moments = LabelMoments.of(values, np.array(["a", "b", "b"]))
+    np.testing.assert_allclose(moments.variances, [[0, 0], [2, 8]])
+    assert moments.sizes.tolist() == [1, 2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_where_differences_do_not_vary_they_have_no_correlation() -> None:
+    labels = np.repeat(["a", "b"], 3)
+    varied = np.random.default_rng(0).normal(size=(6, 5))
+    even = np.repeat([[1.0], [2.0]], 3, axis=0) * np.ones(5)
+    for real, generated in ((varied, even), (even, varied), (varied[:, :3], varied[:, :3])):
+        table = generation_metrics(
+            real, generated, (labels, labels), markers={"a": [0, 1], "b": range(3)}, ks=(2,), n_permutations=2
+        )
+        assert np.isnan(table.loc["a", "lfc_correlation"])
+        assert np.isnan(table.loc["b", "lfc_correlation"]) == (even is real or even is generated)
+
+
+def test_a_single_pseudo_cell_has_no_neighbours_among_its_like() -> None:
+    table = generation_metrics(cells(0), cells(1)[:1], (LABELS, LABELS[:1]), ks=(3,), n_permutations=2)
+    assert np.isnan(table.loc["a", "self_knn"])
+    assert table.loc["a", "knn_3"] == 1

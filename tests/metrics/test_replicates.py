@@ -57,6 +57,8 @@ def test_several_columns_name_a_row(table: pd.DataFrame) -> None:
     both = pd.concat([table.assign(cells="one"), table.assign(cells="two")])
     with pytest.raises(ValueError, match="one row for each replicate; found 'weak', 'strong' more than once"):
         metrics.replicate_summary(both)
+    with pytest.raises(ValueError, match="found 'weak' more than once in replicate '3'"):
+        metrics.replicate_summary(pd.concat([table, table.loc[[3]]]))
     summary = metrics.replicate_summary(both, by=["cells", "predictor"])
     assert summary.columns.tolist()[:3] == ["cells", "predictor", "metric"]
     assert len(summary) == 8

@@ -75,6 +75,20 @@ def test_wrong_pairs_are_drawn_by_probability_and_weight() -> None:
     assert (drawn.cells == torch.arange(0, 3000, 3)).all()
 
 
+def test_texts_are_drawn_by_the_cell_and_cells_by_the_text() -> None:
+    """Wrong texts in proportion to the cell's own probabilities of them, wrong cells to those that the text has."""
+    similarity = torch.randn(4, 4, generator=torch.Generator().manual_seed(2)) * 1.5
+    weight = 1 - torch.eye(4)
+    torch.manual_seed(0)
+    for cell in range(4):
+        drawn = wrong_pairs(similarity, torch.arange(4), torch.eye(4), torch.full((8000,), cell))
+        for found, logits in ((drawn.texts, similarity[cell]), (drawn.others, similarity[:, cell])):
+            expected = logits.exp() * weight[cell]
+            torch.testing.assert_close(
+                torch.bincount(found, minlength=4) / 8000, expected / expected.sum(), atol=0.03, rtol=0
+            )
+
+
 def test_a_wrong_pair_is_found_where_the_contrast_is_sure_of_all_others() -> None:
     """In float32, their probability is 0."""
     similarity = torch.tensor([[500.0, 0.0], [0.0, 500.0]])

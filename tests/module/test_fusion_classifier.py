@@ -5,6 +5,7 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from scmpt_scverse.module import FUSIONS, FusionClassifier, FusionHead, HeadOptions
+from scmpt_scverse.module._fusion_classifier import fusion_name
 from scmpt_scverse.module._fusion_concat import ConcatFusion
 from scmpt_scverse.module._standardiser import Standardiser, balanced_scales
 
@@ -78,10 +79,17 @@ def test_any_modality_name(name: str) -> None:
     module = FusionClassifier({name: 3, "text": 2}, 4, fusion="concat", options=HeadOptions(n_hidden=8))
     inputs = {name: torch.randn(5, 3), "text": torch.randn(5, 2)}
     assert module(inputs).shape == (5, 4)
-    assert module.represent(inputs).shape == (5, 8)
+    represented = module.represent(inputs)
+    assert represented.shape == (5, 8)
+    assert not represented.requires_grad
     restored = FusionClassifier({name: 3, "text": 2}, 4, fusion="concat", options=HeadOptions(n_hidden=8))
     restored.load_state_dict(module.state_dict())
     assert torch.equal(restored(inputs), module(inputs))
+
+
+def test_a_head_is_named_by_its_registered_name_or_its_class() -> None:
+    head = ConcatFusion({"text": 3}, 2, HeadOptions(n_hidden=4))
+    assert [fusion_name(each) for each in ("concat", ConcatFusion, head)] == ["concat", "ConcatFusion", "ConcatFusion"]
 
 
 def test_unknown_fusion_lists_the_choices() -> None:

@@ -220,6 +220,14 @@ def test_batches_are_drawn_in_proportion(learned: CellGenerator) -> None:
         assert drawn.counts.shape == (640, N_GENES)
 
 
+def test_batches_of_three_are_drawn_in_proportion() -> None:
+    of = cells()
+    three = replace(of, batches=np.arange(len(of.types)) % 3, is_measured=np.ones((3, N_GENES), dtype=bool))
+    generator = CellGenerator.fit(three, GeneratorOptions(**SMALL | {"n_steps": 2}), run=TrainingRun("cpu"))  # type: ignore[arg-type]
+    drawn = generator.draw(condition(of, 0)._replace(batches=np.array([1.0, 1.0, 2.0])), 640, key="", seed=0)
+    np.testing.assert_allclose(np.bincount(drawn.batches, minlength=3) / 640, [0.25, 0.25, 0.5], atol=0.06)
+
+
 def test_several_texts_stand_for_one_by_their_weights(learned: CellGenerator) -> None:
     """One part of all the weight is that part; two halves of the same text are that text."""
     first, second = condition(cells(), 0), condition(cells(), 1)

@@ -221,6 +221,16 @@ def test_two_processes_may_keep_moments_in_one_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["modality_0.safetensors"]
 
 
+def test_only_a_whole_file_of_the_same_key_is_read(tmp_path: Path) -> None:
+    file = KeptTensors(tmp_path / "kept.safetensors")
+    assert file.read("key", "cpu") is None
+    file.write("key", {"axes": torch.arange(3.0)})
+    assert file.read("other", "cpu") is None
+    assert {name: values.tolist() for name, values in (file.read("key", "cpu") or {}).items()} == {"axes": [0, 1, 2]}
+    file.file.write_bytes(file.file.read_bytes()[:40])
+    assert file.read("key", "cpu") is None
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     code = (

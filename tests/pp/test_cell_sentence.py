@@ -15,7 +15,7 @@ from scipy import sparse
 
 from scmpt_scverse import pp
 from scmpt_scverse._types import FloatArray
-from scmpt_scverse.pp._cell_sentence import rank_genes
+from scmpt_scverse.pp._cell_sentence import CellSentences, rank_genes
 
 GENES = ["CD3D", "MS4A1", "NKG7", "LYZ", "ENSA"]
 
@@ -31,6 +31,15 @@ def written_out(values: FloatArray) -> list[str]:
     return [
         " ".join(GENES[j] for j in sorted(range(len(row)), key=lambda j: (-row[j], j)) if row[j] > 0) for row in values
     ]
+
+
+def test_some_sentences_in_any_order() -> None:
+    values = np.array([[1, 0, 5, 1, 0], [0, 0, 0, 0, 0], [2, 2, 2, 2, 2], [0, 3, 0, 0, 4]], dtype=np.float32)
+    sentences = CellSentences(*rank_genes(sparse.csr_matrix(values)), np.array(GENES, dtype=object))
+    every = sentences.texts()
+    for rows in ([3, 0], [2, 1, 2], [1], []):
+        taken = sentences.take(np.array(rows, dtype=np.int64))
+        assert taken.texts() == [every[row] for row in rows]
 
 
 def test_order_ties_and_zeros() -> None:

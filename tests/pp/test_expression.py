@@ -109,7 +109,9 @@ def test_some_of_the_wanted_genes_must_be_there() -> None:
     cells.var_names = ["CD3D", "MS4A1", "NKG7"]
     one = ExpressionReader(cells, only_genes=np.array(["NKG7", "LYZ"], dtype=object))
     assert list(one.genes) == ["NKG7"]
-    with pytest.raises(ValueError, match="Expected some of the 1 genes that are read, such as 'LYZ'.*found none"):
+    with pytest.raises(
+        ValueError, match="of the 1 genes that are read, such as 'LYZ'.*found none of them among 'CD3D', "
+    ):
         ExpressionReader(cells, only_genes=np.array(["LYZ"], dtype=object))
 
 

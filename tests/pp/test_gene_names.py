@@ -10,11 +10,12 @@ from anndata import AnnData
 
 from scmpt_scverse import pp
 from scmpt_scverse.pp import looks_like_mouse
-from scmpt_scverse.pp._column_symbols import gene_symbols_of
+from scmpt_scverse.pp._column_symbols import gene_names_of, gene_symbols_of
 from scmpt_scverse.pp._expression import ExpressionReader
 from scmpt_scverse.pp._gene_names import read_gene_names
 from scmpt_scverse.pp._gene_overlap import nearest_cause
 from scmpt_scverse.pp._identifier_systems import ENSEMBL_GENES, certain_system
+from scmpt_scverse.pp._panel import only_symbols
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,18 @@ def test_mixed_index_keeps_the_symbols() -> None:
     assert gene_symbols_of(adata, None).tolist() == ["CD3D", "", "ENSA"]
     assert pp.cell_sentences(adata).tolist() == ["CD3D ENSA"]
     assert ExpressionReader(adata).n_without_symbol == 1
+
+
+def test_ids_are_names_only_where_there_are_no_symbols() -> None:
+    ids = ["ENSG00000156738.17", "ENSG00000167286"]
+    for genes, expected in ((ids, ["ENSG00000156738", "ENSG00000167286"]), (["CD3D", ids[0]], ["CD3D", ""])):
+        names = gene_names_of(one_cell(genes), None, ids_are_names=True)
+        assert names.symbols.tolist() == expected
+
+
+def test_a_panel_takes_names_as_they_are_or_else_their_symbols() -> None:
+    names = read_gene_names(["GRCh38_CD3D", "LYZ", "GRCh38_NKG7", "MS4A1"])
+    assert only_symbols(names, ["CD3D", "GRCh38_NKG7", "LYZ"]).tolist() == ["CD3D", "LYZ", "GRCh38_NKG7", ""]
 
 
 def test_missing_symbols_are_left_out() -> None:

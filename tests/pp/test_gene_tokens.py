@@ -138,6 +138,14 @@ def test_highest_keeps_the_most_expressed_and_the_bins_of_the_whole_cell(pbmc: A
         assert kept_bins == [bin_of[gene] for gene in kept_ids]
 
 
+def test_the_highest_tokens_of_each_cell() -> None:
+    bins = np.array([5, 9, 7, 9, 1, 2, 8, 8, 8], dtype=np.int16)
+    tokens = GeneTokens(np.array([0, 4, 4, 6, 9]), np.arange(9), bins)
+    assert tokens.highest(2).tolist() == [1, 3, 4, 5, 6, 7]  # of equal bins, the first
+    assert tokens.highest(1).tolist() == [1, 5, 6]
+    assert tokens.highest(4).tolist() == list(range(9))
+
+
 def test_which_of_tied_genes_stay_depends_on_neither_vocabulary_order_nor_bin() -> None:
     counts = np.ones((300, 400), dtype=np.float32)
     counts[:, :300] = (np.random.default_rng(0).random((300, 300)) < 0.5).astype(np.float32)  # cells differ

@@ -138,6 +138,9 @@ def test_what_is_refused_before_anything_is_written() -> None:
     with pytest.raises(ValueError, match="found that 3 of 3 names are of human genes, such as 'CD3D', 'CD8A', 'LYZ'"):
         pp.map_orthologs(human)
     assert list(human.var) == []
+    for organism, whose in (("human", "Human"), ("native", "Such")):
+        with pytest.raises(ValueError, match=f"{whose} cells are read without orthologs"):
+            pp.map_orthologs(human, organism)
     both = AnnData(np.ones((2, 4)), var=pd.DataFrame(index=["mm10_Cd3d", "mm10_Cd8a", "GRCh38_CD3D", "GRCh38_LYZ"]))
     with pytest.raises(ValueError, match="genes of one species"):
         pp.map_orthologs(both)
@@ -187,6 +190,9 @@ def test_the_report_says_what_is_kept_of_genes_expression_and_markers() -> None:
     assert report["share_of_genes"] == 6 / 8
     assert report["share_of_expression"] == pytest.approx(1 - 3 / 36)
     assert report["share_of_markers"] == 2 / 4
+    small = pp.map_orthologs(mouse("Gm1", "H2-K1", values=values * 1e-6))
+    assert small["share_of_expression"] == pytest.approx(1 - 3 / 36)
+    assert np.isnan(pp.map_orthologs(mouse("Gm1", "H2-K1", values=values * 0))["share_of_expression"])
     assert np.isnan(pp.map_orthologs(mouse())["share_of_markers"])
     with pytest.raises(ValueError, match="Expected gene symbols in `markers`; found Ensembl ids"):
         pp.map_orthologs(cells, markers=["ENSG00000167286"])

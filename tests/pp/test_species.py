@@ -99,6 +99,11 @@ def test_symbols_of_any_species_as_they_are() -> None:
         symbols(["GRCh38_CD3D", "mm10_Cd3d"], "native")
 
 
+def test_auto_shows_three_of_the_names_that_tell_of_no_species() -> None:
+    with pytest.raises(ValueError, match=r"found such as 'toy0', 'toy1', 'toy2', \.\.\. \(5 in all\)\. Pass"):
+        symbols([f"toy{number}" for number in range(5)], "auto")
+
+
 def test_auto_reports_what_it_took() -> None:
     with pytest.warns(UserWarning, match="took 'mouse': 7 of 8 names are of mouse genes, such as 'Cd3d', 'Cd8b1'"):
         assert symbols(MOUSE, "auto")[:3] == ["CD3D", "CD8B", "LYZ"]

@@ -120,6 +120,17 @@ def test_a_rare_cell_of_few_corrected_counts_is_linear_although_no_sample_shows_
     np.testing.assert_allclose(_read(cells)[at], expected[at].X.toarray(), rtol=1e-4)
 
 
+def test_a_single_fraction_tells_that_a_cell_holds_no_counts(counts: AnnData) -> None:
+    adata = counts.copy()
+    rows = np.arange(adata.n_obs)
+    adata.X[rows, np.ravel(adata.X.argmax(axis=1))] += 0.5
+    largest = adata.X.max(axis=1).toarray().ravel()
+    assert 0 < (largest >= 50).sum() < (largest < 50).sum()
+    expected = adata.copy()
+    _log(expected, target_sum=1e4)
+    np.testing.assert_allclose(_read(adata), expected.X.toarray(), rtol=1e-4)
+
+
 def test_one_cell_is_as_linear_as_those_of_training(counts: AnnData) -> None:
     adata = _without_ambient(counts)
     shallow = adata[[int(np.argmin(adata.X.max(axis=1).toarray().ravel()))]]

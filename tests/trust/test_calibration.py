@@ -9,7 +9,7 @@ import torch
 
 from scmpt_scverse import trust
 from scmpt_scverse._types import BoolArray
-from scmpt_scverse.trust._calibration import Calibration, check_reject, fit_temperature
+from scmpt_scverse.trust._calibration import Calibration, check_reject, fit_temperature, warn_of_few_cells
 
 
 def calibration(is_correct: BoolArray | list[bool]) -> Calibration:
@@ -170,3 +170,9 @@ def test_shares_of_any_number_type() -> None:
     for wrong in (True, np.True_, np.nan, -0.1, 1.1, "0.1", None):
         with pytest.raises(ValueError, match="`reject` must be a share from 0 to 1"):
             check_reject(wrong)  # type: ignore[arg-type]
+
+
+def test_few_cells_are_counted_in_words() -> None:
+    for n_cells, words in ((1, "It has 1 cell, too few to tell"), (2, "It has 2 cells, too few to tell")):
+        with pytest.warns(UserWarning, match=words):
+            warn_of_few_cells(n_cells, "It has", "tell", "Add cells.")

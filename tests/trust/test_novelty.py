@@ -1,11 +1,14 @@
 """Out-of-distribution scores by hand, on cells like those of training, and where a modality is missing."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.covariance import LedoitWolf
 
 from scmpt_scverse._types import FloatArray, IntArray
 from scmpt_scverse.trust import Novelty
+from scmpt_scverse.trust._novelty import warn_of_novel_cells
 
 DIMS = {"text": 12, "expression": 6}
 
@@ -122,12 +125,33 @@ def test_at_most_fifty_axes_of_a_modality_and_those_of_largest_variance() -> Non
     assert (np.diff(along) < 0).all()
 
 
+def test_features_that_repeat_others_add_no_axes() -> None:
+    rng = np.random.default_rng(0)
+    three = rng.normal(size=(40, 3))
+    for dim in (12, 90):  # fewer features than cells, and more
+        values = (three @ rng.normal(size=(3, dim))).astype(np.float32)
+        assert Novelty.fit({"a": values}, np.arange(40) % 2).axes["a"].shape == (dim, 3)
+
+
 def test_nothing_that_varies_and_a_single_cell_give_finite_scores() -> None:
     for n_obs in (1, 4):
         values = {"a": np.zeros((n_obs, 3), dtype=np.float32)}
         with pytest.warns(UserWarning, match=f"is learned from {n_obs} cell.*at least 5 are needed"):
             novelty = Novelty.fit(values, np.zeros(n_obs, dtype=int))
         assert np.isfinite(novelty.scores(values)).all()
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_novel", "warns"), [(60, 60, True), (50, 46, True), (50, 45, False), (49, 49, False)]
+)
+def test_a_query_of_which_nearly_all_is_novel_is_warned_of(n_cells: int, n_novel: int, warns: bool) -> None:
+    novelty = np.r_[np.full(n_novel, 0.99), np.full(n_cells - n_novel, 0.2), np.nan]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_novel_cells(novelty)
+    assert [f"{n_novel} of {n_cells} cells have a novelty above 0.95" in str(each.message) for each in caught] == (
+        [True] if warns else []
+    )
 
 
 def test_a_missing_modality_leaves_no_score() -> None:

@@ -144,5 +144,6 @@ def _check_replicates(table: pd.DataFrame, by: list[str], replicate: str, metric
     if len(twice):
         raise ValueError(
             f"Expected one row for each replicate; found {list_some(twice[by[0]].unique(), limit=3)} more than once in "
-            f"replicate {twice[replicate].iloc[0]!r}. Name every column that distinguishes the rows in `by`."
+            f"replicate {list_some(twice[replicate].unique(), limit=3)}. Name every column that distinguishes rows in "
+            "`by`."
         )

@@ -65,7 +65,7 @@ class StoredScale:
             return linear
         cells = _distinct(sparse.vstack(some, format="csr"))
         for base in _BASES:
-            if _are_whole(_undone(cells.data, base)):
+            if _are_logarithms_of_counts(cells.data, base):
                 return cls(base, is_whole=True)
         scales: list[float | None] = [None, *_BASES]
         for scale in scales:
@@ -155,9 +155,15 @@ def _totals(block: sparse.csr_matrix, values: "FloatArray") -> "FloatArray":
     return np.bincount(row, values, block.shape[0]).astype(np.float64)
 
 
-def _are_whole(values: "FloatArray") -> bool:
-    exact = values[values <= _LARGEST_EXACT]
-    return bool(len(exact) and (np.abs(exact - np.rint(exact)) < _ROUNDING).all())
+def _are_logarithms_of_counts(values: "FloatArray", base: float) -> bool:
+    """Whether undoing the logarithm of the values that are exact enough gives whole numbers.
+
+    Powers of bases 2 and 10 are whole where a value is, so only fractions are evidence.
+    """
+    undone = _undone(values, base)
+    is_exact = undone <= _LARGEST_EXACT
+    values, undone = values[is_exact], undone[is_exact]
+    return bool((values != np.rint(values)).any() and (np.abs(undone - np.rint(undone)) < _ROUNDING).all())
 
 
 def _few_totals(totals: "FloatArray") -> tuple[float, ...]:
