@@ -1,5 +1,6 @@
 """Links of the pages lead to files and headings that exist."""
 
+import json
 import re
 import urllib.error
 import urllib.request
@@ -15,6 +16,7 @@ _CODE = re.compile(r"^(`{3,}).*?^\1$|`[^`\n]*`", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\(([^()\s]+(?:\([^()\s]*\))?)\)")
 _CARD = re.compile(r"^:link: (\S+)$", re.MULTILINE)
 _ROLE = re.compile(r"\{doc\}`[^`<]*<?([^`<>]+)>?`")
+_REFERENCE = re.compile(r"^\s*(doi|url) = \{(.+)\},?$", re.MULTILINE)
 _EXTERNAL = ("http://", "https://", "mailto:")
 API_PAGES = sorted(path.relative_to(ROOT).as_posix() for path in DOCS.glob("api/*.md"))
 
@@ -67,12 +69,19 @@ def is_page(page: str, name: str) -> bool:
 
 
 def external_links() -> list[str]:
-    return sorted({link for page in [*PAGES, *API_PAGES] for link in links_of(page) if link.startswith(_EXTERNAL)})
+    """Of pages, notebooks, and the list of references."""
+    links = [link for page in [*PAGES, *API_PAGES] for link in links_of(page)]
+    for notebook in sorted((ROOT / "tutorials").glob("*.ipynb")):
+        cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "markdown"]
+        links += [link for cell in cells for link in _LINK.findall(_CODE.sub("", "".join(cell["source"])))]
+    for kind, value in _REFERENCE.findall((DOCS / "references.bib").read_text()):
+        links.append(f"https://doi.org/{value}" if kind == "doi" else value)
+    return sorted({link for link in links if link.startswith(_EXTERNAL)})
 
 
 def test_external_links_are_well_formed() -> None:
     links = external_links()
-    assert len(links) > 10
+    assert len(links) > 50
     assert [link for link in links if not (urlsplit(link).scheme == "https" and "." in urlsplit(link).netloc)] == []
 
 
