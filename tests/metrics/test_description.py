@@ -98,6 +98,8 @@ def test_cosine_and_discrepancy() -> None:
     # Far apart, only what is within each sample counts: the sum of the mean kernels of two alike samples.
     assert apart == pytest.approx(2 * mean_kernel(points), abs=0.05)
     assert np.isnan(metrics.description_metrics(["1 0"], ["2 0"], embed=embed)["textual_discrepancy"])
+    two = metrics.description_metrics(["0 3", "0 4"], ["3 0", "4 0"], embed=embed)["textual_discrepancy"]
+    assert two > 0  # two texts are enough for a sample
 
 
 def mean_kernel(texts: list[str]) -> float:

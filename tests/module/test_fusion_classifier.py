@@ -139,6 +139,7 @@ def test_scales_balance_widths_and_keep_a_variance_of_one_on_average() -> None:
     scales = balanced_scales({"wide": 300, "narrow": 20, "middle": 100})
     assert scales == pytest.approx({"wide": (140 / 300) ** 0.5, "narrow": 7**0.5, "middle": 1.4**0.5})
     assert balanced_scales({"alone": 7}) == {"alone": 1}
+    assert balanced_scales({"a": 3, "b": 4})["a"] == pytest.approx((3.5 / 3) ** 0.5)
 
 
 def test_what_is_constant_is_a_matter_of_share() -> None:

@@ -4,6 +4,7 @@ import copy
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -226,6 +227,25 @@ def test_batches_of_three_are_drawn_in_proportion() -> None:
     generator = CellGenerator.fit(three, GeneratorOptions(**SMALL | {"n_steps": 2}), run=TrainingRun("cpu"))  # type: ignore[arg-type]
     drawn = generator.draw(condition(of, 0)._replace(batches=np.array([1.0, 1.0, 2.0])), 640, key="", seed=0)
     np.testing.assert_allclose(np.bincount(drawn.batches, minlength=3) / 640, [0.25, 0.25, 0.5], atol=0.06)
+
+
+def test_latent_vectors_are_drawn_from_the_prior(learned: CellGenerator, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, network = [], learned.network
+    logits, n_latent = network.logits, int(SMALL["n_latent"])
+
+    def prior(summary: Tensor, log_library: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.full((len(summary), n_latent), 2.0), torch.full((len(summary), n_latent), 2 * np.log(0.25))
+
+    def kept(latent: Tensor, *others: Any) -> Tensor:
+        seen.append(latent)
+        return logits(latent, *others)
+
+    monkeypatch.setattr(network, "latent_prior", prior)
+    monkeypatch.setattr(network, "logits", kept)
+    learned.draw(condition(cells(), 0), 640, key="", seed=0)
+    latent = torch.cat(seen)
+    assert latent.mean().item() == pytest.approx(2, abs=0.03)
+    assert latent.std(dim=0).numpy() == pytest.approx([0.25] * n_latent, abs=0.03)
 
 
 def test_several_texts_stand_for_one_by_their_weights(learned: CellGenerator) -> None:
