@@ -185,3 +185,4 @@ def test_modality_names_and_keys(embedded: AnnData) -> None:
 def test_sizes_may_be_numpy_integers(embedded: AnnData) -> None:
     SCMPT.setup_anndata(embedded, LABELS_KEY, obsm_keys={"e": "X_pca"})
     assert "n_hidden: 8" in SCMPT(embedded, fusion="concat", n_hidden=np.int64(8))._model_summary_string  # type: ignore[arg-type]
+    assert "n_hidden" not in SCMPT(embedded)._model_summary_string  # a stacked head has no hidden layers

@@ -171,10 +171,11 @@ class SCMPT(PredictsLabelsMixin, ExplainsMixin, AdvisesMixin, BaseModelClass):
         self._loaded_from = ""
         fusion = fusion_name(fusion)
         fused = ", ".join(f"{name}: {key}" for name, key in self.modalities.keys.items())
+        # A stacked head has no hidden layers.
+        sizes = f"n_hidden: {n_hidden}, n_layers: {n_layers}, dropout_rate: {dropout_rate}, "
         self._model_summary_string = (
-            f"SCMPT fusing {{{fused}}} by {fusion!r}, n_hidden: {n_hidden}, n_layers: {n_layers}, "
-            f"dropout_rate: {dropout_rate}, n_labels: {self.summary_stats.n_labels}"
-            + ("" if genes is None else f", n_genes: {len(genes)}")
+            f"SCMPT fusing {{{fused}}} by {fusion!r}, {'' if fusion == 'stacked' else sizes}"
+            f"n_labels: {self.summary_stats.n_labels}" + ("" if genes is None else f", n_genes: {len(genes)}")
         )
         self.init_params_ = self._get_init_params(locals())
         self.module = self._new_classifier()
