@@ -28,8 +28,15 @@ def cell_to_text_table(record: Mapping[str, Any]) -> str:
 
 
 def cell_to_text_numbers(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Means over sets, and the number of seeds."""
+    """Means over sets, the least and the greatest of a seed, and the number of seeds."""
     means = _means(record)
+    rows = pd.DataFrame(record["rows"])
+    raw = rows[rows["refine"] == "none"]
+    of_seeds = raw.groupby(["development", "predictor", "seed"])["macro_f1"].mean().unstack()
+    for (development, predictor), values in of_seeds.iterrows():
+        of_kind = f"cell_to_text.{slug(predictor)}.{'development' if development else 'test'}"
+        yield f"{of_kind}.least", f"{values.min():.3f}"
+        yield f"{of_kind}.greatest", f"{values.max():.3f}"
     for kind in ("development", "test"):
         for refine, way in (("none", "raw"), ("self-train", "refined")):
             for predictor, value in means[kind][refine].mean(axis=1).items():
