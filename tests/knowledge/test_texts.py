@@ -1,6 +1,7 @@
 """Wordings of labels, and the genes that a text names."""
 
 import time
+import warnings
 
 import pytest
 
@@ -209,3 +210,83 @@ def test_long_texts(text: str) -> None:
     start = time.perf_counter()
     knowledge.genes_in_text(text, GENES)
     assert time.perf_counter() - start < 10  # under a second on an idle core; quadratic in length, it takes minutes
+
+
+def signs(text: "str | list[str]", genes: list[str] = GENES) -> dict[str, float]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are no genes here
+        table = knowledge.label_markers({"x": text}, genes)
+    return dict(zip(table["gene"], table["weight"], strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "does not express {}, CD4 or CD14",
+        "does not express CD4, {} or CD14",
+        "negative for {}, CD4 and CD14",
+        "negative for CD4, {} and CD14",
+        "lacks CD4/{}/CD14",
+        "CD4, {} and CD14 are absent",
+    ],
+)
+@pytest.mark.parametrize("other", ["IL5", "TRAC", "CD45RA", "TCR", "Lyz2", "HLA-X", "CD3"])
+def test_a_negation_reaches_all_names_of_a_list_whatever_is_among_the_genes(text: str, other: str) -> None:
+    found = signs(text.format(other))
+    assert {gene: found[gene] for gene in ("CD4", "CD14")} == {"CD4": -1, "CD14": -1}
+    assert signs(text.format(other), ["CD14", "CD4"]) == {"CD4": -1, "CD14": -1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "don’t express CD4",
+        "don't express CD4",
+        "isn’t CD4 positive",
+        "not CD4 positive",
+        "CD4 isn't expressed",
+        "CD4 (not expressed)",
+        "cells with absent CD4 expression",
+        "excludes CD4",
+        "lineage-negative (CD14, CD4) cells",
+        "negative in CD4",
+        "non-CD4 T cells",
+        "CD14: positive, CD4: negative",
+        ["CD14", "CD4−"],
+        ["CD14", "CD4⁻"],
+        ["CD14", "CD4–"],
+        ["CD14", "-CD4"],
+        ["CD14", "CD4 -"],
+    ],
+)
+def test_what_says_that_a_gene_is_not_expressed(text: "str | list[str]") -> None:
+    assert signs(text)["CD4"] == -1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not only CD4+ but also CD14+",
+        "cells without infection, expressing CD4",
+        "excludes debris, CD4 positive",
+        "non-classical monocytes, CD4",
+        "T cells that aren't B cells, CD4+",
+        "CD4: positive; CD14: negative",
+        ["CD4+", "CD14-"],
+        ["CD4", "HLA-DRA"],
+    ],
+)
+def test_what_says_that_a_gene_is_expressed(text: "str | list[str]") -> None:
+    assert signs(text)["CD4"] == 1
+
+
+def test_a_list_is_written_without_signs_of_any_kind() -> None:
+    (text,) = knowledge.label_texts({"a": ["CD3E", "CD8A−", "-CD4"]})["a"][1:]
+    assert text == "a: expresses CD3E, does not express CD8A or CD4."
+
+
+def test_labels_that_read_alike_do_not_replace_each_other() -> None:
+    for labels in ({"T cell": ["CD4"], "T cell ": ["CD14"]}, {1: ["CD4"], "1": ["CD14"]}):
+        with pytest.raises(ValueError, match=r"found '(T cell|1)' twice, with different words"):
+            knowledge.label_markers(labels, GENES)  # type: ignore[arg-type]
+    assert list(knowledge.label_texts({"odd": "x", "odd ": "x"})) == ["odd"]

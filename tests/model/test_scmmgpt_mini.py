@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
@@ -55,6 +56,29 @@ def test_search(model: SCMMGPT, pbmc: AnnData) -> None:
     with pytest.warns(UserWarning, match="not in the data, or do not differ between its cells: 'INS'"):
         model.search(pbmc, "cells that secrete insulin")
     assert (pbmc.obs["scmmgpt_search"] > 0.95).mean() < 0.05
+
+
+def test_an_id_is_searched_for_by_its_name(model: SCMMGPT, pbmc: AnnData) -> None:
+    found = []
+    for text in ("CL:0000236", "B cell"):
+        model.search(pbmc, text)
+        found.append(pbmc.obs["scmmgpt_search"].to_numpy())
+    np.testing.assert_array_equal(*found)
+
+
+def test_few_cells_and_cells_that_are_all_alike_are_labelled_against_the_background(pbmc: AnnData) -> None:
+    model = SCMMGPT.from_pretrained("scmmgpt-mini")
+    model.background = 1.0
+    labels = ["B cell", "T cell", "monocyte"]
+    one = pbmc[[int(np.flatnonzero(pbmc.obs[LABELS_KEY] == "CD19+ B")[0])]].copy()
+    alone = model.predict(one, labels=labels, soft=True)
+    assert alone.idxmax(axis=1).tolist() == ["B cell"]
+    same = AnnData(np.repeat(one.X.toarray(), 100, axis=0), var=one.var)
+    for refine in ("none", "smooth", "self-train"):
+        found = model.predict(same, labels=labels, soft=True, refine=refine)
+        assert set(found.idxmax(axis=1)) == {"B cell"}
+    empty = AnnData(np.zeros((5, one.n_vars), dtype=np.float32), var=one.var)
+    assert list(model.predict(empty, labels=labels)) == ["Unknown"] * 5
 
 
 def test_genes_that_are_searched_for_decide_alone(model: SCMMGPT, pbmc: AnnData) -> None:

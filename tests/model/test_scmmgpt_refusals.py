@@ -32,6 +32,9 @@ ANY_LABELS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"labels": 5}, TypeError, "Expected names of cell types as `labels`; found int"),
     ({"labels": [["B cell"], ["T cell"]]}, TypeError, "found list among them"),
     ({"labels": {"B cell": 3, "T cell": ""}}, TypeError, r"as `labels\['B cell'\]`; found 3"),
+    ({"labels": pd.Series({"T": "expresses CD3D", "B": ""})}, TypeError, "Series, whose rows have names, too"),
+    ({"labels": pd.DataFrame({"T": ["CD3D"], "B": ["CD79A"]})}, TypeError, "DataFrame, whose rows have names"),
+    ({"labels": {"T cell": ["CD3D"], "T cell ": ["CD4"]}}, ValueError, "'T cell' twice, with different words"),
     ({"labels": LABELS, "tissue": "liver"}, ValueError, "either `labels=` or `tissue=`"),
     ({"labels": None, "tissue": "moon"}, ValueError, "Expected a tissue"),
     ({"labels": None, "tissue": ["liver"]}, TypeError, "the name of one tissue"),
@@ -93,6 +96,8 @@ def test_of_search_and_latent(text_model: SCMMGPT, text_query: AnnData, monkeypa
     for text in ("", " ", 5, None):
         with pytest.raises(ValueError, match="Expected a text to search for"):
             text_model.search(text_query, text)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="found 'CL:9999999', which it does not have"):
+        text_model.search(text_query, "CL:9999999")
     with pytest.raises(ValueError, match="`key_added` must be a text"):
         text_model.search(text_query, "B cell", key_added="")
     text_query.obs["mine"] = np.resize(["a", "b"], text_query.n_obs)

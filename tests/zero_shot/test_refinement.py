@@ -103,3 +103,11 @@ def test_two_rounds_do_not_make_surer_than_one_classifier_can(
 ) -> None:
     components, probabilities, _ = unequal
     assert refined(probabilities, components).max(axis=1).mean() < 0.75  # 0.756 if each round adds to the last
+
+
+def test_cells_as_sure_as_the_last_one_teach_too() -> None:
+    labels, confidence = np.zeros(60, dtype=int), np.linspace(0.9, 0.5, 60)
+    confidence[9:14] = confidence[11]  # a fifth would end among these
+    order = np.random.default_rng(0).permutation(60)
+    assert _refinement.surest(labels, confidence).tolist() == list(range(14))
+    assert sorted(order[_refinement.surest(labels, confidence[order])]) == list(range(14))

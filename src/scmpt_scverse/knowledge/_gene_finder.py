@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from scmpt_scverse.knowledge._protein_names import ABBREVIATIONS, WORDS, protein_genes, protein_words
 
-#: Greek letters, superscripts and dashes in texts about markers, each replaced by one plain character.
-_PLAIN = str.maketrans("αβγδεκλμµΑΒΓΔ⁺⁻−–‐‑", "abgdeklmmABGD+-----")
+#: Greek letters, superscripts, dashes and apostrophes in texts about markers, each replaced by one plain character.
+_PLAIN = str.maketrans("αβγδεκλμµΑΒΓΔ⁺⁻−–—‐‑’", "abgdeklmmABGD+------'")
 #: Letters and digits with hyphens, points or slashes in between, but not at the end: `HLA-DRA`, `NKX2.1`, `OCT3/4`.
 #: Names have four parts at most (`ROR-gamma-t`); longer runs are lists, such as `CD3-CD19-CD56-`.
 _RUN = re.compile(r"[A-Za-z0-9]+(?:[-./][A-Za-z0-9]+){0,3}")
@@ -144,7 +144,7 @@ class GeneFinder:
 
 
 def plain(text: str) -> str:
-    """The text with Greek letters, superscripts and dashes replaced, of the same length."""
+    """The text with Greek letters, superscripts, dashes and apostrophes replaced, of the same length."""
     return text.translate(_PLAIN)
 
 

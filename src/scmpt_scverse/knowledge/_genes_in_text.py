@@ -9,8 +9,10 @@ from scmpt_scverse.knowledge._gene_signs import signs_of
 from scmpt_scverse.knowledge._protein_names import WORDS
 
 _SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n")
-#: Words that are spelled like a gene: capitals with digits or more capitals, perhaps with a hyphen.
-_LIKE_A_GENE = re.compile(r"(?<![A-Za-z0-9./-])[A-Z][A-Za-z]?[A-Z0-9]+[A-Za-z0-9]*(?:-[A-Z0-9]+)?(?![A-Za-z0-9])")
+#: Words that are spelled like a gene: capitals with digits or more capitals, perhaps with a hyphen; or a mouse gene.
+_LIKE_A_GENE = re.compile(
+    r"(?<![A-Za-z0-9./-])(?:[A-Z][A-Za-z]?[A-Z0-9]+[A-Za-z0-9]*(?:-[A-Z0-9]+)?|[A-Z][a-z]{2,4}\d+[a-z]?\d*)(?![A-Za-z0-9])"
+)
 #: Those of them that are not genes: molecules, cells, places, Roman numerals.
 _NO_GENE = re.compile(
     r"[IVX]+|M[012][a-d]?|T[hH]\d+|[RD]NA|mRNA|MHC-?I*|HLA|TCR|BCR|ATP|GABA|NKT?|ILC\d?|MAIT|p?DCs?|cDC\d|PBMCs?|CNS|GI|UMIS?"
@@ -62,7 +64,7 @@ def genes_in_text(text: str, genes: Iterable[str]) -> list[str]:
 def says_only_genes(text: str, genes: Iterable[str]) -> bool:
     """Whether a text names genes and says nothing else about a cell, as `"expresses CD3D and CD3E"` does."""
     names, text = GeneFinder(genes), plain(text)
-    mentions = [*names.mentions(text), *_unfamiliar(text, names)]
+    mentions = named_genes(text, names)
     rest = list(text)
     for mention in mentions:
         rest[mention.start : mention.end + len(mention.level)] = " " * (
@@ -85,7 +87,7 @@ def unknown_genes(text: str, names: GeneFinder) -> list[str]:
     """Names in a text that look like genes, expressed or not, but are none of the genes searched for."""
     unknown: list[str] = []
     for sentence in _SENTENCE_END.split(plain(text)):
-        mentions = sorted([*names.mentions(sentence), *_unfamiliar(sentence, names)], key=lambda each: each.start)
+        mentions = named_genes(sentence, names)
         # A negated name counts as a gene even if the sentence is not about expression.
         denied = signs_of([replace(each, needs_context=False) for each in mentions], sentence)
         signs = [sign or min(no, 0) for sign, no in zip(signs_of(mentions, sentence), denied, strict=True)]
@@ -114,7 +116,7 @@ def signed_genes(text: str, names: GeneFinder) -> dict[str, int]:
     """Symbols that a text names: 1 for expressed, -1 for not expressed; others are left out. First mentions decide."""
     found: dict[str, int] = {}
     for sentence in _SENTENCE_END.split(plain(text)):
-        mentions = list(names.mentions(sentence))
+        mentions = named_genes(sentence, names)  # others, too: they may stand between genes of one list
         for mention, sign in zip(mentions, signs_of(mentions, sentence), strict=True):
             if sign:
                 for symbol in mention.symbols:

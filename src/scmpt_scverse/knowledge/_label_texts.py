@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scmpt_scverse.knowledge._cell_ontology import CellOntology, Term, cell_ontology
 from scmpt_scverse.knowledge._mapping import term_of
-from scmpt_scverse.knowledge._own_words import own_words
+from scmpt_scverse.knowledge._own_words import own_words, signed_name
 
 #: Maximum number of synonyms in a wording.
 _MAX_SYNONYMS = 8
@@ -77,7 +77,8 @@ def _chain(term: Term, ontology: CellOntology) -> list[str]:
 
 
 def _expression(genes: Sequence[str]) -> str:
-    has, lacks = ([gene.rstrip("+-") for gene in genes if gene.endswith("-") is denied] for denied in (False, True))
+    named = [signed_name(gene) for gene in genes]
+    has, lacks = ([name for name, is_denied in named if is_denied is denied] for denied in (False, True))
     parts = [f"expresses {_listed(has)}"] if has else []
     parts += [f"does not express {_listed(lacks, 'or')}"] if lacks else []
     return f"{', '.join(parts)}."

@@ -6,7 +6,7 @@ import pandas as pd
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse._labels import label_text
-from scmpt_scverse.knowledge._gene_finder import GeneFinder
+from scmpt_scverse.knowledge._gene_finder import GeneFinder, plain
 from scmpt_scverse.knowledge._genes_in_text import signed_genes, unknown_genes
 from scmpt_scverse.knowledge._marker_rows import no_rows
 from scmpt_scverse.knowledge._markers import read_markers
@@ -58,15 +58,22 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
             unknown += unknown_genes(own, names)
             continue
         for given in own:
-            found = names.symbols(given.rstrip("+-"))
+            name, is_denied = signed_name(given)
+            found = names.symbols(name)
             unknown += [] if found else [given]
-            rows += [(label, gene, -1.0 if given.endswith("-") else 1.0) for gene in found]
+            rows += [(label, gene, -1.0 if is_denied else 1.0) for gene in found]
     if unknown:
         warn_user(
             f"Markers that are not among the {len(names)} genes are left out: {list_some(dict.fromkeys(unknown))}."
         )
     table = pd.DataFrame(rows, columns=["type", "gene", "weight"])
     return read_markers(table.assign(source="own words")) if rows else no_rows()
+
+
+def signed_name(given: str) -> tuple[str, bool]:
+    """The name of a gene in a list without its sign, whatever dash that is, and whether the sign is a minus."""
+    name = plain(given).strip()
+    return name.strip("+- "), name.startswith("-") or name.endswith("-")
 
 
 def own_words(labels: Iterable[object] | Mapping[str, str | Sequence[str]]) -> dict[str, str | list[str]]:
@@ -83,7 +90,11 @@ def own_words(labels: Iterable[object] | Mapping[str, str | Sequence[str]]) -> d
             raise ValueError(
                 f"Expected names of cell types as labels; found a missing or blank one, {label!r}. Drop it."
             )
-        words[text] = _said_of(own)
+        said = _said_of(own)
+        if words.setdefault(text, said) != said:
+            raise ValueError(
+                f"Expected labels that differ; found {text!r} twice, with different words. Rename one of them."
+            )
     if not words:
         raise ValueError("Expected at least one label; found none. Pass names of cell types.")
     return words

@@ -23,6 +23,7 @@ from scmpt_scverse.zero_shot._candidates import (
     embedded as embedded,
     markers_in_words as markers_in_words,
     registered_candidates as registered_candidates,
+    without_id as without_id,
 )
 from scmpt_scverse.zero_shot._cell_to_text import (
     cell_tokens as cell_tokens,

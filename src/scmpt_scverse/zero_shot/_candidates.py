@@ -86,6 +86,13 @@ def listed_labels(labels: Any) -> "list[str] | Mapping[str, str | Sequence[str]]
         return [label_text(labels)]
     if not isinstance(labels, Iterable):
         raise TypeError(f"Expected names of cell types as `labels`; found {type_name(labels)}. {form}")
+    if isinstance(labels, pd.DataFrame) or (
+        isinstance(labels, pd.Series) and not isinstance(labels.index, pd.RangeIndex)
+    ):
+        raise TypeError(
+            f"Expected names of cell types as `labels`; found {type_name(labels)}, whose rows have names, too. Pass "
+            "`series.to_dict()` for labels and their words, or `series.unique()` for the values alone."
+        )
     if not isinstance(labels, Mapping):
         given = list(labels)
         odd = [label for label in given if isinstance(label, Iterable) and not isinstance(label, str | bytes)]
@@ -137,12 +144,7 @@ def candidates_of(
         )
     names = list(wordings)
     terms = tuple(term_of(name, ontology) for name in names)
-    absent = [name for name, term in zip(names, terms, strict=True) if term is None and written_id(name) is not None]
-    if absent:
-        raise ValueError(
-            f"Expected ids of terms of the Cell Ontology; found {list_some(absent)}, which it does not have. Check the "
-            "ids, or pass names."
-        )
+    _check_ids(names, terms)
     own = markers_in_words(labels, genes) if isinstance(labels, Mapping) else {}
     known = {
         name: _known_markers(name, term, alignment, types, ontology)
@@ -160,6 +162,26 @@ def candidates_of(
     texts[says_nothing] = 0
     is_named = np.any([profile != 0 for profile in (named | own).values()] or [np.zeros(len(genes), bool)], axis=0)
     return Candidates(np.array(names, dtype=object), terms, texts, markers, is_named)
+
+
+def _check_ids(texts: Sequence[str], terms: Sequence[str | None]) -> None:
+    """Raise `ValueError` for a text that is spelled like an id, but of no term."""
+    absent = [text for text, term in zip(texts, terms, strict=True) if term is None and written_id(text) is not None]
+    if absent:
+        raise ValueError(
+            f"Expected ids of terms of the Cell Ontology; found {list_some(absent)}, which it does not have. Check the "
+            "ids, or pass names."
+        )
+
+
+def without_id(text: str) -> str:
+    """The name of the term whose id a text is; any other text as it is. `ValueError` for an id that does not exist."""
+    if written_id(text) is None:
+        return text
+    ontology = cell_ontology()
+    term = term_of(text, ontology)
+    _check_ids([text], [term])
+    return text if term is None else ontology.terms[term].name
 
 
 def embedded(

@@ -45,6 +45,8 @@ class Neighbourhood:
     @classmethod
     def of(cls, query: "Query", *, seed: int = 0) -> Self | None:
         """Of the cells that can be read; `None` where they are too few to average over."""
+        if _n_others(int(query.is_readable.sum())) < 1:
+            return None  # components of so few cells may not exist
         return cls.in_components(query_components(query, seed=seed), query.is_readable, seed=seed)
 
     @classmethod
@@ -53,12 +55,17 @@ class Neighbourhood:
     ) -> Self | None:
         """From components `(n_obs, n_components)`; `None` where the cells that can be read are too few."""
         rows = np.arange(len(components)) if is_readable is None else np.flatnonzero(is_readable)
-        n_others = min(N_NEIGHBOURS, len(rows) // CELLS_PER_NEIGHBOUR) - 1
+        n_others = _n_others(len(rows))
         if n_others < 1:
             return None
         nearest = np.repeat(np.arange(len(components), dtype=np.int32)[:, None], n_others, axis=1)
         nearest[rows] = rows[nearest_cells(components[rows], n_others, seed=seed)]
         return cls(components, nearest)
+
+
+def _n_others(n_readable: int) -> int:
+    """How many neighbours the scores of a cell are averaged over, in a query of so many cells."""
+    return min(N_NEIGHBOURS, n_readable // CELLS_PER_NEIGHBOUR) - 1
 
 
 def query_components(query: "Query", *, seed: int = 0) -> "FloatArray":
@@ -68,8 +75,12 @@ def query_components(query: "Query", *, seed: int = 0) -> "FloatArray":
     sample = [matrix[rng.random(matrix.shape[0]) < share] if share < 1 else matrix for matrix in query.chunks()]
     # A cell gets the same answer wherever it stands, so components do not depend on the order of the cells.
     model = VariableComponents(n_components=N_COMPONENTS, is_scaled=False, seed=seed, solver="arpack")
-    model.fit(sparse.vstack(sample, "csr"))
+    cells = sparse.vstack(sample, "csr")
     del sample
+    if not (cells.max(axis=0) != cells.min(axis=0)).nnz:
+        return np.zeros((query.n_obs, 1), dtype=np.float32)  # all cells are alike
+    model.fit(cells)
+    del cells
     return query.map(model.transform)
 
 

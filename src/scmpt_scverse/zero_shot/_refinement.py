@@ -97,12 +97,15 @@ def _averaged(given: "FloatArray", components: "FloatArray", classifier: Logisti
 
 
 def surest(labels: "IntArray", confidence: "FloatArray", *, share: float = _SURE_SHARE, seed: int = 0) -> "IntArray":
-    """Rows of the surest cells of each label, this share of them, but five at least; ascending. Label -1 is none."""
+    """Rows of the surest cells of each label, this share of them, but five at least; ascending. Label -1 is none.
+
+    Cells as sure as the last of them belong to them, too: which of these come first, only their order would say.
+    """
     chosen = []
     for label in np.unique(labels[labels >= 0]):
         rows = np.flatnonzero(labels == label)
         n_sure = min(len(rows), max(_MIN_SURE, int(share * len(rows))))
-        chosen.append(rows[np.argsort(-confidence[rows], kind="stable")[:n_sure]])
+        chosen.append(rows[confidence[rows] >= np.sort(confidence[rows])[-n_sure]])
     rows = np.sort(np.concatenate(chosen)) if chosen else np.empty(0, dtype=np.int64)
     if len(rows) > _MAX_TEACHERS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MAX_TEACHERS, replace=False))

@@ -34,7 +34,7 @@ from scmpt_scverse.model._model_record import facts_of_text_model, write_model_r
 from scmpt_scverse.model._training import seed_or_default
 from scmpt_scverse.model.text_labels._description_request import check_no_other_table, subjects_of, writer_for
 from scmpt_scverse.model.text_labels._embeddings import TextEmbeddings
-from scmpt_scverse.zero_shot import REFINEMENTS, AnswerLimits, Labels, Query, Refine, TextModel
+from scmpt_scverse.zero_shot import REFINEMENTS, AnswerLimits, Labels, Query, Refine, TextModel, without_id
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -270,8 +270,8 @@ class TranslatesMixin:
         is_score = pd.api.types.is_float_dtype(before) and bool(before.dropna().between(0, 1).all())
         check_column_is_ours(cells, slot, is_ours=is_score, what="score of a search")
         check_records(cells)
-        trained = self._trained()
-        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), text)})
+        trained, meant = self._trained(), without_id(text)
+        write_slots(cells, [slot], {slot: trained.search(self._query(adata, layer, gene_symbols, organism), meant)})
         source = self._source(cells, layer, gene_symbols, organism)
         facts = facts_of_text_model(self)
         write_model_record(cells, UNS_KEYS.searches, key_added, [slot], source, **facts, text=text)
