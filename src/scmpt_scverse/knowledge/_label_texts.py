@@ -32,7 +32,7 @@ def label_texts(
     Raises
     ------
     ValueError
-        There is no label, or a label is missing or blank.
+        There is no label, a label is missing or blank, or two labels that read alike have different words.
     ImportError
         As in :func:`cell_ontology`.
 

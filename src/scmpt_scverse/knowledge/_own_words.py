@@ -31,7 +31,7 @@ def label_markers(labels: Mapping[str, str | Sequence[str]], genes: Iterable[str
     Raises
     ------
     ValueError
-        There is no label, or a label is missing or blank.
+        There is no label, a label is missing or blank, or two labels that read alike have different words.
 
     Warns
     -----

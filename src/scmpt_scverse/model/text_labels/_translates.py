@@ -240,7 +240,7 @@ class TranslatesMixin:
             Cells, as for :meth:`predict`.
         text
             What to look for: `"cells that secrete insulin"`, or genes, `"expresses CD3E and CD8A"`. If a text contains
-            nothing but genes, the genes alone decide.
+            nothing but genes, the genes alone decide. An id of the Cell Ontology stands for the name of its term.
         key_added
             Column of `.obs`.
         layer, gene_symbols, organism
@@ -255,7 +255,8 @@ class TranslatesMixin:
         Raises
         ------
         RuntimeError, ValueError
-            As :meth:`annotate`; also for an empty text, or where the column holds something else than a score.
+            As :meth:`annotate`; also for an empty text, an id that the Cell Ontology does not have, or where the column
+            holds something else than a score.
 
         Warns
         -----
