@@ -112,3 +112,12 @@ def test_what_counts_as_constant_depends_on_the_mean() -> None:
     spread = np.array([[1.0], [-1.0]])
     dense = np.hstack([100 + 2e-4 * spread, 100 + 0.5e-4 * spread, 0.1 + 2e-6 * spread, 0.1 + 0.5e-6 * spread])
     assert Standardisation.of([sparse.csr_matrix(dense)]).varies.tolist() == [True, False, True, False]
+
+
+def test_sparse_moments_are_those_of_dense_standardised_cells(values: sparse.csr_matrix) -> None:
+    standardisation = Standardisation.of([values])
+    weights = np.random.default_rng(1).random((4, 12))
+    dense = standardisation.dense(values).astype(np.float64)
+    sums, squares = standardisation.moments(values, weights)
+    np.testing.assert_allclose(sums, dense @ weights.T, atol=1e-5)
+    np.testing.assert_allclose(squares, dense**2 @ weights.T, atol=1e-5)

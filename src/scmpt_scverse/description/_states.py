@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from scmpt_scverse._checks import list_some, warn_user
 from scmpt_scverse.knowledge import match_genes
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 _FEWEST_GENES = 3
 #: Genes of a programme that a cell has to express at least: one gene alone is chance.
 _FEWEST_EXPRESSED = 2
-#: Random sets that a programme is compared with, of genes of the same bin of mean expression.
-_N_RANDOM, _N_BINS = 50, 25
-#: Standard deviations above the mean of the random sets.
+#: Bins of mean expression from which random genes are drawn.
+_N_BINS = 25
+#: Standard deviations above the mean of random genes.
 _LIMIT = 3.0
 
 
@@ -79,7 +80,7 @@ class Programmes:
         return cls(tuple(kept), tuple(kept.values()))
 
 
-def cells_in_state(query: "Query", programmes: Programmes, *, seed: int = 0) -> "BoolArray":
+def cells_in_state(query: "Query", programmes: Programmes) -> "BoolArray":
     """Which cells have switched on each programme, shape `(n_obs, n_programmes)`.
 
     Parameters
@@ -88,52 +89,68 @@ def cells_in_state(query: "Query", programmes: Programmes, *, seed: int = 0) -> 
         All cells, over all genes.
     programmes
         Over the same genes.
-    seed
-        Of the random sets.
 
     Notes
     -----
     A cell is scored by the mean standardised expression of the genes of a programme. It counts if that is more than
-    three standard deviations above the mean of 50 sets of as many random genes, drawn from the same of 25 bins of mean
-    expression, in the same cell, and if it expresses two of the genes. Cells are compared with the query, so what all
-    cells have does not show.
+    three standard deviations above what as many random genes have in the same cell, and if it expresses two of the
+    genes. Random genes are as in :cite:t:`tirosh2016dissecting`: for each gene of the programme, one of the same of 25
+    bins of mean expression. Their mean and standard deviation are computed, not estimated from a few draws, so they
+    do not depend on a seed. Cells are compared with the query, so what all cells have does not show.
     """
     if not programmes.names:
         return np.zeros((query.n_obs, 0), dtype=bool)
-    profiles = _profiles(query, programmes, seed)
-    n = len(programmes.names)
-    indicators = (profiles[:n] > 0).astype(np.float64)
+    n_genes = len(query.is_used)
+    pools = _Pools.of(query, programmes)
+    members = np.stack([_weights(columns, n_genes) for columns in programmes.columns])
+    sizes = np.array([len(columns) for columns in programmes.columns])
     found = []
     for matrix in query.chunks():
-        scores = query.standardisation.scores(matrix, profiles)
-        random = scores[:, n:].reshape(len(scores), n, _N_RANDOM)
-        is_high = scores[:, :n] > random.mean(axis=2) + _LIMIT * random.std(axis=2)
-        n_expressed = (matrix > 0).astype(np.float64) @ indicators.T
+        scores, _ = query.standardisation.moments(matrix, members)
+        means, squares = query.standardisation.moments(matrix, pools.weights)
+        variances = np.maximum(squares - means**2, 0) @ pools.shares.T / sizes
+        is_high = scores > means @ pools.shares.T + _LIMIT * np.sqrt(variances)
+        n_expressed = (matrix > 0).astype(np.float64) @ (members > 0).astype(np.float64).T
         found.append(is_high & (n_expressed >= _FEWEST_EXPRESSED))
     return np.vstack(found)
 
 
-def _profiles(query: "Query", programmes: Programmes, seed: int) -> "FloatArray":
-    """Programmes, then the random sets of the first, of the second and so on; each has the same length."""
-    rng = np.random.default_rng(seed)
-    used = np.flatnonzero(query.is_used)
-    taken = np.zeros(len(query.is_used), dtype=bool)
-    taken[np.concatenate(programmes.columns)] = True
-    # Bins of equal size, by rank of the mean.
-    order = np.argsort(np.argsort(query.own.mean[used], kind="stable"), kind="stable")
-    bin_of = np.full(len(query.is_used), -1)
-    bin_of[used] = order * min(_N_BINS, len(used)) // len(used)
-    free = {each: np.flatnonzero((bin_of == each) & ~taken) for each in np.unique(bin_of[used])}
-    everywhere = np.flatnonzero((bin_of >= 0) & ~taken)
-    rows = [_row(len(query.is_used), columns) for columns in programmes.columns]
-    for columns in programmes.columns:
-        pools = [free[bin_of[column]] if len(free[bin_of[column]]) else everywhere for column in columns]
-        drawn = np.stack([rng.choice(pool if len(pool) else used, _N_RANDOM) for pool in pools], axis=1)
-        rows += [_row(len(query.is_used), each) for each in drawn]
-    return np.stack(rows)
+@dataclass(frozen=True)
+class _Pools:
+    """Genes from which random ones are drawn, each with the same chance.
+
+    Attributes
+    ----------
+    weights
+        Chance of each gene in each pool, shape `(n_pools, n_genes)`.
+    shares
+        Share of the genes of each programme that stand for a pool, shape `(n_programmes, n_pools)`.
+    """
+
+    weights: "FloatArray"
+    shares: "FloatArray"
+
+    @classmethod
+    def of(cls, query: "Query", programmes: Programmes) -> Self:
+        """Bins of mean expression, without the genes of any programme; where none is left, all bins together."""
+        n_genes = len(query.is_used)
+        taken = np.zeros(n_genes, dtype=bool)
+        taken[np.concatenate(programmes.columns)] = True
+        used = np.flatnonzero(query.is_used)
+        n_bins = min(_N_BINS, len(used))
+        bin_of = np.full(n_genes, -1)
+        # By rank, so that bins have the same size; genes of the same mean are in the same bin.
+        bin_of[used] = (rankdata(query.own.mean[used]) - 0.5) * n_bins // len(used)
+        free = [np.flatnonzero((bin_of == each) & ~taken) for each in range(n_bins)]
+        everywhere = np.concatenate(free)
+        left = everywhere if len(everywhere) else used
+        pools = [each if len(each) else left for each in free]
+        shares = [np.bincount(bin_of[columns], minlength=n_bins) / len(columns) for columns in programmes.columns]
+        return cls(np.stack([_weights(pool, n_genes) for pool in pools]), np.stack(shares))
 
 
-def _row(n_genes: int, columns: "IntArray") -> "FloatArray":
-    row = np.zeros(n_genes)
-    np.add.at(row, columns, 1 / len(columns))
-    return row
+def _weights(columns: "IntArray", n_genes: int) -> "FloatArray":
+    """Weights of genes whose weighted sum is the mean over some columns."""
+    weights = np.zeros(n_genes)
+    weights[columns] = 1 / len(columns)
+    return weights

@@ -137,7 +137,7 @@ class KnowledgeEncoder(Encoder):
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """Which genes the profiles have, shape `(n_genes,)`."""
-        return np.asarray(np.isin(genes, self.genes))
+        return np.asarray(pd.Index(genes).isin(self.genes))
 
     def prepare(self, expression: "GeneExpression") -> DirectedCells:
         """The unit vector of each cell over the genes of the profiles."""

@@ -32,7 +32,8 @@ def gene_coverage(modalities: "Modalities", adata: "AnnData") -> pd.DataFrame:
             overlap, reason = _read_by(encoder, reader, known)
         elif name in modalities.of_genes or is_array:
             features = modalities.genes.features.get(name)  # chosen by training
-            known = np.isin(reader.genes, reader.genes if features is None else features.genes)
+            read = reader.genes if features is None else features.genes
+            known = np.asarray(pd.Index(reader.genes).isin(read))
             overlap, fewest = gene_overlap(reader, known), 1
             reason = "" if features is None else _refused_values(features, reader)
         else:

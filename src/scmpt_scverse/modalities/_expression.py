@@ -207,7 +207,7 @@ class GeneValues:
 
     def known_genes(self, genes: "StrArray") -> "BoolArray":
         """Which gene symbols are read, shape `(n_genes,)`."""
-        return np.isin(genes, self._features.genes)
+        return np.asarray(pd.Index(genes).isin(self._features.genes))
 
     def fewest_genes(self, n_genes: int) -> int:
         """One: the values of the others are those of the mean training cell."""

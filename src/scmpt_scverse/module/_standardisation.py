@@ -100,10 +100,22 @@ class Standardisation:
 
     def lengths(self, matrix: sparse.csr_matrix) -> "FloatArray":
         """Length of each standardised cell, shape `(n_obs,)`."""
-        precision = self._inverse**2
-        squares = matrix.power(2) @ precision - 2 * (matrix @ (self.mean * precision)) + self.mean**2 @ precision
-        lengths: FloatArray = np.sqrt(np.maximum(squares, _SMALLEST_SQUARE))
+        lengths: FloatArray = np.sqrt(np.maximum(self._squares(matrix, self._inverse**2), _SMALLEST_SQUARE))
         return lengths
+
+    def moments(self, matrix: sparse.csr_matrix, weights: "FloatArray") -> "tuple[FloatArray, FloatArray]":
+        """Weighted sums of standardised values, and of their squares, in each cell; never densifies.
+
+        `weights` are of shape `(n_sums, n_genes)`, both results of shape `(n_obs, n_sums)`.
+        """
+        scaled = (weights * self._inverse).T
+        return matrix @ scaled - self.mean @ scaled, self._squares(matrix, (weights * self._inverse**2).T)
+
+    def _squares(self, matrix: sparse.csr_matrix, precision: "FloatArray") -> "FloatArray":
+        """Sums over genes of squared distances to the mean times `precision`, `(n_genes,)` or `(n_genes, n_sums)`."""
+        mixed = matrix @ (precision.T * self.mean).T
+        squares: FloatArray = matrix.power(2) @ precision - 2 * mixed + self.mean**2 @ precision
+        return squares
 
     @property
     def _inverse(self) -> "FloatArray":

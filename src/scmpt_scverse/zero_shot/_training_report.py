@@ -47,7 +47,7 @@ def label_report(sources: Sequence[StudySource], known: MarkerProfiles) -> pd.Da
     rows = []
     for source in sources:
         counts = pd.Series(source.labels, dtype=object).dropna().value_counts()
-        has_gene = np.isin(known.genes, source.reader.genes)
+        has_gene = pd.Index(known.genes).isin(source.reader.genes)
         for label, n_cells in counts.items():
             row = rows_of[label]
             rows.append(
