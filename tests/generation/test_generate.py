@@ -116,6 +116,33 @@ def marker_accuracy(cells: AnnData) -> float:
     return float((np.array(SEEN)[scores.argmax(axis=1)] == cells.obs["label"].to_numpy()).mean())
 
 
+def test_the_mean_of_a_type_is_that_of_its_cells(generating: SCMMGPT) -> None:
+    """Beyond the noise of the cells that it is measured on, which an autoencoder alone does not reach."""
+    generator, cells = generating.generator, two_studies()
+    assert generator is not None
+    real = mean_shares(cells[:, list(generator.genes)])
+    plain = dataclasses.replace(generator, corrections=np.zeros_like(generator.corrections))
+    off = []
+    for each in (generator, plain):
+        conditions = each.recognised(each.texts, None).conditions
+        made = [
+            AnnData(
+                each.cells.draw(condition, 4000, key=name, seed=3).counts.astype(np.float32),
+                obs=pd.DataFrame({"cell_type": [name] * 4000}, index=[f"{name}{n}" for n in range(4000)]),
+            )
+            for name, condition in zip(each.texts.names, conditions, strict=True)
+        ]
+        off.append(float(np.abs(np.log(mean_shares(ad.concat(made)) / real)).to_numpy().mean()))
+    assert off[0] < 0.5 * off[1]
+
+
+def mean_shares(cells: AnnData) -> pd.DataFrame:
+    """Mean share of each gene in the counts of the cells of each type."""
+    counts = cells.X.toarray()
+    shares = pd.DataFrame(counts / counts.sum(axis=1, keepdims=True))
+    return shares.groupby(cells.obs["cell_type"].to_numpy(dtype=object)).mean().sort_index()
+
+
 def test_an_unseen_type_gets_markers_of_its_text_and_little_confidence(generating: SCMMGPT) -> None:
     with pytest.warns(UserWarning, match=r"Low confidence: 'hepatocyte' \(nearest: ") as warned:
         cells = generating.generate(["hepatocyte", "T cell"], 100)

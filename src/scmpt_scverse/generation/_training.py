@@ -27,8 +27,8 @@ _LEAST_CELLS = 3
 _TARGET_SUM = 1e4
 #: Added to shares of genes before logarithms: a tenth of a count in a thousand.
 _SMALL_SHARE = 1e-4
-#: Pseudo-cells of each type that means are compared with.
-_N_DRAWN = 512
+#: Pseudo-cells of each type whose means are compared in a round, and rounds.
+_N_DRAWN, _N_ROUNDS = 512, 8
 
 
 def fit_generator(
@@ -98,18 +98,36 @@ def fit_generator(
         fit_strength(known, np.log(shares + _SMALL_SHARE)),
         np.zeros_like(known.profiles),
     )
-    return replace(generator, corrections=_corrections(generator, shares))
+    return _corrected(generator, shares)
 
 
-def _corrections(generator: TextGenerator, shares: "FloatArray") -> "FloatArray":
-    """What brings the mean of drawn cells of each type to that of its cells, shape `(n_types, n_genes)`."""
-    conditions = generator.recognised(generator.texts, None).conditions
-    drawn = [
-        generator.cells.draw(condition, _N_DRAWN, key=name, seed=generator.cells.options.seed).counts
-        for name, condition in zip(generator.texts.names, conditions, strict=True)
-    ]
-    made = np.vstack([_mean_shares(each, np.zeros(_N_DRAWN, dtype=np.int64), 1) for each in drawn])
-    return np.asarray(np.log((shares + _SMALL_SHARE) / (made + _SMALL_SHARE)), dtype=np.float32)
+def _corrected(generator: TextGenerator, shares: "FloatArray") -> TextGenerator:
+    """With corrections such that the mean of cells drawn for each type is that of its cells.
+
+    Parameters
+    ----------
+    generator
+        Without corrections.
+    shares
+        Mean share of each gene in the counts of the cells of each type, shape `(n_types, n_genes)`.
+
+    Notes
+    -----
+    Stochastic approximation :cite:p:`robbins1951stochastic`: every round draws other cells, and moves the corrections
+    by less, so that they follow the mean and not one draw.
+    """
+    for number in range(1, _N_ROUNDS + 1):
+        conditions = generator.recognised(generator.texts, None).conditions
+        drawn = [
+            generator.cells.draw(
+                condition, _N_DRAWN, key=f"round {number} of {name}", seed=generator.cells.options.seed
+            ).counts
+            for name, condition in zip(generator.texts.names, conditions, strict=True)
+        ]
+        made = np.vstack([_mean_shares(each, np.zeros(_N_DRAWN, dtype=np.int64), 1) for each in drawn])
+        step = np.log((shares + _SMALL_SHARE) / (made + _SMALL_SHARE)) / number
+        generator = replace(generator, corrections=(generator.corrections + step).astype(np.float32))
+    return generator
 
 
 def _learnable(labels: "StrArray", descriptions: Mapping[str, object] | None) -> list[str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.1
+#: Bounds of dispersions that are estimated by moments: beyond the upper one, counts are as good as Poisson distributed.
+_DISPERSIONS = (0.1, 100.0)
 #: Cells drawn at a time. Always the same number, since matrix products of other shapes differ in their last digits: so
 #: a cell does not depend on how many others are drawn.
 _BLOCK = 64
@@ -147,6 +149,8 @@ class CellGenerator:
             is_measured = torch.from_numpy(cells.is_measured.astype(np.float32))
             network = CellNetwork(texts.shape[-1], is_measured, options)
             network.library_scale[0], network.library_scale[1] = logarithms.mean(), max(logarithms.std(), 1e-2)
+            # Hundreds of steps of Adam are too few to find it: a step moves a logarithm by at most the learning rate.
+            network.log_dispersion.data = torch.from_numpy(_log_dispersions(cells))
             loss = GeneratorLoss(network, texts, profiles, options)
             losses = fit_steps(
                 loss,
@@ -245,6 +249,25 @@ class CellGenerator:
     def state(self) -> dict[str, Any]:
         """The options, as plain values."""
         return asdict(self.options)
+
+
+def _log_dispersions(cells: CountedCells) -> "FloatArray":
+    """Logarithm of the dispersion of each gene, by moments within types and batches; shape `(n_genes,)`.
+
+    Counts with mean `m` and dispersion `d` have the variance `m + m**2 / d`; the mean is the same share of each cell.
+    """
+    beyond, squares = np.zeros(cells.counts.shape[1]), np.zeros(cells.counts.shape[1])
+    groups = cells.types * len(cells.is_measured) + cells.batches
+    for group in np.unique(groups):
+        counts = cells.counts[groups == group]
+        totals = np.asarray(counts.sum(axis=1)).ravel()
+        share = np.asarray(counts.sum(axis=0)).ravel() / totals.sum()
+        of_means = share**2 * np.square(totals).sum()
+        around = np.asarray(counts.power(2).sum(axis=0)).ravel() - 2 * share * (counts.T @ totals) + of_means
+        beyond += around - share * totals.sum()
+        squares += of_means
+    ratios = np.divide(squares, beyond, out=np.full_like(squares, np.inf), where=beyond > 0)
+    return np.log(ratios.clip(*_DISPERSIONS)).astype(np.float32)
 
 
 class _Streams(NamedTuple):
