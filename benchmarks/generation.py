@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,8 @@ HOLD_OUTS = {
 KS = (5, 10, 25, 50)
 #: Share of the cells that train where no donor is left out.
 TRAIN_SHARE = 0.75
-#: Cells of a rare label, and pseudo-cells that are added to each.
-SIZES, N_ADDED = (3, 5, 10), 100
+#: Cells of a rare label, draws of them, and pseudo-cells that are added to each.
+SIZES, N_SEEDS, N_ADDED = (3, 5, 10), 3, 100
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,8 @@ def few_shot_rows(split: Split, towers: Towers, options: GeneratorOptions) -> li
         }
         for predictor, reference in references.items():
             score = macro_f1(reference, test)
-            rows.append({"set": split.name, "size": size, "predictor": predictor, "macro_f1": score})
+            row = {"set": split.name, "size": size, "seed": options.seed, "predictor": predictor}
+            rows.append({**row, "macro_f1": score})
     return rows
 
 
@@ -302,7 +304,8 @@ def main() -> None:
         for hold_out in HOLD_OUTS[split.name]:
             store("unseen", unseen_rows(split, hold_out, towers, options))
     for split in splits.values() if "few_shot" in arguments.parts else ():
-        store("few_shot", few_shot_rows(split, towers, options))
+        seeded = [few_shot_rows(split, towers, replace(options, seed=seed)) for seed in range(N_SEEDS)]
+        store("few_shot", list(chain.from_iterable(seeded)))
     if "reference" in arguments.parts and {"zheng", "kang"} <= set(splits):
         store("reference", reference_rows(splits["zheng"], splits["kang"], towers, options))
     print(f"{time.perf_counter() - start:.0f} s")
