@@ -23,7 +23,7 @@ from scmpt_scverse.module import (
     TextCondition,
     TrainingRun,
 )
-from scmpt_scverse.module._generator import _log_dispersions, _Steps
+from scmpt_scverse.module._generator import _Steps
 from scmpt_scverse.module._generator_network import _divergence
 
 N_GENES, N_TYPES, TEXT_DIM = 40, 3, 12
@@ -323,26 +323,3 @@ def test_a_training_of_other_data_does_not_go_on(name: str, tmp_path: Path) -> N
     values.flat[0] = 1 - values.flat[0]
     with pytest.raises(ValueError, match=f"other data or options .*{name}"):
         CellGenerator.fit(other, options, run=run)
-
-
-def test_dispersions_start_at_those_of_the_counts() -> None:
-    """Means differ between types, batches and depths, which is no dispersion."""
-    rng = np.random.default_rng(0)
-    n_cells, true = 4000, np.array([0.5, 2.0, 20.0, 1e9])
-    types, batches = rng.integers(0, 2, n_cells), rng.integers(0, 2, n_cells)
-    shares = np.array([[[5, 1, 9, 3], [1, 6, 4, 2]], [[2, 2, 4, 8], [7, 1, 1, 1]]])[types, batches]
-    depth = rng.lognormal(0, 0.5, (n_cells, 1))
-    means = depth * shares
-    counts = rng.poisson(rng.gamma(true, means / true))
-    rest = np.round(1000 * depth)  # so that four genes do not decide the total
-    cells = CountedCells(
-        sparse.csr_matrix(np.hstack([counts, rest])).astype(np.float64),
-        types,
-        batches,
-        np.zeros((2, 1, 3)),
-        np.zeros((2, 5)),
-        np.ones((2, 5), dtype=bool),
-    )
-    found = np.exp(_log_dispersions(cells))
-    np.testing.assert_allclose(found[:3], true[:3], rtol=0.2)
-    assert found[3] > 50

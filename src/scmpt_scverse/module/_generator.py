@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset
 
 from scmpt_scverse import __version__
 from scmpt_scverse._saved_files import named, under
+from scmpt_scverse.module._dispersions import log_dispersions
 from scmpt_scverse.module._generator_decoders import Condition
 from scmpt_scverse.module._generator_network import CellNetwork, CellStep, GeneratorLoss, GeneratorOptions
 from scmpt_scverse.module._training_plan import fit_steps
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Share of the steps for learning-rate warm-up.
 _WARMUP = 0.1
-#: Bounds of dispersions that are estimated by moments: beyond the upper one, counts are as good as Poisson distributed.
-_DISPERSIONS = (0.1, 100.0)
 #: Cells drawn at a time. Always the same number, since matrix products of other shapes differ in their last digits: so
 #: a cell does not depend on how many others are drawn.
 _BLOCK = 64
@@ -150,7 +149,8 @@ class CellGenerator:
             network = CellNetwork(texts.shape[-1], is_measured, options)
             network.library_scale[0], network.library_scale[1] = logarithms.mean(), max(logarithms.std(), 1e-2)
             # Hundreds of steps of Adam are too few to find it: a step moves a logarithm by at most the learning rate.
-            network.log_dispersion.data = torch.from_numpy(_log_dispersions(cells))
+            groups = cells.types * len(cells.is_measured) + cells.batches
+            network.log_dispersion.data = torch.from_numpy(log_dispersions(cells.counts, groups))
             loss = GeneratorLoss(network, texts, profiles, options)
             losses = fit_steps(
                 loss,
@@ -249,25 +249,6 @@ class CellGenerator:
     def state(self) -> dict[str, Any]:
         """The options, as plain values."""
         return asdict(self.options)
-
-
-def _log_dispersions(cells: CountedCells) -> "FloatArray":
-    """Logarithm of the dispersion of each gene, by moments within types and batches; shape `(n_genes,)`.
-
-    Counts with mean `m` and dispersion `d` have the variance `m + m**2 / d`; the mean is the same share of each cell.
-    """
-    beyond, squares = np.zeros(cells.counts.shape[1]), np.zeros(cells.counts.shape[1])
-    groups = cells.types * len(cells.is_measured) + cells.batches
-    for group in np.unique(groups):
-        counts = cells.counts[groups == group]
-        totals = np.asarray(counts.sum(axis=1)).ravel()
-        share = np.asarray(counts.sum(axis=0)).ravel() / totals.sum()
-        of_means = share**2 * np.square(totals).sum()
-        around = np.asarray(counts.power(2).sum(axis=0)).ravel() - 2 * share * (counts.T @ totals) + of_means
-        beyond += around - share * totals.sum()
-        squares += of_means
-    ratios = np.divide(squares, beyond, out=np.full_like(squares, np.inf), where=beyond > 0)
-    return np.log(ratios.clip(*_DISPERSIONS)).astype(np.float32)
 
 
 class _Streams(NamedTuple):
